@@ -1,0 +1,1 @@
+"""The ``streamsed`` command, one module a subcommand."""

@@ -1,0 +1,1 @@
+"""Detection: a pure function from samples to events. Knows nothing of sockets or clocks."""

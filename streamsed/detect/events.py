@@ -1,0 +1,90 @@
+"""What detection says: transitions of events, and the scores behind them.
+
+All times are int64 sample indices on the source's own clock. No wall clock, no identifiers that
+depend on anything but the samples: the same audio gives the same transitions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Kind(StrEnum):
+    """Which moment of an event a transition reports."""
+
+    ONSET = "onset"
+    UPDATE = "update"
+    OFFSET = "offset"
+
+
+class Reason(StrEnum):
+    """Why an event ended."""
+
+    SILENCE = "silence"
+    MAX_DURATION = "max_duration"
+    GAP = "gap"
+    END_OF_STREAM = "end_of_stream"
+    SOURCE_LOST = "source_lost"
+    RELOAD = "reload"
+    SHUTDOWN = "shutdown"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Median-filtered scores of one event so far, each in [0, 1]."""
+
+    current: float
+    peak: float
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """An onset, update or offset of one event of one source.
+
+    Attributes:
+        source: name of the source.
+        kind: onset, update or offset.
+        number: counts the events of this source from 0; the onset, updates and offset of one
+            event share it. Together with the source it identifies the event in one run.
+        label: class name.
+        onset_sample: first sample of the event.
+        offset_sample: one past its last sample; None until the offset.
+        score: over the frames of the event decided so far.
+        reason: why it ended; None until the offset.
+        decided_sample: the last sample that had been heard when this was decided; with the
+            moment itself it gives the algorithmic latency.
+    """
+
+    source: str
+    kind: Kind
+    number: int
+    label: str
+    onset_sample: int
+    offset_sample: int | None
+    score: Score
+    reason: Reason | None
+    decided_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredFrames:
+    """Fused scores of consecutive frames of one source, before and after the median filter.
+
+    The two arrays of one instance need not cover the same frames: the median filter of each
+    class lags by half its window.
+
+    Attributes:
+        source: name of the source.
+        first_frame_sample: first sample of the first frame.
+        scores: ``(n, C)`` float32 in [0, 1], fused and tag-gated, before the median filter.
+    """
+
+    source: str
+    first_frame_sample: int
+    scores: NDArray[np.float32]

@@ -1,0 +1,44 @@
+"""Every exception that streamsed raises for a user to read.
+
+::
+
+    StreamsedError
+    ├── ConfigError      the configuration or the command line is wrong
+    ├── BundleError      a model bundle is missing, corrupt or does not match its manifest
+    ├── ProviderError    the inference hardware that was asked for cannot be used
+    ├── SourceError      audio cannot be opened or read
+    │   └── SourceLost   audio stopped: the device, file or pipe failed while it was being read
+    └── PublishError     a socket cannot be bound or written
+
+A message is one line: what is wrong, where (file, key, value), and what would be right.
+"""
+
+from __future__ import annotations
+
+
+class StreamsedError(Exception):
+    """Base class; catching it catches everything this package raises for a user."""
+
+
+class ConfigError(StreamsedError):
+    """The configuration file or the command line is wrong; nothing was started."""
+
+
+class BundleError(StreamsedError):
+    """A model bundle is missing, corrupt, or does not match its manifest."""
+
+
+class ProviderError(StreamsedError):
+    """The execution provider that was required cannot be used on this machine."""
+
+
+class SourceError(StreamsedError):
+    """An audio source cannot be opened."""
+
+
+class SourceLost(SourceError):
+    """An audio source failed after it had been opened; what came before it is good."""
+
+
+class PublishError(StreamsedError):
+    """A message socket cannot be bound or written."""

@@ -1,0 +1,1 @@
+"""The daemon: threads, supervision, shutdown."""

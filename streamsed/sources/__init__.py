@@ -1,0 +1,1 @@
+"""Audio sources: anything that delivers :class:`~streamsed.sources.block.Block`."""

@@ -1,0 +1,57 @@
+"""The Source protocol: what the daemon asks of anything that delivers audio."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from streamsed.sources.block import Block
+
+
+class EndOfSource(Exception):
+    """A finite source has delivered its last sample. Not an error."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """One stream of audio, read by one thread.
+
+    A source is opened, read until it ends or is no longer wanted, and closed. It resamples and
+    mixes down itself: what it delivers is mono float32 at the rate given to :meth:`open`.
+
+    Attributes:
+        name: the name under which events are published; unique in one daemon.
+        live: whether audio arrives by a clock of its own and cannot be held back. A live source
+            loses its oldest audio when the daemon cannot keep up; any other source waits.
+    """
+
+    name: str
+    live: bool
+
+    def open(self, sample_rate: int) -> None:
+        """Acquire the device or file and start delivering audio at ``sample_rate`` Hz.
+
+        Raises:
+            SourceError: the source cannot be opened; the message says why and what would be right.
+        """
+
+    @property
+    def started_at(self) -> datetime:
+        """UTC at which sample 0 was heard (live, paced) or the reading began."""
+
+    @property
+    def lost_samples(self) -> int:
+        """Samples known to be lost so far (device overruns), at the delivered rate."""
+
+    def read(self, timeout_s: float) -> Block | None:
+        """Return the next block, or None when none came within ``timeout_s`` seconds.
+
+        The samples are the caller's to keep: the source does not write to them again.
+
+        Raises:
+            EndOfSource: the source has ended; everything it had was delivered before.
+            SourceLost: reading failed and will not go on.
+        """
+
+    def close(self) -> None:
+        """Release the device or file; may be called twice, and from another thread."""

@@ -1,0 +1,1 @@
+"""Builds model bundles for streamsed. Needs the extra ``train``; the runtime never imports it."""
