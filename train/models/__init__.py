@@ -1,0 +1,1 @@
+"""Models: each one is a step function with explicit state."""

@@ -1,0 +1,200 @@
+"""The streaming CRNN: the DCASE 2021 baseline's shape, made causal and cheap.
+
+One ``forward`` serves training and streaming. It takes a chunk of any whole number of score
+frames and the state left by the chunk before, so a whole clip is one chunk from the initial
+state, and the exported step is the same code on a short one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from train.frontend import FrontEndConfig, LogMel
+
+KERNEL_FRAMES = 3
+"""Time extent of every convolution; the halo is one frame less."""
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage: depthwise-separable blocks, then average pooling.
+
+    Attributes:
+        channels: output channels.
+        blocks: blocks in the stage; those after the first are residual.
+        pool_time: frames averaged into one.
+        pool_bands: frequency bands averaged into one.
+    """
+
+    channels: int
+    blocks: int = 1
+    pool_time: int = 1
+    pool_bands: int = 2
+
+
+@dataclass(frozen=True)
+class CausalCRNNConfig:
+    """Size of a :class:`CausalCRNN`.
+
+    Attributes:
+        classes: class names, in output order.
+        front_end: the log-mel front end.
+        stem_channels: channels of the first, full convolution.
+        stem_pool: (time, bands) pooling after it.
+        stages: the depthwise-separable stages.
+        rnn_units: width of the recurrent layers.
+        rnn_layers: number of them.
+        dropout: before and after the recurrent layers.
+        latency_frames: look-ahead: the scores of step ``k`` belong to frames this much earlier.
+        chunk_samples: the hop of the exported step.
+    """
+
+    classes: tuple[str, ...]
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    stem_channels: int = 32
+    stem_pool: tuple[int, int] = (2, 2)
+    stages: tuple[StageConfig, ...] = (
+        StageConfig(64, blocks=1, pool_time=2, pool_bands=2),
+        StageConfig(96, blocks=2),
+        StageConfig(128, blocks=2),
+        StageConfig(192, blocks=2, pool_bands=1),
+    )
+    rnn_units: int = 192
+    rnn_layers: int = 2
+    dropout: float = 0.3
+    latency_frames: int = 6
+    chunk_samples: int = 4096
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples of one score frame."""
+        pooled = self.stem_pool[0]
+        for stage in self.stages:
+            pooled *= stage.pool_time
+        return pooled * self.front_end.hop_samples
+
+
+class CausalConv(nn.Module):
+    """3x3 convolution that sees the present and the two frames before it.
+
+    The halo, the last two input frames, is handed in and out, so nothing is computed twice.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, bands: int, *, groups: int = 1) -> None:
+        super().__init__()
+        self.halo_shape = (channels_in, KERNEL_FRAMES - 1, bands)
+        self.conv = nn.Conv2d(
+            channels_in, channels_out, KERNEL_FRAMES, padding=(0, 1), groups=groups, bias=False
+        )
+
+    def forward(self, x: Tensor, halo: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, C, T, F)`` and its halo ``(B, C, 2, F)`` to the output and the next halo."""
+        extended = torch.cat([halo.to(x.dtype), x], dim=2)
+        return self.conv(extended), extended[:, :, -(KERNEL_FRAMES - 1) :]
+
+
+class Block(nn.Module):
+    """Depthwise 3x3, pointwise 1x1, each normalised; residual where the shapes allow."""
+
+    def __init__(self, channels_in: int, channels_out: int, bands: int) -> None:
+        super().__init__()
+        self.depthwise = CausalConv(channels_in, channels_in, bands, groups=channels_in)
+        self.depthwise_norm = nn.BatchNorm2d(channels_in)
+        self.pointwise = nn.Conv2d(channels_in, channels_out, 1, bias=False)
+        self.pointwise_norm = nn.BatchNorm2d(channels_out)
+        self.residual = channels_in == channels_out
+
+    def forward(self, x: Tensor, halo: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, C, T, F)`` and its halo to ``(B, C', T, F)`` and the next halo."""
+        y, halo = self.depthwise(x, halo)
+        y = torch.relu(self.depthwise_norm(y))
+        y = self.pointwise_norm(self.pointwise(y))
+        return torch.relu(x + y if self.residual else y), halo
+
+
+class CausalCRNN(nn.Module):
+    """Log-mel, depthwise-separable causal convolutions, unidirectional GRU, sigmoid per class."""
+
+    def __init__(self, config: CausalCRNNConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.front_end = LogMel(config.front_end)
+        bands = config.front_end.n_mels
+        self.stem = CausalConv(1, config.stem_channels, bands)
+        self.stem_norm = nn.BatchNorm2d(config.stem_channels)
+        self.stem_pool = nn.AvgPool2d(config.stem_pool)
+        bands //= config.stem_pool[1]
+
+        channels = config.stem_channels
+        self.blocks = nn.ModuleList()
+        self.pools = nn.ModuleList()
+        for stage in config.stages:
+            for index in range(stage.blocks):
+                self.blocks.append(Block(channels, stage.channels, bands))
+                channels = stage.channels
+                last = index == stage.blocks - 1
+                pool = (stage.pool_time, stage.pool_bands) if last else (1, 1)
+                self.pools.append(nn.AvgPool2d(pool) if pool != (1, 1) else nn.Identity())
+            bands //= stage.pool_bands
+        self.project = nn.Linear(channels * bands, config.rnn_units)
+        self.rnn = nn.GRU(config.rnn_units, config.rnn_units, config.rnn_layers, batch_first=True)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.rnn_units, len(config.classes))
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return name and shape, without the batch axis, of every state tensor, in order."""
+        shapes: dict[str, tuple[int, ...]] = {
+            "samples": (self.config.front_end.halo_samples,),
+            "stem": self.stem.halo_shape,
+        }
+        for index, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            shapes[f"block{index}"] = block.depthwise.halo_shape
+        shapes["rnn"] = (self.config.rnn_layers, self.config.rnn_units)
+        return shapes
+
+    def initial_state(self, batch: int, device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
+        """Return the state of a stream that has heard nothing: zeros, ``(batch, *shape)`` each."""
+        return tuple(
+            torch.zeros(batch, *shape, device=device) for shape in self.state_shapes().values()
+        )
+
+    def forward(
+        self, chunk: Tensor, state: tuple[Tensor, ...] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Score a chunk and return what the next one needs.
+
+        Args:
+            chunk: ``(B, n)`` float32, ``n`` a whole number of score frames.
+            state: as returned by the previous call; None for the initial state.
+
+        Returns:
+            Logits ``(B, n / frame_samples, C)`` and the next state.
+        """
+        if state is None:
+            state = self.initial_state(chunk.shape[0], chunk.device)
+        with torch.autocast(chunk.device.type, enabled=False):
+            samples = torch.cat([state[0], chunk], dim=1)
+            features = self.front_end(samples)
+        return self.score(features, state, samples[:, -self.config.front_end.halo_samples :])
+
+    def score(
+        self, features: Tensor, state: tuple[Tensor, ...], samples: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Score features ``(B, T, F)``; ``samples`` is the audio halo handed to the next state."""
+        after = [samples]
+        x, halo = self.stem(features.unsqueeze(1), state[1])
+        after.append(halo)
+        x = self.stem_pool(torch.relu(self.stem_norm(x)))
+        for block, pool, halo in zip(self.blocks, self.pools, state[2:-1], strict=True):
+            x, halo_after = block(x, halo)
+            after.append(halo_after)
+            x = pool(x)
+        x = x.permute(0, 2, 1, 3).flatten(2)  # (B, frames, channels * bands)
+        x = self.dropout(torch.relu(self.project(x)))
+        x, hidden = self.rnn(x, state[-1].transpose(0, 1).contiguous().to(x.dtype))
+        after.append(hidden.transpose(0, 1))
+        return self.head(self.dropout(x)), tuple(after)
