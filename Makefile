@@ -1,0 +1,87 @@
+# make run    play the example through the daemon and print its events; ends by itself
+# make test   lint, types and tests, with everything that they need
+# Both do their own set-up: system packages (apt), a virtual environment, Python packages.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SILENT:
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN_PACKAGES := libportaudio2
+TEST_PACKAGES := $(RUN_PACKAGES) pulseaudio pulseaudio-utils libasound2-plugins espeak-ng
+
+.PHONY: help run test lint bench clean
+
+help:
+	sed -n '1,3s/^# //p' Makefile
+
+run: $(VENV)/.installed-run
+	PATH="$(abspath $(BIN)):$$PATH" examples/demo.sh
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-run
+	for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# What apt can do it does, as root or through sudo without a password; what it cannot is said in
+# one line, because the packages may be there under another name or not be needed.
+define apt_install
+	missing=()
+	for package in $(1); do
+	  dpkg-query -W -f='$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$$package")
+	done
+	if (($${#missing[@]})); then
+	  as_root=(); if [ "$$(id -u)" != 0 ]; then as_root=(sudo -n); fi
+	  echo "Installing system packages: $${missing[*]}"
+	  { "$${as_root[@]}" apt-get -qq update && "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+	    apt-get -qq -y --no-install-recommends install "$${missing[@]}" >/dev/null; } 2>/dev/null ||
+	  echo "Not installed; if something fails for lack of it: sudo apt install $${missing[*]}" >&2
+	fi
+endef
+
+$(VENV)/.installed-run: pyproject.toml constraints.txt | $(BIN)/pip
+	$(call apt_install,$(RUN_PACKAGES))
+	echo "Installing streamsed into $(VENV)"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/pip
+	$(call apt_install,$(TEST_PACKAGES))
+	echo "Installing streamsed with all extras into $(VENV) (5 GB, minutes)"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,eval,gpu,train]'
+	touch $@ $(VENV)/.installed-run
+
+# The first Python from 3.11 on that can make an environment. Debian parts venv from Python.
+$(BIN)/pip:
+	suitable() { command -v "$$1" >/dev/null && "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+	can_venv() { "$$1" -c 'import ensurepip, venv' 2>/dev/null; }
+	found=; python=
+	for candidate in python3.11 python3.12 python3.13 python3; do
+	  suitable $$candidate || continue
+	  found=$${found:-$$candidate}
+	  if can_venv $$candidate; then python=$$candidate; break; fi
+	done
+	if [ -z "$$found" ]; then echo "Python 3.11 or newer is needed: sudo apt install python3 python3-venv" >&2; exit 1; fi
+	if [ -z "$$python" ]; then
+	  python=$$found
+	  package=$$($$python -c 'import sys; print("python{}.{}-venv".format(*sys.version_info))')
+	  $(call apt_install,$$package)
+	  can_venv $$python || { echo "$$python lacks venv: sudo apt install $$package" >&2; exit 1; }
+	fi
+	$$python -m venv $(VENV)
