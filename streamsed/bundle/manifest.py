@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 
+# A file directly inside the bundle's folder: no path, so a manifest cannot reach outside.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+Label = Annotated[str, Field(pattern=r"^[^\s/]([^\t\n\r/]*[^\s/])?$")]
+
 SCHEMA = "streamsed.bundle/1"
 MANIFEST_FILE = "manifest.yaml"
 SELFTEST_FILE = "selftest.npz"
@@ -26,9 +30,9 @@ class StateTensor(_Strict):
     ``(B, *shape)``. A stream starts with every element equal to ``initial``.
     """
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     shape: tuple[Annotated[int, Field(ge=1)], ...]
-    initial: float = 0.0
+    initial: Annotated[float, Field(allow_inf_nan=False)] = 0.0
 
 
 class Member(_Strict):
@@ -41,8 +45,8 @@ class Member(_Strict):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-    graph: str
-    weight: Annotated[float, Field(gt=0.0)] = 1.0
+    graph: FileName
+    weight: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
     latency_frames: Annotated[int, Field(ge=0)] = 0
     tags: bool = False
     states: tuple[StateTensor, ...] = ()
@@ -58,7 +62,7 @@ class ClassPostprocessing(_Strict):
         min_on_s: events shorter than this are not reported.
         min_off_s: pauses shorter than this do not end an event.
         max_on_s: an event this long is ended and a new one begun; None for no limit.
-        tag_threshold: scores count only while the member's tag exceeds this; None for no gate.
+        tag_threshold: scores count only while the fused tag exceeds this; None for no gate.
     """
 
     enter: Score = 0.5
@@ -70,9 +74,14 @@ class ClassPostprocessing(_Strict):
     tag_threshold: Score | None = None
 
     @model_validator(mode="after")
-    def _exit_not_above_enter(self) -> Self:
+    def _consistent(self) -> Self:
         if self.exit > self.enter:
             raise ValueError(f"exit {self.exit} is above enter {self.enter}; it must not be")
+        if self.max_on_s is not None and self.max_on_s < self.min_on_s:
+            raise ValueError(
+                f"max_on_s {self.max_on_s} is below min_on_s {self.min_on_s}; "
+                "no event could ever be reported"
+            )
         return self
 
 
@@ -99,7 +108,7 @@ class Manifest(_Strict):
     schema_: Literal["streamsed.bundle/1"] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     version: str
-    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    classes: Annotated[tuple[Label, ...], Field(min_length=1)]
     sample_rate: Annotated[int, Field(ge=1)]
     chunk_samples: Annotated[int, Field(ge=1)]
     frame_samples: Annotated[int, Field(ge=1)]
@@ -107,7 +116,7 @@ class Manifest(_Strict):
     members: Annotated[tuple[Member, ...], Field(min_length=1)]
     postprocessing: dict[str, ClassPostprocessing]
     provenance: Provenance
-    files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+    files: dict[FileName, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -124,6 +133,11 @@ class Manifest(_Strict):
         names = [member.name for member in self.members]
         if len(set(names)) != len(names):
             raise ValueError("members names a member twice")
+        if gated := sorted(
+            c for c, p in self.postprocessing.items() if p.tag_threshold is not None
+        ):
+            if not any(member.tags for member in self.members):
+                raise ValueError(f"tag_threshold of {', '.join(gated)}: no member yields tags")
         needed = {SELFTEST_FILE, *(member.graph for member in self.members)}
         if missing := sorted(needed - set(self.files)):
             raise ValueError(f"files lacks the sha256 of {', '.join(missing)}")
