@@ -8,7 +8,8 @@
     ├── ProviderError    the inference hardware that was asked for cannot be used
     ├── SourceError      audio cannot be opened or read
     │   └── SourceLost   audio stopped: the device, file or pipe failed while it was being read
-    └── PublishError     a socket cannot be bound or written
+    ├── PublishError     a socket cannot be bound, connected or written
+    └── MessageError     what a socket delivered is no message of ours
 
 A message is one line: what is wrong, where (file, key, value), and what would be right.
 """
@@ -41,4 +42,8 @@ class SourceLost(SourceError):
 
 
 class PublishError(StreamsedError):
-    """A message socket cannot be bound or written."""
+    """A message socket cannot be bound, connected or written."""
+
+
+class MessageError(StreamsedError):
+    """What arrived on a socket is not a message of a known schema."""

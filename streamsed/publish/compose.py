@@ -1,0 +1,63 @@
+"""How messages are made from what the daemon knows.
+
+What is known when a message is handed to the publisher is bound here; its number and its time
+are added by the publisher as it sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from streamsed.detect.events import Kind, Transition
+from streamsed.publish.anchor import Anchor
+from streamsed.publish.messages import (
+    BundleName,
+    EventMessage,
+    EventScore,
+    NumberedMessage,
+    SourceCondition,
+    StatusMessage,
+)
+
+Draft = Callable[[int, datetime], NumberedMessage]
+"""Completes a message, given its ``seq`` and the UTC of its publication."""
+
+
+def event(transition: Transition, *, anchor: Anchor, bundle: BundleName) -> Draft:
+    """Draft the message of a transition."""
+    onset = anchor.moment(transition.onset_sample)
+    offset = None if transition.offset_sample is None else anchor.moment(transition.offset_sample)
+    heard = {Kind.ONSET: onset, Kind.OFFSET: offset}.get(transition.kind)
+
+    def complete(seq: int, published: datetime) -> EventMessage:
+        latency_ms = None
+        if anchor.real_time and heard is not None:
+            latency_ms = round((published - heard.utc).total_seconds() * 1e3, 1)
+        return EventMessage(
+            kind=transition.kind,
+            seq=seq,
+            event_id=anchor.event_id(transition.number),
+            source=transition.source,
+            label=transition.label,
+            onset=onset,
+            offset=offset,
+            duration=None if offset is None else offset.seconds - onset.seconds,
+            score=EventScore(
+                current=transition.score.current,
+                peak=transition.score.peak,
+                mean=transition.score.mean,
+            ),
+            reason=transition.reason,
+            latency_ms=latency_ms,
+            bundle=bundle,
+            published=published,
+        )
+
+    return complete
+
+
+def status(condition: SourceCondition) -> Draft:
+    """Draft a status message that says how a source is doing."""
+    fields = dict(condition)
+    return lambda seq, published: StatusMessage(seq=seq, published=published, **fields)

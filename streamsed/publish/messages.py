@@ -1,0 +1,239 @@
+"""The messages that subscribers receive.
+
+A message is two ZeroMQ frames: the topic, then UTF-8 JSON. The ``schema`` field says which of the
+models below the JSON is. Fields are only ever added to a schema version; readers ignore fields
+that they do not know.
+
+Events, status and daemon messages are numbered: ``seq`` rises by one from message to message,
+whatever their kind, so a subscriber to everything sees any loss as a jump. Heartbeats have no
+number of their own; they carry the last one given, so that a loss at the end shows as well.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    WithJsonSchema,
+)
+
+from streamsed.detect.events import Kind, Reason
+
+DAEMON = "daemon"
+"""No source may have this name: ``status/daemon/`` is the daemon's own topic."""
+
+
+def rfc3339(moment: datetime) -> str:
+    """Format as RFC 3339 in UTC with milliseconds, such as ``2026-01-02T03:04:05.352Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+Utc = Annotated[
+    AwareDatetime,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda s: round(s, 6))]
+Probability = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(lambda p: round(p, 4))]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",  # a reader of today understands the message of tomorrow
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+class Moment(_Part):
+    """A place in a source's audio.
+
+    Attributes:
+        seconds: since the source's first sample.
+        sample: index at the bundle's sample rate.
+        utc: when that sample was heard; for audio that is not read in real time, when it would
+            have been heard had it begun with the reading.
+    """
+
+    seconds: Seconds
+    sample: int
+    utc: Utc
+
+
+class EventScore(_Part):
+    """Filtered scores of an event so far."""
+
+    current: Probability
+    peak: Probability
+    mean: Probability
+
+
+class BundleName(_Part):
+    """Which bundle the scores come from."""
+
+    name: str
+    version: str
+
+
+class _Message(_Part):
+    schema_: str = Field(alias="schema")
+
+    @property
+    def topic(self) -> bytes:
+        """First frame of the message; ends in a slash."""
+        raise NotImplementedError
+
+    def frames(self) -> tuple[bytes, bytes]:
+        """Topic and UTF-8 JSON."""
+        return self.topic, self.model_dump_json(by_alias=True).encode()
+
+
+class _Numbered(_Message):
+    seq: Count
+
+
+class EventMessage(_Numbered):
+    """The onset, an update or the offset of one event: topic ``event/<source>/<label>/``.
+
+    Attributes:
+        event_id: the same in all messages of one event; never used again.
+        offset: end of the event; null until the offset message, as are ``duration`` (seconds)
+            and ``reason``.
+        latency_ms: wall clock from the moment the onset (of an offset message: the offset) was
+            heard to publication; null for updates and for sources not read in real time.
+    """
+
+    schema_: Literal["streamsed.event/1"] = Field("streamsed.event/1", alias="schema")
+    kind: Kind
+    event_id: UUID
+    source: str
+    label: str
+    onset: Moment
+    offset: Moment | None
+    duration: Seconds | None
+    score: EventScore
+    reason: Reason | None
+    latency_ms: float | None
+    bundle: BundleName
+    published: Utc
+
+    @property
+    def topic(self) -> bytes:
+        """``event/<source>/<label>/``; a slash in the label becomes ``_`` here."""
+        return f"event/{self.source}/{self.label.replace('/', '_')}/".encode()
+
+
+class SourceState(StrEnum):
+    """What a source is doing."""
+
+    CONNECTING = "connecting"
+    RUNNING = "running"
+    ENDED = "ended"
+    LOST = "lost"
+
+
+class SourceCondition(_Part):
+    """How a source is doing: in its status messages and in every heartbeat.
+
+    Attributes:
+        state: ``ended`` and ``lost`` come after the last event of the source.
+        message: for people: why it was lost, what was dropped; null when there is nothing to say.
+        position: end of the audio processed so far; null before the first.
+        lost_samples: lost before they reached the daemon (device overruns).
+        dropped_samples: dropped by the daemon because it could not keep up.
+        overload_bursts: how many times it began to drop.
+        overloaded: whether audio is being dropped now.
+    """
+
+    source: str
+    state: SourceState
+    message: str | None = None
+    position: Moment | None = None
+    lost_samples: Count = 0
+    dropped_samples: Count = 0
+    overload_bursts: Count = 0
+    overloaded: bool = False
+
+
+class StatusMessage(SourceCondition, _Numbered):
+    """A change in how a source is doing: topic ``status/<source>/``."""
+
+    schema_: Literal["streamsed.status/1"] = Field("streamsed.status/1", alias="schema")
+    published: Utc
+
+    @property
+    def topic(self) -> bytes:
+        """``status/<source>/``."""
+        return f"status/{self.source}/".encode()
+
+
+class DaemonState(StrEnum):
+    """What the daemon is doing; nothing follows ``stopped``."""
+
+    STARTED = "started"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class DaemonMessage(_Numbered):
+    """The daemon started or stops: topic ``status/daemon/``.
+
+    Attributes:
+        provider: the ONNX Runtime execution provider that really runs.
+        message: for people: why it stops.
+    """
+
+    schema_: Literal["streamsed.daemon/1"] = Field("streamsed.daemon/1", alias="schema")
+    state: DaemonState
+    message: str | None
+    version: str
+    provider: str
+    bundle: BundleName
+    published: Utc
+
+    @property
+    def topic(self) -> bytes:
+        """``status/daemon/``."""
+        return f"status/{DAEMON}/".encode()
+
+
+class Heartbeat(_Message):
+    """Proof of life at a fixed interval: topic ``heartbeat/``.
+
+    Attributes:
+        last_seq: number of the last numbered message; 0 before the first.
+        interval_s: until the next heartbeat.
+    """
+
+    schema_: Literal["streamsed.heartbeat/1"] = Field("streamsed.heartbeat/1", alias="schema")
+    last_seq: Count
+    interval_s: float
+    uptime_s: float
+    version: str
+    provider: str
+    bundle: BundleName
+    sources: tuple[SourceCondition, ...]
+    published: Utc
+
+    TOPIC: ClassVar[bytes] = b"heartbeat/"
+
+    @property
+    def topic(self) -> bytes:
+        """``heartbeat/``."""
+        return self.TOPIC
+
+
+NumberedMessage = EventMessage | StatusMessage | DaemonMessage
+Message = Annotated[NumberedMessage | Heartbeat, Field(discriminator="schema_")]
+MESSAGE: TypeAdapter[NumberedMessage | Heartbeat] = TypeAdapter(Message)

@@ -1,0 +1,211 @@
+"""Publisher: one thread that owns the XPUB socket and sends what the others hand it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import zmq
+
+from streamsed.errors import PublishError
+from streamsed.publish.compose import Draft
+from streamsed.publish.endpoints import claim_ipc, ipc_path
+from streamsed.publish.messages import Heartbeat
+
+_LONGEST_SUBSCRIPTION_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketLimits:
+    """Everything that bounds the publisher.
+
+    Attributes:
+        send_high_water: messages kept for one slow subscriber before its newest are lost.
+        linger_s: how long closing waits for subscribers to take what was published.
+        queue_messages: messages handed over and not yet sent; a full queue holds the caller.
+            Sending never waits for a subscriber, so it fills only if the thread gets no
+            processor time, and then holding detection (which drops audio as a counted gap) is
+            better than losing the offset of an event.
+    """
+
+    send_high_water: int = 10_000
+    linger_s: float = 2.0
+    queue_messages: int = 10_000
+
+
+class Publisher:
+    """Numbers, sends and counts messages; beats the heart.
+
+    ZeroMQ sockets belong to one thread, so everybody else hands over drafts through a bounded
+    queue and never touches the socket. A message gets its number and its time when it is sent:
+    order of numbers is order on the wire.
+
+    Attributes:
+        endpoints: the bound addresses, wildcards resolved.
+    """
+
+    def __init__(
+        self,
+        binds: Sequence[str],
+        *,
+        heartbeat: Callable[[int, datetime], Heartbeat],
+        heartbeat_s: float = 1.0,
+        limits: SocketLimits | None = None,
+        sequence: Iterator[int] | None = None,
+        on_subscriber: Callable[[], None] = lambda: None,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Bind the socket; nothing is sent before :meth:`start`.
+
+        Args:
+            binds: addresses, such as ``tcp://127.0.0.1:5577`` or ``ipc:///run/streamsed/sock``.
+            heartbeat: makes the heartbeat, given the last number and the time; called from the
+                publisher's thread.
+            heartbeat_s: interval of heartbeats.
+            limits: bounds of the socket and the queue.
+            sequence: numbers of the messages; counts from 1 unless given (the journal's place).
+            on_subscriber: called in the publisher's thread when somebody subscribes.
+            on_failure: called in the publisher's thread when it dies; see :attr:`failure`.
+
+        Raises:
+            PublishError: an address cannot be bound.
+        """
+        self.limits = limits or SocketLimits()
+        self.failure: Exception | None = None
+        self.subscribed = False
+        self._heartbeat = heartbeat
+        self._heartbeat_s = heartbeat_s
+        self._sequence = sequence or itertools.count(1)
+        self._on_subscriber = on_subscriber
+        self._on_failure = on_failure
+        self._last_seq = 0
+        self._drafts: deque[Draft] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.XPUB)
+        self._socket.set(zmq.SNDHWM, self.limits.send_high_water)
+        self._socket.set(zmq.LINGER, int(self.limits.linger_s * 1e3))
+        self._socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION_BYTES)
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        try:
+            self.endpoints = tuple(self._bind(address) for address in binds)
+        except PublishError:
+            self._release()
+            raise
+
+    def _bind(self, address: str) -> str:
+        path = ipc_path(address)
+        if path is not None:
+            claim_ipc(path)
+        self._socket.set(zmq.IPV6, "[" in address)
+        umask = os.umask(0o177)  # an ipc socket is for its owner alone
+        try:
+            self._socket.bind(address)
+        except zmq.ZMQError as error:
+            hint = "; stop what listens there or name another address in publish.bind"
+            raise PublishError(
+                f"cannot bind {address}: {error.strerror.lower()}"
+                f"{hint if error.errno == zmq.EADDRINUSE else ''}"
+            ) from error
+        finally:
+            os.umask(umask)
+        return self._socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+
+    def start(self) -> None:
+        """Begin to send, with a heartbeat first."""
+        self._thread.start()
+
+    def publish(self, draft: Draft) -> None:
+        """Hand over a message, from any thread; messages of one thread keep their order.
+
+        Raises:
+            PublishError: the publisher has been closed or has failed.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(self._drafts) < self.limits.queue_messages or self._closing
+            )
+            if self._closing:
+                raise PublishError("cannot publish: the publisher is closed") from self.failure
+            self._drafts.append(draft)
+        self._wake()
+
+    def close(self) -> None:
+        """Send what was handed over, wait at most ``linger_s`` for subscribers to take it."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._wake()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._release()
+
+    def _release(self) -> None:
+        self._socket.close()
+        self._context.term()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def _wake(self) -> None:
+        # A full pipe means that a wake-up is waiting already; a closed one, that nobody sleeps.
+        with contextlib.suppress(BlockingIOError, OSError):
+            self._wake_in.send(b"\0")
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:  # whatever it is, the daemon has to know
+            self.failure = error
+            with self._changed:
+                self._closing = True
+                self._changed.notify_all()
+            self._on_failure()
+
+    def _serve(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wake_out, zmq.POLLIN)
+        beat_at = time.monotonic()
+        while True:
+            poller.poll(max(0, math.ceil((beat_at - time.monotonic()) * 1e3)))
+            self._read_subscriptions()
+            with contextlib.suppress(BlockingIOError):
+                self._wake_out.recv(4096)
+            closing = self._closing
+            self._send_drafts()
+            if closing:
+                return
+            if time.monotonic() >= beat_at:
+                self._send(self._heartbeat(self._last_seq, datetime.now(UTC)).frames())
+                beat_at = time.monotonic() + self._heartbeat_s
+
+    def _read_subscriptions(self) -> None:
+        while self._socket.poll(0):
+            if self._socket.recv_multipart()[0][:1] == b"\1":
+                self.subscribed = True
+                self._on_subscriber()
+
+    def _send_drafts(self) -> None:
+        while self._drafts:
+            self._last_seq = next(self._sequence)
+            self._send(self._drafts[0](self._last_seq, datetime.now(UTC)).frames())
+            with self._changed:
+                self._drafts.popleft()
+                self._changed.notify_all()
+
+    def _send(self, frames: tuple[bytes, bytes]) -> None:
+        # XPUB never blocks: what a subscriber at its high-water mark cannot take, it loses.
+        self._socket.send_multipart(frames, zmq.DONTWAIT)
