@@ -1,0 +1,109 @@
+"""The repository's own rules: what may import what, and pins for everything that is installed."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+RUNTIME = sorted((ROOT / "streamsed").rglob("*.py"))
+MODULE_NAMES = {"pyyaml": "yaml", "pyzmq": "zmq", "onnxruntime-gpu": "onnxruntime"}
+
+
+def imports(path: Path, *, at_top: bool = False) -> set[str]:
+    """Modules that a file imports, anywhere or when it is imported itself."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in tree.body if at_top else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def within(names: set[str], *packages: str) -> set[str]:
+    return {n for n in names if any(n == p or n.startswith(f"{p}.") for p in packages)}
+
+
+def project() -> dict[str, object]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def requirements() -> Iterator[Requirement]:
+    content = project()
+    for line in content["dependencies"]:
+        yield Requirement(line)
+    for lines in content["optional-dependencies"].values():
+        yield from map(Requirement, lines)
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    content = [line for line in lines if line and not line.startswith("#")]
+    for line in content:
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+", line), f"not an exact pin: {line}"
+    found = {canonicalize_name(name): version for name, version in (c.split("==") for c in content)}
+    assert len(found) == len(content), "a package is pinned twice"
+    return found
+
+
+def test_every_requirement_has_an_exact_pin_that_satisfies_it() -> None:
+    pinned = pins()
+    for requirement in requirements():
+        if requirement.name == "streamsed":
+            continue
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version, f"constraints.txt lacks {requirement.name}"
+        assert requirement.specifier.contains(version), f"{requirement} excludes {version}"
+
+
+def test_the_runtime_imports_its_dependencies_and_nothing_else() -> None:
+    allowed = set(sys.stdlib_module_names) | {"streamsed"}
+    for line in project()["dependencies"]:
+        name = Requirement(line).name
+        allowed.add(MODULE_NAMES.get(name, name))
+    evaluation = ROOT / "streamsed" / "evaluate"  # has an extra of its own
+    for path in RUNTIME:
+        if not path.is_relative_to(evaluation):
+            odd = {name.split(".")[0] for name in imports(path)} - allowed
+            assert not odd, f"{path.relative_to(ROOT)} imports {', '.join(sorted(odd))}"
+
+
+def test_the_runtime_never_imports_torch_or_train() -> None:
+    for path in RUNTIME:
+        odd = within(imports(path), "torch", "torchaudio", "train")
+        assert not odd, f"{path.relative_to(ROOT)} imports {', '.join(sorted(odd))}"
+
+
+@pytest.mark.parametrize(
+    ("package", "unknown"),
+    [
+        ("bundle", ("sources", "detect", "publish", "service", "cli", "client")),
+        ("sources", ("bundle", "detect", "publish", "service", "cli", "client")),
+        ("detect", ("publish", "service", "cli", "client")),
+        ("publish", ("sources", "service", "cli", "client")),
+        ("service", ("cli", "client")),
+    ],
+)
+def test_imports_go_one_way(package: str, unknown: tuple[str, ...]) -> None:
+    for path in sorted((ROOT / "streamsed" / package).rglob("*.py")):
+        odd = within(imports(path), *(f"streamsed.{name}" for name in unknown))
+        assert not odd, f"{path.relative_to(ROOT)} imports {', '.join(sorted(odd))}"
+
+
+def test_no_module_is_named_after_nothing() -> None:
+    vague = {"utils", "util", "helpers", "helper", "misc", "common", "manager", "tools"}
+    for package in ("streamsed", "train", "tests", "examples", "benchmarks"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert path.stem not in vague, f"{path.relative_to(ROOT)}: name the idea"
