@@ -130,8 +130,8 @@ class EventMessage(_Numbered):
 
     @property
     def topic(self) -> bytes:
-        """``event/<source>/<label>/``; a slash in the label becomes ``_`` here."""
-        return f"event/{self.source}/{self.label.replace('/', '_')}/".encode()
+        """``event/<source>/<label>/``."""
+        return f"event/{self.source}/{self.label}/".encode()
 
 
 class SourceState(StrEnum):

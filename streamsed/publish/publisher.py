@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import zmq
 
@@ -91,6 +92,7 @@ class Publisher:
         self._drafts: deque[Draft] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._socket_files: list[Path] = []
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -122,6 +124,8 @@ class Publisher:
             ) from error
         finally:
             os.umask(umask)
+        if path is not None:
+            self._socket_files.append(path)
         return self._socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
     def start(self) -> None:
@@ -144,7 +148,10 @@ class Publisher:
         self._wake()
 
     def close(self) -> None:
-        """Send what was handed over, wait at most ``linger_s`` for subscribers to take it."""
+        """Send what was handed over, wait at most ``linger_s`` for subscribers to take it.
+
+        May be called twice.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -153,9 +160,17 @@ class Publisher:
             self._thread.join()
         self._release()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the socket is closed."""
+        return self._socket.closed
+
     def _release(self) -> None:
         self._socket.close()
         self._context.term()
+        for path in self._socket_files:  # libzmq leaves them
+            path.unlink(missing_ok=True)
+        self._socket_files.clear()
         self._wake_in.close()
         self._wake_out.close()
 
