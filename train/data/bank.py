@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -90,6 +92,16 @@ class Bank:
                     f"{table}: recording {clip.recording} stands in both splits; it must be in one"
                 )
         return cls(folder, clips)
+
+    def without(self, patterns: Iterable[str]) -> Bank:
+        """The bank less the files that match a shell-style pattern; decoded samples are shared."""
+        skip = tuple(patterns)
+        kept = tuple(
+            clip for clip in self.clips if not any(fnmatchcase(clip.file, p) for p in skip)
+        )
+        bank = Bank(self.folder, kept)
+        bank._decoded = self._decoded
+        return bank
 
     def select(self, kind: Kind, *, split: Split, label: str | None = None) -> tuple[Clip, ...]:
         """Clips of a kind and split, of one label if it is given, in the table's order."""

@@ -16,7 +16,7 @@ def equaliser_db(
     *,
     spread_db: float,
     sample_rate: int,
-    low_pass_hz: float | None = None,
+    low_pass: tuple[float, float] | None = None,
     high_pass_hz: float | None = None,
 ) -> NDArray[np.float64]:
     """A random smooth gain curve over a logarithmic grid from 20 Hz to half the rate, in dB.
@@ -25,7 +25,7 @@ def equaliser_db(
         rng: draws six random gains, an octave and more apart, and a tilt.
         spread_db: their standard deviation.
         sample_rate: in Hz.
-        low_pass_hz: also fall steeply above this.
+        low_pass: also fall above this frequency in Hz, by this many dB an octave.
         high_pass_hz: also fall at 12 dB an octave below this.
     """
     grid = np.geomspace(20.0, sample_rate / 2.0, _GRID)
@@ -33,8 +33,8 @@ def equaliser_db(
     gains = rng.standard_normal(6) * spread_db
     curve: NDArray[np.float64] = np.interp(place, np.arange(6), gains)
     curve = curve + rng.standard_normal() * 0.3 * spread_db * (place - 2.5)
-    if low_pass_hz is not None:
-        curve -= np.clip(np.log2(grid / low_pass_hz), 0.0, None) * 120.0
+    if low_pass is not None:
+        curve -= np.clip(np.log2(grid / low_pass[0]), 0.0, None) * low_pass[1]
     if high_pass_hz is not None:
         curve -= np.clip(np.log2(high_pass_hz / grid), 0.0, None) * 12.0
     return np.clip(curve, -80.0, 30.0)

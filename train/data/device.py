@@ -36,7 +36,14 @@ def record(
         rng,
         spread_db=config.device_equaliser_db,
         sample_rate=rate,
-        low_pass_hz=log_uniform(rng, *config.device_low_pass_hz) if low_pass else None,
+        low_pass=(
+            (
+                log_uniform(rng, *config.device_low_pass_hz),
+                log_uniform(rng, *config.low_pass_db_per_octave),
+            )
+            if low_pass
+            else None
+        ),
         high_pass_hz=log_uniform(rng, *config.device_high_pass_hz) if high_pass else None,
     )
     audio, _ = colour(scene, sample_rate=rate, curve_db=curve)

@@ -78,6 +78,7 @@ class SoundscapeGenerator:
         self.config = config
         self.seed = seed
         self.split: Split = split
+        bank = bank.without(config.excluded_files)
         self._bank = bank
         self._n = round(config.duration_s * config.sample_rate)
         self._material = Material(bank, split=split, config=config)
@@ -168,16 +169,17 @@ class SoundscapeGenerator:
             rng,
             spread_db=config.source_equaliser_db,
             sample_rate=config.sample_rate,
-            low_pass_hz=self._low_pass(rng),
+            low_pass=self._low_pass(rng),
         )
         coloured, _ = colour(audio, sample_rate=config.sample_rate, speed=speed, curve_db=curve)
         bed = np.zeros(n, np.float32)
         bed[: len(coloured)] = coloured[:n]
         return bed / np.float32(np.sqrt(power(loudness_signal(bed, config.sample_rate))) + 1e-9)
 
-    def _low_pass(self, rng: np.random.Generator) -> float | None:
+    def _low_pass(self, rng: np.random.Generator) -> tuple[float, float] | None:
         if rng.random() < self.config.source_low_pass:
-            return log_uniform(rng, *self.config.source_low_pass_hz)
+            slope = log_uniform(rng, *self.config.low_pass_db_per_octave)
+            return log_uniform(rng, *self.config.source_low_pass_hz), slope
         return None
 
     def _place(
@@ -192,7 +194,7 @@ class SoundscapeGenerator:
             rng,
             spread_db=config.source_equaliser_db,
             sample_rate=rate,
-            low_pass_hz=self._low_pass(rng),
+            low_pass=self._low_pass(rng),
         )
         audio, speed = colour(
             sound.audio,
@@ -218,7 +220,8 @@ class SoundscapeGenerator:
             for a, b in sound.active
         ]
         active = [(a, b) for a, b in active if b > a]
-        loud = loudness_signal(scene, rate)
+        loud = np.zeros(n, np.float32)
+        loud[max(start, 0) : max(start, 0) + len(cut)] = loudness_signal(cut, rate)
         level = _level_db(loud, active or [(0, n)])
         low, high = config.snr_db
         snr_db = low + (high - low) * rng.beta(1.8, 2.2)
@@ -254,7 +257,8 @@ class SoundscapeGenerator:
             )
         duration_s = log_uniform(rng, *plan.duration_s)
         sound = self._material.steady(rng, label, duration_s=duration_s, whole=False)
-        onset_s = rng.uniform(-0.4 * duration_s, scene_s - min(0.6 * duration_s, 0.8 * scene_s))
+        length_s = len(sound.audio) / rate
+        onset_s = rng.uniform(-0.4 * length_s, scene_s - min(0.6 * length_s, 0.8 * scene_s))
         return sound, int(onset_s * rate), plan.speed
 
     def _distractor(self, rng: np.random.Generator) -> tuple[Sound, int, tuple[float, float]]:
@@ -287,7 +291,7 @@ class SoundscapeGenerator:
                 release=int(log_uniform(rng, 0.01, 0.4) * rate),
             )
             active = ((0, n),)
-        onset_s = rng.uniform(-0.3 * duration_s, config.duration_s - 0.3)
+        onset_s = rng.uniform(-0.3 * len(audio) / rate, config.duration_s - 0.3)
         return Sound(audio, active), int(onset_s * rate), (0.8, 1.25)
 
     def _raise(self, source: _Placed, total_loud: Signal) -> Signal:

@@ -29,6 +29,7 @@ class ClassPlan:
         merge_pause_s: events of the class closer than this are labelled as one.
         range_db: a bank clip is active down to this far below its loud parts.
         clip_pause_s: pauses within a bank clip up to this do not part events.
+        floor_percentile: of a clip's envelope; where its noise floor is looked for.
     """
 
     weight: float = 1.0
@@ -42,13 +43,18 @@ class ClassPlan:
     merge_pause_s: float = 0.15
     range_db: float = 30.0
     clip_pause_s: float = 0.25
+    floor_percentile: float = 5.0
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - pydantic's name for it
 
     @property
     def activity(self) -> ActivityRule:
         """How the class's bank clips are cut into intervals."""
-        return ActivityRule(range_db=self.range_db, merge_pause_s=self.clip_pause_s)
+        return ActivityRule(
+            range_db=self.range_db,
+            merge_pause_s=self.clip_pause_s,
+            floor_percentile=self.floor_percentile,
+        )
 
 
 def _plans() -> dict[str, ClassPlan]:
@@ -61,7 +67,7 @@ def _plans() -> dict[str, ClassPlan]:
     steady: dict[str, Any] = {
         "texture": "steady",
         "merge_pause_s": 0.5,
-        "clip_pause_s": 1.0,
+        "clip_pause_s": 0.35,
         "range_db": 26.0,
     }
     return {
@@ -85,7 +91,9 @@ def _plans() -> dict[str, ClassPlan]:
         "Dishes": ClassPlan(
             again=0.4, speed=(0.85, 1.18), range_db=26.0, clip_pause_s=0.3, merge_pause_s=0.2
         ),
-        "Dog": ClassPlan(again=0.45, speed=(0.78, 1.28), range_db=24.0, clip_pause_s=0.2),
+        "Dog": ClassPlan(
+            again=0.45, speed=(0.78, 1.28), range_db=24.0, clip_pause_s=0.2, floor_percentile=20.0
+        ),
         "Electric_shaver_toothbrush": ClassPlan(
             **steady,
             synthetic_share=1.0,
@@ -127,7 +135,9 @@ class SoundscapeConfig:
         bed_noise: share of scenes whose bed is noise of a random spectrum.
         bed_silence: share of scenes with next to no bed.
         second_bed: share of other scenes with two recorded beds.
-        excluded_beds: background labels in which a target class may be heard.
+        excluded_beds: background labels in which people talk.
+        excluded_files: patterns of the bank's files that are not used: in these speech clips
+            other sounds are louder than the voice.
         snr_db: lowest and highest level of a source against the bed; drawn from a beta
             distribution with mean in the lower half.
         silent_bed_db: how much further below the sources a silent bed lies.
@@ -141,6 +151,7 @@ class SoundscapeConfig:
         source_equaliser_db: standard deviation of each source's random equaliser.
         source_low_pass: share of sources, of any class, without highs.
         source_low_pass_hz: where their highs end, log-uniform.
+        low_pass_db_per_octave: how steeply highs end, for sources and devices, log-uniform.
         narrow_sources: sources of the bank whose files have no highs of their own.
         excite: share of clips of narrow sources that are given artificial highs.
         device_equaliser_db: standard deviation of the recording device's equaliser.
@@ -170,7 +181,8 @@ class SoundscapeConfig:
     bed_noise: float = 0.18
     bed_silence: float = 0.1
     second_bed: float = 0.2
-    excluded_beds: tuple[str, ...] = ("coffee-shop", "playground")
+    excluded_beds: tuple[str, ...] = ("coffee", "coffee-shop", "playground")
+    excluded_files: tuple[str, ...] = ("*/precise-community_*wakeword-es-*",)
     snr_db: Range = (-3.0, 30.0)
     silent_bed_db: Range = (15.0, 40.0)
     audible_db: float = -9.0
@@ -183,6 +195,7 @@ class SoundscapeConfig:
     source_equaliser_db: float = 3.5
     source_low_pass: float = 0.14
     source_low_pass_hz: Range = (2800.0, 6500.0)
+    low_pass_db_per_octave: Range = (12.0, 150.0)
     narrow_sources: tuple[str, ...] = ("CatMeows",)
     excite: float = 0.5
     device_equaliser_db: float = 2.5
