@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from train.synthesis import alarms, motors
+from train.synthesis import alarms, beeps, motors
 
 Maker = Callable[..., tuple[NDArray[np.float32], list[tuple[int, int]]]]
 
@@ -28,7 +28,7 @@ TARGETS: Mapping[str, Maker] = {
     "Electric_shaver_toothbrush": _one(motors.shaver_or_toothbrush),
     "Vacuum_cleaner": _one(motors.vacuum_cleaner),
 }
-NEGATIVES: Mapping[str, Maker] = {"hum": _one(motors.hum), "melody": alarms.melody}
+NEGATIVES: Mapping[str, Maker] = {"hum": _one(motors.hum), "melody": beeps.melody}
 _MAKERS = {**TARGETS, **NEGATIVES}
 
 
