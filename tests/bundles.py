@@ -41,8 +41,9 @@ class ToneMember:
         weight: its weight in the fusion.
         tags: whether it yields tags: the largest score of the step, per class.
         sharpness: exponent; members with different values give different scores.
-        logarithm: compute the scores by way of a logarithm. onnxruntime computes its elements
-            differently at the end of a tensor, so rows depend on the batch in their last bit.
+        logarithm: compute the scores by way of Log and Softplus. onnxruntime computes their
+            elements differently at the end of a tensor, so rows depend on the batch in their
+            last bit.
     """
 
     name: str = "tones"
@@ -233,7 +234,9 @@ def _graph(
     loudness = node("Div", power, constant(_REFERENCE_POWER))
     if member.logarithm:
         level = node("Log", node("Add", loudness, constant(1e-12)))
-        raw = node("Sigmoid", node("Mul", level, constant(member.sharpness)))
+        # The logistic function as exp(-softplus(-x)).
+        negative = node("Mul", level, constant(-member.sharpness))
+        raw = node("Exp", node("Neg", node("Softplus", negative)))
     else:
         sharp = node("Pow", loudness, constant(member.sharpness))
         raw = node("Div", sharp, node("Add", sharp, constant(1.0)))

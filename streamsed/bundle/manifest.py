@@ -133,11 +133,9 @@ class Manifest(_Strict):
         names = [member.name for member in self.members]
         if len(set(names)) != len(names):
             raise ValueError("members names a member twice")
-        if gated := sorted(
-            c for c, p in self.postprocessing.items() if p.tag_threshold is not None
-        ):
-            if not any(member.tags for member in self.members):
-                raise ValueError(f"tag_threshold of {', '.join(gated)}: no member yields tags")
+        gated = sorted(c for c, p in self.postprocessing.items() if p.tag_threshold is not None)
+        if gated and not any(member.tags for member in self.members):
+            raise ValueError(f"tag_threshold of {', '.join(gated)}: no member yields tags")
         needed = {SELFTEST_FILE, *(member.graph for member in self.members)}
         if missing := sorted(needed - set(self.files)):
             raise ValueError(f"files lacks the sha256 of {', '.join(missing)}")

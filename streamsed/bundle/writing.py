@@ -56,5 +56,8 @@ def write_selftest(
         chunks: ``(K, chunk_samples)`` float32.
         scores: for each member ``(K, frames_per_chunk, C)`` float32.
     """
-    arrays = {"chunks": chunks, **{f"scores_{name}": array for name, array in scores.items()}}
+    arrays: dict[str, Any] = {
+        "chunks": chunks,
+        **{f"scores_{name}": array for name, array in scores.items()},
+    }
     np.savez_compressed(Path(folder) / SELFTEST_FILE, **arrays)

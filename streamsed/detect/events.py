@@ -57,8 +57,8 @@ class Transition:
         offset_sample: one past its last sample; None until the offset.
         score: over the frames of the event decided so far.
         reason: why it ended; None until the offset.
-        decided_sample: the last sample that had been heard when this was decided; with the
-            moment itself it gives the algorithmic latency.
+        decided_sample: one past the last sample that had been heard when this was decided; less
+            ``onset_sample`` or ``offset_sample`` it gives the algorithmic latency.
     """
 
     source: str
@@ -74,15 +74,15 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class ScoredFrames:
-    """Fused scores of consecutive frames of one source, before and after the median filter.
+    """Fused scores of consecutive frames of one source, as they go into the median filter.
 
-    The two arrays of one instance need not cover the same frames: the median filter of each
-    class lags by half its window.
+    Frames that are not decoded do not appear: those of a gap, of the model's warm-up and beyond
+    the end of a segment. The last frame of a segment may reach beyond its last sample.
 
     Attributes:
         source: name of the source.
         first_frame_sample: first sample of the first frame.
-        scores: ``(n, C)`` float32 in [0, 1], fused and tag-gated, before the median filter.
+        scores: ``(n, C)`` float32 in [0, 1], fused and tag-gated.
     """
 
     source: str

@@ -1,0 +1,324 @@
+"""Detector: from the blocks of many sources to transitions. A pure function of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamsed.bundle.manifest import ClassPostprocessing
+from streamsed.detect.chunking import Chunker
+from streamsed.detect.decoder import Decoder
+from streamsed.detect.engine import Engine
+from streamsed.detect.events import Reason, ScoredFrames, Transition
+from streamsed.detect.fusion import Fusion
+from streamsed.detect.postprocessing import FrameRules
+from streamsed.errors import ConfigError
+from streamsed.sources.block import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long after a sound's onset its message is decided, in seconds of audio.
+
+    Attributes:
+        look_ahead_s: of the slowest member.
+        median_s: half of the class's median window.
+        min_on_s: the length an event must have reached.
+        chunk_s: at most, waiting for the chunk to be full.
+    """
+
+    look_ahead_s: float
+    median_s: float
+    min_on_s: float
+    chunk_s: float
+
+    @property
+    def total_s(self) -> float:
+        """The most these add up to."""
+        return self.look_ahead_s + self.median_s + self.min_on_s + self.chunk_s
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one step decided.
+
+    Attributes:
+        transitions: in order for each source.
+        frames: the fused scores that were decoded, at most one entry a source.
+        ended: sources that were drained and are forgotten; the last of their transitions are here.
+    """
+
+    transitions: tuple[Transition, ...]
+    frames: tuple[ScoredFrames, ...]
+    ended: tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    source: str
+    slot: int
+    chunker: Chunker
+    reason: Reason | None = None  # why it ended; None while it may go on
+    decoder: Decoder | None = None  # of the current segment, from its first frame
+    numbers: count[int] = field(default_factory=count)
+    bad_steps: int = 0
+
+
+class Detector:
+    """Detects events in many sources at once.
+
+    Push blocks as they come, and step until there is nothing to do. What comes out for a source
+    depends on its samples alone: not on how they were cut into blocks, nor on other sources.
+
+    Args:
+        engine: runs the model.
+        postprocessing: for each class; classes it leaves out are as the bundle's manifest says.
+        fusion_weights: weight by member, in place of the manifest's.
+        update_every_s: seconds of an event between updates; 0 for none.
+
+    Raises:
+        ConfigError: an unknown class or member, or a value that makes no sense.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        postprocessing: Mapping[str, ClassPostprocessing] | None = None,
+        *,
+        fusion_weights: Mapping[str, float] | None = None,
+        update_every_s: float = 0.0,
+    ) -> None:
+        manifest = engine.manifest
+        merged = _merged(manifest.classes, manifest.postprocessing, postprocessing or {})
+        if not 0.0 <= update_every_s < float("inf"):
+            raise ConfigError(f"update_every_s is {update_every_s}; it must be 0 or more")
+        self._engine = engine
+        self._manifest = manifest
+        self._fusion = Fusion(manifest, merged, fusion_weights)
+        self._tagged = [m.name for m in manifest.members if m.tags] if self._fusion.gated else []
+        self._rules = [
+            (
+                label,
+                FrameRules.of(
+                    merged[label], frame_s=manifest.frame_s, update_every_s=update_every_s
+                ),
+            )
+            for label in manifest.classes
+        ]
+        self._streams: dict[str, _Stream] = {}
+        # By slot, in the order in which they became so: the longest waiting goes first.
+        self._ready: dict[int, _Stream] = {}
+        self._drained: dict[int, _Stream] = {}
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources that were added and have not ended."""
+        return tuple(self._streams)
+
+    def add(self, source: str) -> None:
+        """Begin a source.
+
+        Raises:
+            ValueError: it was added before and has not ended.
+        """
+        if source in self._streams:
+            raise ValueError(f"source {source!r} is there already")
+        chunker = Chunker(
+            chunk_samples=self._manifest.chunk_samples,
+            frame_samples=self._manifest.frame_samples,
+            latency_frames=self._manifest.latency_frames,
+        )
+        slot = self._engine.open()
+        self._fusion.reset(slot)
+        self._streams[source] = _Stream(source, slot, chunker)
+
+    def push(self, source: str, block: Block) -> None:
+        """Give a source's next block, at the bundle's sample rate.
+
+        The samples are kept as a view and must not be written to afterwards.
+
+        Raises:
+            KeyError: there is no such source.
+            ValueError: the source has ended, or the samples are not ``(n,)`` float32.
+        """
+        stream = self._streams[source]
+        if stream.reason is not None:
+            raise ValueError(f"source {source!r} has ended ({stream.reason}); add it anew")
+        stream.chunker.push(block)
+        self._settle(stream)
+
+    def end(self, source: str, reason: Reason) -> None:
+        """Say that a source has no more audio. It is drained by the steps that follow.
+
+        Events still open at its last sample end there, for ``reason``. Ending a source that is
+        being drained changes nothing.
+
+        Raises:
+            KeyError: there is no such source.
+        """
+        stream = self._streams[source]
+        if stream.reason is None:
+            stream.reason = reason
+            stream.chunker.end()
+            self._settle(stream)
+
+    def step(self) -> StepResult | None:
+        """Advance, by one chunk each, as many sources as one batch takes.
+
+        Returns:
+            What was decided; None when there was nothing to do.
+        """
+        if not self._ready and not self._drained:
+            return None
+        transitions: list[Transition] = []
+        frames: list[ScoredFrames] = []
+        ended: list[str] = []
+        if self._ready:
+            self._advance(transitions, frames)
+        for stream in tuple(self._drained.values()):
+            self._finish(stream, transitions, ended)
+        return StepResult(tuple(transitions), tuple(frames), tuple(ended))
+
+    def pending_samples(self, source: str) -> int:
+        """Return how many samples of a source wait to be processed."""
+        return self._streams[source].chunker.pending_samples
+
+    def bad_samples(self, source: str) -> int:
+        """Return how many samples of a source were NaN, infinite or absurd; they count as 0."""
+        return self._streams[source].chunker.bad_samples
+
+    def bad_steps(self, source: str) -> int:
+        """Return how many steps gave scores that are no numbers.
+
+        Their frames score 0, and the stream goes on from the model's initial state.
+        """
+        return self._streams[source].bad_steps
+
+    def latency(self, label: str) -> Latency:
+        """Return the algorithmic latency of a class's onsets.
+
+        Raises:
+            KeyError: there is no such class.
+        """
+        rules, frame_s = dict(self._rules)[label], self._manifest.frame_s
+        return Latency(
+            look_ahead_s=self._manifest.latency_frames * frame_s,
+            median_s=rules.median // 2 * frame_s,
+            min_on_s=rules.min_on * frame_s,
+            chunk_s=self._manifest.frames_per_chunk * frame_s,
+        )
+
+    def _settle(self, stream: _Stream) -> None:
+        """File a stream by what can be done with it now."""
+        chunker = stream.chunker
+        if chunker.ready:
+            self._ready[stream.slot] = stream
+        elif chunker.drained or (stream.reason is not None and chunker.segment is None):
+            self._drained[stream.slot] = stream
+
+    def _advance(self, transitions: list[Transition], frames: list[ScoredFrames]) -> None:
+        engine = self._engine
+        slots = engine.batch(self._ready)
+        streams = [self._ready.pop(slot) for slot in slots]
+        for chunk, stream in zip(engine.chunks, streams, strict=False):
+            segment = stream.chunker.segment
+            assert segment is not None
+            segment.take(chunk)
+        engine.step(slots)
+        fused = self._fuse(slots, streams)
+        for stream, scores, columns in zip(
+            streams, fused, fused.transpose(0, 2, 1).tolist(), strict=True
+        ):
+            self._decode(stream, scores, columns, transitions, frames)
+            self._settle(stream)
+
+    def _fuse(self, slots: list[int], streams: list[_Stream]) -> NDArray[np.float32]:
+        """Return the fused scores ``(n, F, C)`` of the step just made."""
+        engine, size = self._engine, len(slots)
+        scores = [engine.scores(member)[:size] for member in self._fusion.members]
+        tags = [tag[:size] for tag in map(engine.tags, self._tagged) if tag is not None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            fused = self._fusion.fuse(slots, scores, tags)
+        finite = np.isfinite(fused)
+        if not finite.all():
+            for row in np.flatnonzero(~finite.all(axis=(1, 2))):
+                fused[row] = 0.0
+                self._forget(streams[row])
+                streams[row].bad_steps += 1
+        return fused
+
+    def _decode(
+        self,
+        stream: _Stream,
+        scores: NDArray[np.float32],
+        columns: list[list[float]],
+        transitions: list[Transition],
+        frames: list[ScoredFrames],
+    ) -> None:
+        """Decode those frames of a step that lie in the segment and after its warm-up."""
+        manifest, segment = self._manifest, stream.chunker.segment
+        assert segment is not None
+        first = (segment.steps - 1) * len(scores) - manifest.latency_frames
+        begin, end = max(0, manifest.warmup_frames - first), len(scores)
+        if segment.closed:
+            end = min(end, stream.chunker.frames(segment) - first)
+        if begin >= end:
+            return
+        if begin or end < len(scores):
+            columns = [column[begin:end] for column in columns]
+            scores = scores[begin:end]
+        frame_samples = manifest.frame_samples
+        first_sample = segment.first_sample + (first + begin) * frame_samples
+        if stream.decoder is None:
+            stream.decoder = Decoder(
+                stream.source,
+                self._rules,
+                first_sample=first_sample,
+                frame_samples=frame_samples,
+                numbers=stream.numbers,
+            )
+        heard = min(
+            segment.first_sample + segment.steps * manifest.chunk_samples, segment.end_sample
+        )
+        frames.append(ScoredFrames(stream.source, first_sample, scores))
+        transitions += stream.decoder.push(columns, heard)
+
+    def _finish(self, stream: _Stream, transitions: list[Transition], ended: list[str]) -> None:
+        """End a drained segment; go on with the next, or forget the source."""
+        del self._drained[stream.slot]
+        segment = stream.chunker.segment
+        if segment is not None:
+            following = stream.chunker.next_segment()
+            reason = Reason.GAP if following is not None else stream.reason
+            assert reason is not None
+            if stream.decoder is not None:
+                transitions += stream.decoder.end(reason, segment.end_sample)
+                stream.decoder = None
+            self._forget(stream)
+            if following is not None:
+                self._settle(stream)
+                return
+        del self._streams[stream.source]
+        self._engine.close(stream.slot)
+        ended.append(stream.source)
+
+    def _forget(self, stream: _Stream) -> None:
+        """Return a stream to the model's initial state."""
+        self._engine.reset(stream.slot)
+        self._fusion.reset(stream.slot)
+
+
+def _merged(
+    classes: tuple[str, ...],
+    defaults: Mapping[str, ClassPostprocessing],
+    overrides: Mapping[str, ClassPostprocessing],
+) -> dict[str, ClassPostprocessing]:
+    if unknown := sorted(set(overrides) - set(classes)):
+        raise ConfigError(
+            f"postprocessing of unknown class {unknown[0]!r}; the bundle has {', '.join(classes)}"
+        )
+    return {**defaults, **overrides}

@@ -1,0 +1,149 @@
+"""From the filtered scores of one class to events, frame by frame.
+
+What an event is:
+
+1. A run starts at the first frame whose score reaches ``enter`` and goes on while the score
+   reaches ``exit``.
+2. Runs separated by a pause shorter than ``min_off`` are one event, pauses included.
+3. An event that reaches ``max_on`` ends there with reason ``max_duration``; what is left of it,
+   if anything, is a new event that begins at that frame.
+4. An event shorter than ``min_on`` is not reported.
+
+An event is published as soon as it has been ``min_on`` long, and ended as soon as ``min_off``
+frames of pause have passed; it ends with its last active frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamsed.detect.events import Kind, Reason, Score
+from streamsed.detect.postprocessing import FrameRules
+
+
+@dataclass(slots=True)
+class Change:
+    """An onset, update or offset in frames; ``end_frame`` and ``reason`` belong to the offset."""
+
+    kind: Kind
+    first_frame: int
+    end_frame: int | None
+    score: Score
+    reason: Reason | None
+
+
+class Hysteresis:
+    """Finds the events of one class in one segment.
+
+    Args:
+        rules: the class's thresholds and durations in frames.
+    """
+
+    __slots__ = (
+        "_changes",
+        "_first",
+        "_frame",
+        "_latest",
+        "_length",
+        "_open",
+        "_pause",
+        "_peak",
+        "_published",
+        "_rules",
+        "_total",
+        "_update_at",
+    )
+
+    def __init__(self, rules: FrameRules) -> None:
+        self._rules = rules
+        self._frame = 0  # the next frame
+        self._changes: list[Change] = []
+        self._open = False  # whether there is an event, published or not
+        self._pause: list[float] = []  # scores since its last active frame
+        self._begin(0)
+
+    def push(self, scores: Sequence[float]) -> list[Change]:
+        """Add the scores of the next frames; return what they changed, in order."""
+        if not self._open and max(scores) < self._rules.enter:  # the usual case: silence
+            self._frame += len(scores)
+            return []
+        enter, exit_ = self._rules.enter, self._rules.exit
+        for score in scores:
+            if not self._open:
+                if score >= enter:
+                    self._open = True
+                    self._begin(self._frame)
+                    self._go_on(score)
+            elif score >= (enter if self._pause else exit_):
+                self._go_on(score)
+            else:
+                self._pause.append(score)
+                if len(self._pause) >= self._rules.min_off:
+                    self._close(Reason.SILENCE)
+            self._frame += 1
+        return self._taken()
+
+    def end(self, reason: Reason) -> list[Change]:
+        """End the segment: an open event ends with its last active frame, for ``reason``."""
+        if self._open:
+            self._close(reason)
+        return self._taken()
+
+    def _taken(self) -> list[Change]:
+        changes, self._changes = self._changes, []
+        return changes
+
+    def _begin(self, frame: int) -> None:
+        self._first = frame
+        self._length = 0  # frames up to and including the last active one
+        self._latest = self._peak = self._total = 0.0
+        self._published = False
+        self._update_at = 0
+
+    def _go_on(self, score: float) -> None:
+        """Extend the event by an active frame, and by the pause before it."""
+        if self._pause:
+            for paused in self._pause:
+                self._extend(paused)
+            self._pause.clear()
+        self._extend(score)
+        length = self._length
+        if not self._published:
+            if length >= self._rules.min_on:
+                self._publish()
+        elif self._update_at and length >= self._update_at:
+            self._say(Kind.UPDATE)
+            self._plan_update()
+
+    def _extend(self, score: float) -> None:
+        self._length += 1
+        self._latest = score
+        self._total += score
+        self._peak = max(self._peak, score)
+        if self._length == self._rules.max_on:
+            if not self._published:
+                self._publish()
+            self._say(Kind.OFFSET, Reason.MAX_DURATION)
+            self._begin(self._first + self._length)
+
+    def _publish(self) -> None:
+        self._say(Kind.ONSET)
+        self._published = True
+        self._plan_update()
+
+    def _plan_update(self) -> None:
+        every = self._rules.update
+        if every:
+            self._update_at = (self._length // every + 1) * every
+
+    def _close(self, reason: Reason) -> None:
+        if self._published:
+            self._say(Kind.OFFSET, reason)
+        self._open = False
+        self._pause.clear()
+
+    def _say(self, kind: Kind, reason: Reason | None = None) -> None:
+        score = Score(current=self._latest, peak=self._peak, mean=self._total / self._length)
+        end = self._first + self._length if kind is Kind.OFFSET else None
+        self._changes.append(Change(kind, self._first, end, score, reason))
