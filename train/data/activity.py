@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from train.data.colour import loudness_signal
+from train.data.level import loudness_signal
 
 Interval = tuple[int, int]
 

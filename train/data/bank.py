@@ -107,6 +107,11 @@ class Bank:
         """Clips of a kind and split, of one label if it is given, in the table's order."""
         return tuple(self._index.get((kind, split, label), ()))
 
+    def by_label(self, kind: Kind, *, split: Split) -> dict[str, tuple[Clip, ...]]:
+        """Clips of a kind and split by label, in the table's order."""
+        labels = dict.fromkeys(clip.label for clip in self.select(kind, split=split))
+        return {label: self.select(kind, split=split, label=label) for label in labels}
+
     def samples(self, clip: Clip, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Samples of a clip from ``start`` to ``stop`` as a new ``(n,)`` float32 array.
 

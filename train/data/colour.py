@@ -1,10 +1,13 @@
-"""Speed, equalisation and room in one pass over the spectrum; levels; looping."""
+"""Speed, equalisation and room in one pass over the spectrum; looping."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, signal
+from scipy import fft
+
+from train.data.soundscape_config import SoundscapeConfig
+from train.synthesis.draw import log_uniform
 
 Signal = NDArray[np.float32]
 
@@ -38,6 +41,16 @@ def equaliser_db(
     if high_pass_hz is not None:
         curve -= np.clip(np.log2(high_pass_hz / grid), 0.0, None) * 12.0
     return np.clip(curve, -80.0, 30.0)
+
+
+def random_low_pass(
+    rng: np.random.Generator, config: SoundscapeConfig
+) -> tuple[float, float] | None:
+    """Where and how steeply a source's highs end, for the share of sources that has none."""
+    if rng.random() >= config.source_low_pass:
+        return None
+    slope = log_uniform(rng, *config.low_pass_db_per_octave)
+    return log_uniform(rng, *config.source_low_pass_hz), slope
 
 
 def colour(
@@ -105,24 +118,3 @@ def loop(rng: np.random.Generator, material: Signal, n: int, *, crossfade: int) 
         if not len(piece) - joint:
             break
     return out[:n]
-
-
-_HIGH_PASS: dict[int, NDArray[np.float32]] = {}
-
-
-def loudness_signal(audio: Signal, sample_rate: int) -> Signal:
-    """Audio without what lies below 150 Hz, on which levels and ratios are measured.
-
-    Rumble carries most of a home's or a street's energy and hides nothing.
-    """
-    if sample_rate not in _HIGH_PASS:
-        _HIGH_PASS[sample_rate] = signal.butter(
-            2, 150.0, "high", fs=sample_rate, output="sos"
-        ).astype(np.float32)
-    filtered: Signal = signal.sosfilt(_HIGH_PASS[sample_rate], audio)
-    return filtered
-
-
-def power(audio: Signal) -> float:
-    """Mean square of a signal; 0 of an empty one."""
-    return float(np.dot(audio, audio)) / len(audio) if len(audio) else 0.0

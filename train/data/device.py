@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data.colour import colour, equaliser_db, loudness_signal, power
+from train.data.colour import colour, equaliser_db
+from train.data.level import level_db
 from train.data.soundscape_config import SoundscapeConfig
 from train.synthesis.draw import log_uniform
 
@@ -47,13 +48,13 @@ def record(
         high_pass_hz=log_uniform(rng, *config.device_high_pass_hz) if high_pass else None,
     )
     audio, _ = colour(scene, sample_rate=rate, curve_db=curve)
-    level_db = 10.0 * np.log10(power(loudness_signal(audio, rate)) + 1e-12)
+    now_db = level_db(audio, rate)
     if rng.random() < config.device_noise:
-        noise_db = level_db + rng.uniform(*config.device_noise_db)
+        noise_db = now_db + rng.uniform(*config.device_noise_db)
         noise = rng.standard_normal(n, dtype=np.float32)
         audio += noise * np.float32(10.0 ** (noise_db / 20.0))
     wanted_db = rng.triangular(*config.level_dbfs)
-    audio *= np.float32(10.0 ** ((wanted_db - level_db) / 20.0))
+    audio *= np.float32(10.0 ** ((wanted_db - now_db) / 20.0))
     peak = float(np.abs(audio).max())
     if rng.random() < config.clipped:
         audio *= np.float32(10.0 ** (rng.uniform(*config.overdrive_db) / 20.0) / max(peak, 1e-9))

@@ -10,15 +10,18 @@ from scipy import signal
 
 from train.data.activity import ActivityRule, Interval, active_intervals
 from train.data.bank import Bank, Clip, Split
-from train.data.colour import loop, power
+from train.data.colour import loop
+from train.data.level import power
 from train.data.soundscape_config import ClassPlan, SoundscapeConfig
 from train.synthesis.catalogue import synthesise
-from train.synthesis.draw import log_uniform
+from train.synthesis.draw import log_uniform, pick
 from train.synthesis.oscillators import fade
 
 Signal = NDArray[np.float32]
 
 _BEFORE_S, _AFTER_S = 0.08, 0.25  # of a clip's surroundings that stay with an interval
+_MOST_REPEATS = 8
+_RAMP_S = 4.0  # no synthetic machine starts or stops more slowly
 _FADED = 0.2  # share of a cosine fade that lies below -20 dB
 
 
@@ -75,22 +78,15 @@ class Material:
         plan = self.config.plans[label]
         n = int(duration_s * self.rate)
         if self._synthetic(rng, label, plan):
-            margin_s = 4.0 if whole else 0.0
-            audio, times = synthesise(
-                label,
-                rng,
-                duration_s=duration_s + 2 * margin_s,
-                sample_rate=self.rate,
-                held_out=self.split == "valid",
-            )
-            if whole:
-                cut = int(margin_s * self.rate)
-                return Sound(audio[cut : cut + n], ((0, n),))
-            return Sound(audio, tuple((int(a * self.rate), int(b * self.rate)) for a, b in times))
+            if not whole:
+                return self._synthesised(rng, label, duration_s=duration_s)
+            sound = self._synthesised(rng, label, duration_s=duration_s + 2.0 * _RAMP_S)
+            cut = int(_RAMP_S * self.rate)
+            return Sound(sound.audio[cut : cut + n], ((0, n),))
         clip = self._clip(rng, label)
         active = self.activity(clip, plan.activity)
         if not whole and self._starts_or_stops(clip, active) and rng.random() < 0.5:
-            return self._edged(rng, clip, active)
+            return self._span(rng, clip, active, 0, len(active))
         start, stop = max(active, key=lambda span: span[1] - span[0])
         audio = loop(rng, self.bank.samples(clip, start, stop), n, crossfade=int(0.25 * self.rate))
         if whole:
@@ -104,13 +100,11 @@ class Material:
     def bursts(self, rng: np.random.Generator, label: str, *, limit_s: float) -> Sound:
         """One sound, or several of one recording with pauses, at most about ``limit_s`` long."""
         plan = self.config.plans[label]
-        pieces = [self._burst(rng, label, plan)]
-        repeats = 0
-        while rng.random() < plan.again and repeats < 8:
-            repeats += 1
-        first, clip = pieces[0]
-        if clip is None:  # a synthetic pattern repeats itself
-            return first
+        if self._synthetic(rng, label, plan):  # its pattern repeats already
+            return self._synthesised(rng, label, duration_s=log_uniform(rng, *plan.duration_s))
+        clip = self._clip(rng, label)
+        first = self._cut(rng, clip, plan)
+        repeats = min(int(rng.geometric(1.0 - plan.again)) - 1, _MOST_REPEATS)
         same = label == "Alarm_bell_ringing"  # a bell rings again; nobody says the same again
         gap_s = log_uniform(rng, *plan.gap_s)
         audio, active = [first.audio], list(first.active)
@@ -120,7 +114,7 @@ class Material:
                 break
             if not same:
                 gap_s = log_uniform(rng, *plan.gap_s)
-                clip = self._neighbour(rng, clip)
+                clip = pick(rng, self._recordings[label][clip.recording])
             piece = first if same else self._cut(rng, clip, plan)
             gap = np.zeros(int(gap_s * self.rate), dtype=np.float32)
             active += [(a + now + len(gap), b + now + len(gap)) for a, b in piece.active]
@@ -137,28 +131,17 @@ class Material:
         recordings = self._recordings[label]
         clips = list(recordings.values())
         weights = np.sqrt([len(group) for group in clips])
-        group = clips[int(rng.choice(len(clips), p=weights / weights.sum()))]
-        return group[int(rng.integers(len(group)))]
+        return pick(rng, clips[int(rng.choice(len(clips), p=weights / weights.sum()))])
 
-    def _neighbour(self, rng: np.random.Generator, clip: Clip) -> Clip:
-        group = self._recordings[clip.label][clip.recording]
-        return group[int(rng.integers(len(group)))]
-
-    def _burst(
-        self, rng: np.random.Generator, label: str, plan: ClassPlan
-    ) -> tuple[Sound, Clip | None]:
-        if self._synthetic(rng, label, plan):
-            audio, times = synthesise(
-                label,
-                rng,
-                duration_s=log_uniform(rng, *plan.duration_s),
-                sample_rate=self.rate,
-                held_out=self.split == "valid",
-            )
-            active = tuple((int(a * self.rate), int(b * self.rate)) for a, b in times)
-            return Sound(audio, active), None
-        clip = self._clip(rng, label)
-        return self._cut(rng, clip, plan), clip
+    def _synthesised(self, rng: np.random.Generator, label: str, *, duration_s: float) -> Sound:
+        audio, times = synthesise(
+            label,
+            rng,
+            duration_s=duration_s,
+            sample_rate=self.rate,
+            held_out=self.split == "valid",
+        )
+        return Sound(audio, tuple((int(a * self.rate), int(b * self.rate)) for a, b in times))
 
     def _cut(self, rng: np.random.Generator, clip: Clip, plan: ClassPlan) -> Sound:
         """A clip's intervals, or some neighbouring ones of them, with a little around them."""
@@ -167,9 +150,6 @@ class Material:
             first = int(rng.integers(len(active)))
             last = first + int(rng.integers(1, len(active) - first + 1))
             return self._span(rng, clip, active, first, last)
-        return self._span(rng, clip, active, 0, len(active))
-
-    def _edged(self, rng: np.random.Generator, clip: Clip, active: tuple[Interval, ...]) -> Sound:
         return self._span(rng, clip, active, 0, len(active))
 
     def _span(

@@ -14,7 +14,7 @@ from train.data.bank import Bank, Split
 Response = NDArray[np.float32]
 
 _RESPONSE_S = 0.6  # later reverberation is below what scenes keep
-_LEAD_S = 0.001  # kept before the direct path: its band-limited pulse has a left half
+LEAD_S = 0.001  # kept before the direct path: its band-limited pulse has a left half
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _aligned(response: Response, sample_rate: int) -> Response:
     """Put the direct path at the first millisecond, cut the far tail, give it unit energy."""
     magnitude = np.abs(response)
     direct = int(np.argmax(magnitude > 0.5 * magnitude.max()))
-    lead = int(_LEAD_S * sample_rate)
+    lead = int(LEAD_S * sample_rate)
     cut = response[max(direct - lead, 0) :][: int(_RESPONSE_S * sample_rate)].copy()
     tail = min(len(cut), int(0.02 * sample_rate))
     cut[len(cut) - tail :] *= np.linspace(1.0, 0.0, tail, dtype=np.float32)

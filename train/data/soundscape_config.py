@@ -125,7 +125,7 @@ class SoundscapeConfig:
     Attributes:
         sample_rate: in Hz; the bank's.
         duration_s: length of a scene.
-        plans: one a class; their order is no matter.
+        plans: of classes that differ from the defaults; a plan that is given is taken whole.
         sources: probabilities of 0, 1, 2... target sources in a scene; the first is the share
             of scenes without any target.
         speech_over_steady: probability that speech joins a scene that has a steady sound.
@@ -216,8 +216,9 @@ class SoundscapeConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - pydantic's name for it
 
     def __post_init__(self) -> None:
-        if odd := sorted(set(self.plans) ^ set(CLASSES)):
-            raise ValueError(f"plans must name the ten classes; wrong or missing: {odd[0]}")
+        if odd := sorted(set(self.plans) - set(CLASSES)):
+            raise ValueError(f"plans names {odd[0]}; must be one of {', '.join(CLASSES)}")
+        object.__setattr__(self, "plans", _plans() | dict(self.plans))
         for name in ("sources", "distractors"):
             shares = getattr(self, name)
             if not shares or min(shares) < 0.0 or abs(sum(shares) - 1.0) > 1e-6:

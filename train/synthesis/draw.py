@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 _STRIPS_PER_OCTAVE = 8
 _HELD_OUT_EVERY = 4
@@ -31,6 +35,11 @@ def frequency_hz(
         value = low_hz * (high_hz / low_hz) ** rng.random()
         if held_out_strip(value) == held_out:
             return float(value)
+
+
+def pick(rng: np.random.Generator, items: Sequence[T]) -> T:
+    """Draw one item, all equally likely."""
+    return items[int(rng.integers(len(items)))]
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
