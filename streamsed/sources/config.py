@@ -1,0 +1,160 @@
+"""Source configurations: the ``sources:`` list of the config file and ``--source`` arguments."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamsed.errors import ConfigError
+from streamsed.sources.mono import Channel
+from streamsed.sources.protocol import Source
+
+SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
+"""Stands in topics, so without slash or space."""
+
+PIPE_RATES = (4_000, 192_000)
+
+GRAMMAR = """\
+[NAME=]mic[:DEVICE]                        a microphone: index, stable id, or part of its name
+[NAME=]-                                   standard input, s16le at 16000 Hz, mono
+[NAME=]pipe:FORMAT@RATE[xCHANNELS][,live]  standard input; FORMAT is s16le or f32le
+[NAME=]PATH                                a recording, at real-time speed
+"""
+"""What :func:`parse` reads. A path that has a ``=`` or looks like another form: ``./PATH``."""
+
+_NAMED = re.compile(r"(?P<name>[^=/\\]*)=(?P<spec>.*)", re.DOTALL)
+_PIPE = re.compile(r"pipe:(?P<format>\w+)@(?P<rate>\d+)(x(?P<channels>\d+))?(?P<live>,live)?")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileSource(_Strict):
+    """A recording: WAV, FLAC, Ogg or MP3, of any rate and any number of channels.
+
+    Attributes:
+        paced: deliver at real-time speed rather than as fast as it is processed.
+    """
+
+    type: Literal["file"] = "file"
+    name: SourceName
+    path: Path
+    paced: bool = True
+    channel: Channel = "mix"
+
+
+class MicrophoneSource(_Strict):
+    """An input of the sound system.
+
+    Attributes:
+        device: index, stable id or part of the name, as ``streamsed devices`` lists them; None is
+            the system's default input.
+    """
+
+    type: Literal["microphone"] = "microphone"
+    name: SourceName
+    device: str | Annotated[int, Field(ge=0)] | None = None
+    channel: Channel = "mix"
+
+
+class PipeSource(_Strict):
+    """Raw interleaved samples on standard input.
+
+    Attributes:
+        rate: Hz. Nothing in raw samples tells it: a wrong one is not noticed.
+        format: ``s16le`` (16-bit integers) or ``f32le`` (32-bit floats, full scale 1).
+        live: the writer cannot wait: when detection cannot keep up, drop the oldest audio rather
+            than hold the writer up.
+    """
+
+    type: Literal["pipe"] = "pipe"
+    name: SourceName
+    rate: Annotated[int, Field(ge=PIPE_RATES[0], le=PIPE_RATES[1])] = 16_000
+    channels: Annotated[int, Field(ge=1, le=64)] = 1
+    format: Literal["s16le", "f32le"] = "s16le"
+    live: bool = False
+    channel: Channel = "mix"
+
+
+SourceConfig = Annotated[FileSource | MicrophoneSource | PipeSource, Field(discriminator="type")]
+
+
+def build(config: FileSource | MicrophoneSource | PipeSource) -> Source:
+    """Make the source that a configuration describes; nothing is opened yet."""
+    # Imported here: a machine that only reads pipes needs no libsndfile, and so on.
+    match config:
+        case FileSource():
+            from streamsed.sources.file import AudioFile  # noqa: PLC0415
+
+            return AudioFile(config.name, config.path, paced=config.paced, channel=config.channel)
+        case MicrophoneSource():
+            from streamsed.sources.microphone import Microphone  # noqa: PLC0415
+
+            return Microphone(config.name, device=config.device, channel=config.channel)
+        case PipeSource():
+            from streamsed.sources.pipe import Pipe  # noqa: PLC0415
+
+            return Pipe(
+                config.name,
+                rate=config.rate,
+                channels=config.channels,
+                sample_format=config.format,
+                live=config.live,
+                channel=config.channel,
+            )
+
+
+def parse(text: str) -> FileSource | MicrophoneSource | PipeSource:
+    """Read one ``--source`` argument; :data:`GRAMMAR` lists the forms.
+
+    Without ``NAME=`` a microphone is called ``mic``, standard input ``stdin``, and a recording
+    like its file without folder and extension.
+
+    Raises:
+        ConfigError: it has none of the forms, or a value in it is out of range.
+    """
+    named = _NAMED.fullmatch(text)
+    name, spec = (named["name"], named["spec"]) if named else (None, text)
+    try:
+        return _parse_spec(name, spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"--source {text!r}: {key} {first['input']!r}: {first['msg']}") from error
+    except ValueError as error:
+        raise ConfigError(f"--source {text!r}: {error}") from error
+
+
+def _parse_spec(name: str | None, spec: str) -> FileSource | MicrophoneSource | PipeSource:
+    if spec == "mic" or spec.startswith("mic:"):
+        device = spec.removeprefix("mic").removeprefix(":") or None
+        if spec == "mic:":
+            raise ValueError("the device is missing; mic:DEVICE or mic would be right")
+        return MicrophoneSource(
+            name="mic" if name is None else name,
+            device=int(device) if device is not None and device.isdecimal() else device,
+        )
+    if spec == "-":
+        return PipeSource(name="stdin" if name is None else name)
+    if spec == "pipe" or spec.startswith("pipe:"):
+        if found := _PIPE.fullmatch(spec):
+            return PipeSource.model_validate(
+                {
+                    "name": "stdin" if name is None else name,
+                    "format": found["format"],
+                    "rate": int(found["rate"]),
+                    "channels": int(found["channels"] or 1),
+                    "live": found["live"] is not None,
+                }
+            )
+        raise ValueError("a pipe is written like pipe:s16le@16000x1")
+    if not spec or "\0" in spec:
+        raise ValueError("the source is missing; mic, -, pipe:s16le@16000x1 or a path")
+    path = Path(spec)
+    if name is None:
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem)[:64] or "file"
+    return FileSource(name=name, path=path)

@@ -1,0 +1,59 @@
+"""One channel out of many, and values that cannot be audio out of the way.
+
+Both come before resampling: the resampler's filter would smear a single NaN over everything
+that follows it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from streamsed.errors import SourceError
+
+Channel = Literal["mix", "left", "right"] | Annotated[int, Field(ge=0)]
+"""``mix`` averages all channels, ``left`` is channel 0, ``right`` channel 1, a number that one."""
+
+LIMIT = 1e6
+"""Magnitudes beyond this (full scale is 1) are no audio; float audio may well exceed 1."""
+
+
+def channel_index(channel: Channel, *, channels: int, where: str) -> int | None:
+    """Return the index of the chosen channel, or None for the mix.
+
+    Raises:
+        SourceError: there is no such channel; ``where`` begins the message.
+    """
+    if channel == "mix":
+        return None
+    index = {"left": 0, "right": 1}.get(channel) if isinstance(channel, str) else channel
+    assert index is not None
+    if index >= channels:
+        have = "channel 0 only" if channels == 1 else f"channels 0 to {channels - 1}"
+        raise SourceError(f"{where}: channel {channel} does not exist; there is {have}")
+    return index
+
+
+def silence_unusable(frames: NDArray[np.float32]) -> int:
+    """Overwrite NaN, infinite and absurd values (beyond :data:`LIMIT`) by 0; count them."""
+    usable = np.abs(frames) <= LIMIT  # false for NaN too
+    if usable.all():
+        return 0
+    frames[~usable] = 0.0
+    return int(usable.size - np.count_nonzero(usable))
+
+
+def to_mono(frames: NDArray[np.float32], index: int | None) -> NDArray[np.float32]:
+    """Reduce ``(n, channels)`` frames to ``(n,)``: channel ``index``, or the mean for None.
+
+    A single channel that lies contiguous is returned as a view.
+    """
+    if frames.shape[1] == 1:
+        index = 0
+    if index is None:
+        mixed: NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)
+        return mixed
+    return np.ascontiguousarray(frames[:, index])
