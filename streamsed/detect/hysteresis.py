@@ -22,6 +22,9 @@ from streamsed.detect.events import Kind, Reason, Score
 from streamsed.detect.postprocessing import FrameRules
 
 
+_NEVER = 2**63
+
+
 @dataclass(slots=True)
 class Change:
     """An onset, update or offset in frames; ``end_frame`` and ``reason`` belong to the offset."""
@@ -46,6 +49,7 @@ class Hysteresis:
         "_frame",
         "_latest",
         "_length",
+        "_next",
         "_open",
         "_pause",
         "_peak",
@@ -65,8 +69,7 @@ class Hysteresis:
 
     def push(self, scores: Sequence[float]) -> list[Change]:
         """Add the scores of the next frames; return what they changed, in order."""
-        if not self._open and max(scores) < self._rules.enter:  # the usual case: silence
-            self._frame += len(scores)
+        if self._nothing_to_say(scores):
             return []
         enter, exit_ = self._rules.enter, self._rules.exit
         for score in scores:
@@ -90,6 +93,23 @@ class Hysteresis:
             self._close(reason)
         return self._taken()
 
+    def _nothing_to_say(self, scores: Sequence[float]) -> bool:
+        """Take in frames all at once if they are silence, or an event that just goes on."""
+        if not self._open:
+            if max(scores) >= self._rules.enter:
+                return False
+        else:
+            length = self._length + len(scores)
+            if self._pause or length >= self._next or min(scores) < self._rules.exit:
+                return False
+            for score in scores:  # one by one: the sum must not depend on the cut
+                self._total += score
+            self._length = length
+            self._latest = scores[-1]
+            self._peak = max(self._peak, *scores)
+        self._frame += len(scores)
+        return True
+
     def _taken(self) -> list[Change]:
         changes, self._changes = self._changes, []
         return changes
@@ -100,6 +120,7 @@ class Hysteresis:
         self._latest = self._peak = self._total = 0.0
         self._published = False
         self._update_at = 0
+        self._next = self._rules.min_on  # the length at which something is to be said
 
     def _go_on(self, score: float) -> None:
         """Extend the event by an active frame, and by the pause before it."""
@@ -136,6 +157,7 @@ class Hysteresis:
         every = self._rules.update
         if every:
             self._update_at = (self._length // every + 1) * every
+        self._next = min(self._update_at or _NEVER, self._rules.max_on or _NEVER)
 
     def _close(self, reason: Reason) -> None:
         if self._published:
