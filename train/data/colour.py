@@ -72,7 +72,7 @@ def colour(
 
     Returns:
         The coloured audio with the room's tail (longer than the input by the response), and the
-        speed that was used: the wanted one, rounded to what a fast transform allows.
+        speed that was used: the wanted one or up to 4 % slower, as a fast transform allows.
     """
     tail = 0 if response is None else len(response)
     size = fft.next_fast_len(len(audio) + int(tail * speed) + 256, real=True)
