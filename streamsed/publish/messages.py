@@ -152,6 +152,7 @@ class SourceCondition(_Part):
         position: end of the audio processed so far; null before the first.
         lost_samples: lost before they reached the daemon (device overruns).
         dropped_samples: dropped by the daemon because it could not keep up.
+        bad_samples: values that were no samples (NaN, infinite); they count as silence.
         overload_bursts: how many times it began to drop.
         overloaded: whether audio is being dropped now.
     """
@@ -162,6 +163,7 @@ class SourceCondition(_Part):
     position: Moment | None = None
     lost_samples: Count = 0
     dropped_samples: Count = 0
+    bad_samples: Count = 0
     overload_bursts: Count = 0
     overloaded: bool = False
 

@@ -5,42 +5,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import zmq
 
 from streamsed.errors import PublishError
+from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.compose import Draft
-from streamsed.publish.endpoints import claim_ipc, ipc_path
 from streamsed.publish.messages import Heartbeat
-
-_LONGEST_SUBSCRIPTION_BYTES = 4096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketLimits:
-    """Everything that bounds the publisher.
-
-    Attributes:
-        send_high_water: messages kept for one slow subscriber before its newest are lost.
-        linger_s: how long closing waits for subscribers to take what was published.
-        queue_messages: messages handed over and not yet sent; a full queue holds the caller.
-            Sending never waits for a subscriber, so it fills only if the thread gets no
-            processor time, and then holding detection (which drops audio as a counted gap) is
-            better than losing the offset of an event.
-    """
-
-    send_high_water: int = 10_000
-    linger_s: float = 2.0
-    queue_messages: int = 10_000
 
 
 class Publisher:
@@ -81,6 +58,9 @@ class Publisher:
             PublishError: an address cannot be bound.
         """
         self.limits = limits or SocketLimits()
+        self._bound = BoundSocket(binds, self.limits)
+        self._socket = self._bound.socket
+        self.endpoints = self._bound.endpoints
         self.failure: Exception | None = None
         self.subscribed = False
         self._heartbeat = heartbeat
@@ -92,41 +72,10 @@ class Publisher:
         self._drafts: deque[Draft] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._socket_files: list[Path] = []
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.XPUB)
-        self._socket.set(zmq.SNDHWM, self.limits.send_high_water)
-        self._socket.set(zmq.LINGER, int(self.limits.linger_s * 1e3))
-        self._socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION_BYTES)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        try:
-            self.endpoints = tuple(self._bind(address) for address in binds)
-        except PublishError:
-            self._release()
-            raise
-
-    def _bind(self, address: str) -> str:
-        path = ipc_path(address)
-        if path is not None:
-            claim_ipc(path)
-        self._socket.set(zmq.IPV6, "[" in address)
-        umask = os.umask(0o177)  # an ipc socket is for its owner alone
-        try:
-            self._socket.bind(address)
-        except zmq.ZMQError as error:
-            hint = "; stop what listens there or name another address in publish.bind"
-            raise PublishError(
-                f"cannot bind {address}: {error.strerror.lower()}"
-                f"{hint if error.errno == zmq.EADDRINUSE else ''}"
-            ) from error
-        finally:
-            os.umask(umask)
-        if path is not None:
-            self._socket_files.append(path)
-        return self._socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
     def start(self) -> None:
         """Begin to send, with a heartbeat first."""
@@ -158,21 +107,14 @@ class Publisher:
         self._wake()
         if self._thread.ident is not None:
             self._thread.join()
-        self._release()
+        self._bound.close()
+        self._wake_in.close()
+        self._wake_out.close()
 
     @property
     def closed(self) -> bool:
         """Whether the socket is closed."""
         return self._socket.closed
-
-    def _release(self) -> None:
-        self._socket.close()
-        self._context.term()
-        for path in self._socket_files:  # libzmq leaves them
-            path.unlink(missing_ok=True)
-        self._socket_files.clear()
-        self._wake_in.close()
-        self._wake_out.close()
 
     def _wake(self) -> None:
         # A full pipe means that a wake-up is waiting already; a closed one, that nobody sleeps.

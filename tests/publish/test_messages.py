@@ -44,6 +44,7 @@ CONDITION = {
     "position": [MOMENT, NULL],
     "lost_samples": "integer",
     "dropped_samples": "integer",
+    "bad_samples": "integer",
     "overload_bursts": "integer",
     "overloaded": "boolean",
 }

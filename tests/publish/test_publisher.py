@@ -17,6 +17,7 @@ import zmq
 from streamsed.client import Subscriber
 from streamsed.errors import PublishError
 from streamsed.publish import compose
+from streamsed.publish.binding import SocketLimits
 from streamsed.publish.endpoints import check_bind, default_binds
 from streamsed.publish.messages import (
     BundleName,
@@ -26,7 +27,7 @@ from streamsed.publish.messages import (
     SourceState,
     StatusMessage,
 )
-from streamsed.publish.publisher import Publisher, SocketLimits
+from streamsed.publish.publisher import Publisher
 from tests.sockets import PATIENCE_S, RANDOM_PORT, receive, receive_until
 
 MakePublisher = Callable[..., Publisher]

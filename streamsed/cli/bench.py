@@ -1,0 +1,105 @@
+"""``streamsed bench``: what this machine can do with a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from streamsed.bench.live import Footprint, OnsetLatency
+    from streamsed.bench.throughput import Throughput
+
+DEFAULT_BUNDLE = Path("models/domestic")
+
+
+def bench(
+    *,
+    bundle: Annotated[Path, typer.Option(help="Folder of the model bundle.")] = DEFAULT_BUNDLE,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, max=3600.0, help="About how long to measure.")
+    ] = 25.0,
+) -> None:
+    """Measure streams a core, latency, start-up time and memory on this machine's CPU.
+
+    Thresholds are set to 0 for it, so that any audio gives events; everything else is as in the
+    bundle. Longer is steadier; other work on the machine makes the figures worse.
+    """
+    from rich.console import Console
+
+    import streamsed.bundle
+    from streamsed.bench.live import footprint, onset_latencies
+    from streamsed.bench.throughput import measure
+
+    loaded = streamsed.bundle.load(bundle)
+    manifest = loaded.manifest
+    console = Console(highlight=False)
+    console.print(f"bundle {manifest.name} {manifest.version}, {len(manifest.classes)} classes")
+    with console.status("streams on one core") as status:
+        throughput = measure(loaded, budget_s=0.5 * seconds)
+        console.print(throughput_table(throughput))
+        status.update("latency of onsets")
+        console.print(latency_table(onset_latencies(loaded, seconds=2.0 + 0.3 * seconds)))
+        status.update("start-up and memory")
+        console.print(footprint_table(footprint(loaded, audio_s=24.0 * seconds)))
+
+
+def throughput_table(throughput: Throughput) -> Table:
+    """Streams that one core sustains, and how long their rounds take."""
+    table = _table(f"One core, a hop of {throughput.hop_s:g} s", "", "streams", "p50 ms", "p99 ms")
+    rows = (
+        ("one stream", 1, throughput.single),
+        ("sustained: p99 within the hop", throughput.sustained, throughput.full),
+    )
+    for name, streams, measured in rows:
+        p50, p99 = (f"{1e3 * measured.quantile(share):.2f}" for share in (0.5, 0.99))
+        table.add_row(name, str(streams), p50, p99)
+    table.add_row("sustained: mean within the hop", str(throughput.by_mean), "", "")
+    return table
+
+
+def latency_table(onsets: list[OnsetLatency]) -> Table:
+    """From the onset in the audio to the message at a subscriber, by class; medians."""
+    table = _table(
+        "Latency of an onset in ms, medians",
+        *("class", "look-ahead", "median", "min on", "hop", "compute", "transport", "total"),
+        "p99",
+    )
+    for label in sorted({onset.label for onset in onsets}):
+        mine = [onset for onset in onsets if onset.label == label]
+        parts = (
+            [o.look_ahead_s for o in mine],
+            [o.median_s for o in mine],
+            [o.min_on_s for o in mine],
+            [o.hop_s for o in mine],
+            [o.compute_s for o in mine],
+            [o.transport_s for o in mine],
+            [o.total_s for o in mine],
+        )
+        totals = [o.total_s for o in mine]
+        p99 = quantiles(totals, n=100)[-1] if len(totals) > 1 else totals[0]
+        table.add_row(label, *(f"{1e3 * median(part):.1f}" for part in parts), f"{1e3 * p99:.0f}")
+    return table
+
+
+def footprint_table(found: Footprint) -> Table:
+    """Start-up time and memory of a daemon with one source."""
+    table = _table("A daemon with one source", "", "")
+    table.add_row("process start to the first block's events", f"{found.start_up_s:.2f} s")
+    minutes = found.audio_s / 60.0
+    table.add_row(f"resident after {minutes:.0f} min of audio", f"{found.resident_mb:.0f} MB")
+    table.add_row("speed", f"{found.speed:.0f} x real time")
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table

@@ -1,0 +1,55 @@
+"""Messages as lines for people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import typer
+
+from streamsed.detect.events import Kind
+from streamsed.publish.messages import (
+    DaemonMessage,
+    EventMessage,
+    Heartbeat,
+    NumberedMessage,
+    StatusMessage,
+)
+
+_COLOURS = {Kind.ONSET: typer.colors.GREEN, Kind.UPDATE: None, Kind.OFFSET: typer.colors.CYAN}
+
+
+def line(message: NumberedMessage | Heartbeat) -> str:
+    """Write a message as one line, with colours (which ``typer.echo`` drops off a terminal)."""
+    match message:
+        case EventMessage():
+            return _event(message)
+        case StatusMessage():
+            text = f": {message.message}" if message.message else ""
+            return f"{_clock(message.published)}  {message.source:<12}  {message.state}{text}"
+        case DaemonMessage():
+            text = f": {message.message}" if message.message else ""
+            bundle = f"{message.bundle.name} {message.bundle.version} on {message.provider}"
+            return f"{_clock(message.published)}  daemon {message.state} ({bundle}){text}"
+        case Heartbeat():
+            sources = ", ".join(f"{s.source} {s.state}" for s in message.sources)
+            return f"{_clock(message.published)}  alive, seq {message.last_seq}: {sources}"
+
+
+def _event(message: EventMessage) -> str:
+    moment = message.offset or message.onset
+    parts = [
+        _clock(moment.utc),
+        f"{message.source:<12}",
+        typer.style(f"{message.label:<26}", bold=True),
+        typer.style(f"{message.kind:<6}", fg=_COLOURS[message.kind]),
+        f"{moment.seconds:10.3f} s",
+        f"score {message.score.peak:.2f}",
+    ]
+    if message.duration is not None:
+        parts.append(f"after {message.duration:.3f} s, {message.reason}")
+    return "  ".join(parts)
+
+
+def _clock(moment: datetime) -> str:
+    """Local time of day."""
+    return moment.astimezone().strftime("%H:%M:%S.%f")[:-3]

@@ -1,0 +1,100 @@
+"""The ``streamsed`` command: its subcommands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from streamsed import __version__
+from streamsed.cli.check import check
+from streamsed.cli.devices import devices
+from streamsed.cli.listen import listen
+from streamsed.cli.run import run
+from streamsed.errors import StreamsedError
+
+DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+# Typer brings its own copy of click in some versions and asks for click in others; either way
+# its BadParameter derives from the two classes that are wanted here.
+_CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What the options before the subcommand say."""
+
+    debug: bool = False
+
+
+app = typer.Typer(
+    name="streamsed",
+    help="Streaming sound event detection: onset and offset messages over ZeroMQ.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (run, listen, devices, check):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    context.obj.debug = debug
+    if version:
+        typer.echo(f"streamsed {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; errors become one line each.
+
+    Args:
+        arguments: without the program's name.
+    """
+    invocation = Invocation()
+    try:
+        code = app(list(arguments), prog_name="streamsed", standalone_mode=False, obj=invocation)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; so that the interpreter's own flush is quiet too:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if invocation.debug:
+            raise
+        return _complain(error)
+    return code if isinstance(code, int) else DONE
+
+
+def _complain(error: Exception) -> int:
+    if isinstance(error, StreamsedError):
+        line, code = str(error), BAD_USAGE
+    elif isinstance(error, typer.Abort):
+        return INTERRUPTED
+    elif isinstance(error, _CLICK_ERROR):
+        message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "streamsed"
+        line, code = f"{message.rstrip('.')}; see {command} --help", BAD_USAGE
+    else:
+        line, code = f"internal error: {error!r}; --debug shows where", FAILED
+    typer.echo(f"streamsed: {' '.join(line.splitlines())}", err=True)
+    return code
+
+
+def main() -> None:
+    """Entry point of the ``streamsed`` command."""
+    sys.exit(invoke(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""Options that several commands share, and how they change the configuration."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from streamsed.config import Config
+
+DEFAULT_FILE = Path("config.yaml")
+ORIGIN = "command line"
+
+
+class ProviderName(StrEnum):
+    """Values of ``--provider``."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="Configuration file; by default ./config.yaml, if there is one."
+    ),
+]
+SourceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="[NAME=]SOURCE",
+        help="In place of the configured sources; repeatable. mic, mic:DEVICE (see streamsed "
+        "devices), the path of a recording, - (16-bit samples at 16 kHz on standard input), or "
+        "pipe:FORMAT@RATE[xCHANNELS][,live] with FORMAT s16le or f32le.",
+    ),
+]
+BundleOption = Annotated[Path | None, typer.Option(help="Folder of the model bundle.")]
+ProviderOption = Annotated[ProviderName | None, typer.Option(help="Hardware for inference.")]
+BindOption = Annotated[
+    list[str] | None,
+    typer.Option("--bind", help="Address to publish on, in place of the configured; repeatable."),
+]
+
+
+def configuration(
+    path: Path | None,
+    *,
+    sources: list[str] | None = None,
+    bundle: Path | None = None,
+    provider: ProviderName | None = None,
+    publish: dict[str, Any] | None = None,
+    log: dict[str, Any] | None = None,
+) -> Config:
+    """Read the configuration file and apply the options to it; None leaves an entry alone.
+
+    Raises:
+        ConfigError: one or the other makes no sense.
+    """
+    from streamsed.config import Config, load, override
+    from streamsed.sources.config import parse
+
+    if path is None and DEFAULT_FILE.is_file():
+        path = DEFAULT_FILE
+    config = load(path) if path is not None else Config()
+    changes: dict[str, Any] = {
+        "sources": tuple(parse(text) for text in sources) if sources else None,
+        "bundle": bundle,
+        "provider": provider and provider.value,
+        "publish": publish and {k: v for k, v in publish.items() if v is not None},
+        "log": log and {k: v for k, v in log.items() if v is not None},
+    }
+    changes = {key: value for key, value in changes.items() if value}
+    return override(config, changes, origin=ORIGIN) if changes else config

@@ -1,0 +1,95 @@
+"""``streamsed run``: the daemon."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamsed.cli.options import (
+    BindOption,
+    BundleOption,
+    ConfigOption,
+    ProviderOption,
+    SourceOption,
+    configuration,
+)
+
+if TYPE_CHECKING:
+    from streamsed.service.daemon import Daemon
+
+
+class LogFormat(StrEnum):
+    """Values of ``--log-format``."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """Values of ``--log-level``."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def run(
+    *,
+    config: ConfigOption = None,
+    source: SourceOption = None,
+    bundle: BundleOption = None,
+    provider: ProviderOption = None,
+    bind: BindOption = None,
+    wait_for_subscriber: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Begin when somebody listens, at most so late."),
+    ] = None,
+    log_format: Annotated[LogFormat | None, typer.Option(help="Form of the log.")] = None,
+    log_level: Annotated[LogLevel | None, typer.Option(help="Least severe level shown.")] = None,
+) -> int:
+    """Detect events and publish them, until every source ends or a signal comes.
+
+    SIGTERM and SIGINT (Ctrl-C) end open events, publish that, and stop; a second one stops at
+    once. The log goes to standard error.
+    """
+    from streamsed import log
+    from streamsed.service.daemon import Daemon
+    from streamsed.service.plan import Plan
+
+    settings = configuration(
+        config,
+        sources=source,
+        bundle=bundle,
+        provider=provider,
+        publish={"bind": bind or None, "wait_for_subscriber_s": wait_for_subscriber},
+        log={"format": log_format and log_format.value, "level": log_level and log_level.value},
+    )
+    log.configure(level=settings.log.level, form=settings.log.format)
+    daemon = Daemon(Plan.of(settings))
+    with _stopped_by_signals(daemon):
+        return daemon.run()
+
+
+@contextmanager
+def _stopped_by_signals(daemon: Daemon) -> Iterator[None]:
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's signature
+        for each in signals:
+            signal.signal(each, signal.SIG_DFL)
+        daemon.stop(f"received {signal.Signals(number).name}")
+
+    before = [signal.signal(number, stop) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)

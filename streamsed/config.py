@@ -1,0 +1,297 @@
+"""The configuration: what ``config.yaml`` may say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from streamsed.bundle.manifest import ClassPostprocessing, Manifest, Score, Seconds
+from streamsed.complaints import first_complaint, suggest
+from streamsed.errors import ConfigError
+from streamsed.publish.endpoints import check_bind, default_binds
+from streamsed.publish.messages import DAEMON
+from streamsed.sources.config import FileSource, MicrophoneSource, PipeSource, SourceConfig
+
+Provider = Literal["auto", "cpu", "cuda"]
+PositiveSeconds = Annotated[float, Field(gt=0.0, le=3600.0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PublishConfig(_Strict):
+    """Where and how messages are published.
+
+    Attributes:
+        bind: addresses; by default TCP on loopback, and an ipc socket in the runtime directory.
+        insecure: allow addresses that other machines reach, though nothing is encrypted.
+        heartbeat_s: interval of heartbeats.
+        send_high_water: messages kept for a slow subscriber before it loses the newest.
+        linger_s: how long the end waits for subscribers to take the last messages.
+        wait_for_subscriber_s: how long the start waits for a first subscriber; 0 for not at all.
+    """
+
+    bind: Annotated[tuple[str, ...], Field(min_length=1)] = Field(default_factory=default_binds)
+    insecure: bool = False
+    heartbeat_s: PositiveSeconds = 1.0
+    send_high_water: Annotated[int, Field(ge=1)] = 10_000
+    linger_s: Annotated[float, Field(ge=0.0, le=60.0)] = 2.0
+    wait_for_subscriber_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _binds_allowed(self) -> Self:
+        for address in self.bind:
+            check_bind(address, insecure=self.insecure)
+        return self
+
+
+class ClassOverride(_Strict):
+    """What replaces a class's entry in the bundle's manifest; what is not given stays.
+
+    See :class:`streamsed.bundle.manifest.ClassPostprocessing` for the meaning of each.
+    """
+
+    enabled: bool = True
+    enter: Score | None = None
+    exit: Score | None = None
+    median_s: Seconds | None = None
+    min_on_s: Seconds | None = None
+    min_off_s: Seconds | None = None
+    max_on_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+
+    def replacements(self) -> dict[str, float | None]:
+        """Return the given entries; ``max_on_s: null`` is given, and means no limit."""
+        given = self.model_dump(exclude={"enabled"}, exclude_unset=True)
+        return {key: v for key, v in given.items() if v is not None or key == "max_on_s"}
+
+
+class DetectConfig(_Strict):
+    """How scores become events, on top of what the bundle's manifest says.
+
+    Attributes:
+        update_every_s: interval of update messages during an event; 0 for none.
+        fusion_weights: weight of each member of the bundle; null for the manifest's.
+        classes: replacements by class name.
+    """
+
+    update_every_s: Seconds = 0.0
+    fusion_weights: dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] | None = None
+    classes: dict[str, ClassOverride] = Field(default_factory=dict)
+
+
+class LogConfig(_Strict):
+    """What is logged, to standard error; ``auto`` is console on a terminal, else JSON."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class Config(_Strict):
+    """Everything that ``streamsed run`` can be told.
+
+    Attributes:
+        bundle: folder of the model bundle; relative to the configuration file, else to the
+            working directory.
+        provider: hardware for inference; ``auto`` takes a GPU if there is one that works.
+        require_gpu: refuse to start without one.
+        threads: of ONNX Runtime, for one inference.
+        max_batch: sources that one inference computes together.
+        queue_s: audio of one source that may wait to be processed. A live source loses its
+            oldest audio beyond that; others wait.
+        sources: the default is the default microphone.
+    """
+
+    bundle: Path = Path("models/domestic")
+    provider: Provider = "auto"
+    require_gpu: bool = False
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    max_batch: Annotated[int, Field(ge=1, le=4096)] = 32
+    queue_s: Annotated[float, Field(ge=0.1, le=600.0)] = 5.0
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)] = (
+        MicrophoneSource(name="mic"),
+    )
+    publish: PublishConfig = PublishConfig()
+    detect: DetectConfig = DetectConfig()
+    log: LogConfig = LogConfig()
+
+    _origin: str = PrivateAttr("defaults")
+
+    @property
+    def origin(self) -> str:
+        """The file that it was read from, for messages to people."""
+        return self._origin
+
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+        for name, count in Counter(source.name for source in sources).items():
+            if count > 1:
+                raise ValueError(f"{count} sources are named {name!r}; give each its own name")
+            if name == DAEMON:
+                raise ValueError(f"no source may be named {DAEMON!r}; that is the daemon's topic")
+        if sum(isinstance(source, PipeSource) for source in sources) > 1:
+            raise ValueError("there is one standard input, so there can be one pipe source")
+        return sources
+
+    @model_validator(mode="after")
+    def _gpu_possible(self) -> Self:
+        if self.require_gpu and self.provider == "cpu":
+            raise ValueError("require_gpu: true contradicts provider: cpu; drop one of them")
+        return self
+
+    @property
+    def disabled(self) -> frozenset[str]:
+        """Labels whose events are not published."""
+        classes = self.detect.classes
+        return frozenset(label for label, entry in classes.items() if not entry.enabled)
+
+    def postprocessing(self, manifest: Manifest) -> dict[str, ClassPostprocessing]:
+        """Merge the overrides into the manifest's entries.
+
+        Raises:
+            ConfigError: an override names no class of the bundle or makes no sense.
+        """
+        entries = dict(manifest.postprocessing)
+        for label, override in self.detect.classes.items():
+            key = f"{self.origin}: detect.classes.{label}"
+            if label not in entries:
+                raise ConfigError(
+                    f"{key}: no class of bundle {manifest.name!r}; "
+                    f"{suggest(label, manifest.classes)}"
+                )
+            merged = entries[label].model_dump() | override.replacements()
+            try:
+                entries[label] = ClassPostprocessing.model_validate(merged)
+            except ValidationError as error:
+                complaint = first_complaint(error, content=merged, model=ClassPostprocessing)
+                raise ConfigError(f"{key}: {complaint}") from error
+        if self.disabled >= entries.keys():
+            raise ConfigError(f"{self.origin}: detect.classes: every class is switched off")
+        return entries
+
+    def fusion_weights(self, manifest: Manifest) -> dict[str, float] | None:
+        """Return the weight of each member; None for those of the manifest.
+
+        Raises:
+            ConfigError: the weights name other members than the bundle has, or are all zero.
+        """
+        weights = self.detect.fusion_weights
+        if weights is None:
+            return None
+        names = {member.name for member in manifest.members}
+        if set(weights) != names or not any(weights.values()):
+            raise ConfigError(
+                f"{self.origin}: detect.fusion_weights: give each member of bundle "
+                f"{manifest.name!r} a weight, not all zero: {', '.join(sorted(names))}"
+            )
+        return weights
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or says something that makes no sense.
+    """
+    content = _read_yaml(path)
+    config = parse(content, origin=str(path))
+    return config.model_copy(
+        update={
+            "bundle": _beside(path, config.bundle),
+            "sources": tuple(
+                source.model_copy(update={"path": _beside(path, source.path)})
+                if isinstance(source, FileSource)
+                else source
+                for source in config.sources
+            ),
+        }
+    )
+
+
+def parse(content: Mapping[str, Any], *, origin: str) -> Config:
+    """Validate a configuration; ``origin`` names it in messages.
+
+    Raises:
+        ConfigError: it says something that makes no sense.
+    """
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        complaint = first_complaint(error, content=content, model=Config)
+        raise ConfigError(f"{origin}: {complaint}") from error
+    config._origin = origin
+    return config
+
+
+def override(config: Config, changes: Mapping[str, Any], *, origin: str) -> Config:
+    """Replace entries by those of the command line.
+
+    Args:
+        config: what the file says.
+        changes: by top-level key; mappings are merged one level deep.
+        origin: names the changes in messages.
+
+    Raises:
+        ConfigError: a change makes no sense.
+    """
+    content = config.model_dump(exclude_unset=True)
+    for key, value in changes.items():
+        content[key] = content.get(key, {}) | value if isinstance(value, dict) else value
+    changed = parse(content, origin=origin)
+    changed._origin = config.origin
+    return changed
+
+
+def _beside(file: Path, path: Path) -> Path:
+    """Resolve a path of a configuration file: beside it if it is there, else as it stands."""
+    beside = file.parent / path
+    return beside if beside.exists() else path
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses to read a key twice, where PyYAML silently keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            content = yaml.load(file, Loader=_Loader)  # noqa: S506 - derives from SafeLoader
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is no UTF-8 text: {error.reason}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{line}: is no YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: is no mapping of keys to values")
+    return content

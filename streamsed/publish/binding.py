@@ -1,0 +1,88 @@
+"""The publisher's socket: bound on every address, or on none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import zmq
+
+from streamsed.errors import PublishError
+from streamsed.publish.endpoints import claim_ipc, ipc_path
+
+_LONGEST_SUBSCRIPTION_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketLimits:
+    """Everything that bounds the publisher.
+
+    Attributes:
+        send_high_water: messages kept for one slow subscriber before its newest are lost.
+        linger_s: how long closing waits for subscribers to take what was published.
+        queue_messages: messages handed over and not yet sent; a full queue holds the caller.
+            Sending never waits for a subscriber, so it fills only if the thread gets no
+            processor time, and then holding detection (which drops audio as a counted gap) is
+            better than losing the offset of an event.
+    """
+
+    send_high_water: int = 10_000
+    linger_s: float = 2.0
+    queue_messages: int = 10_000
+
+
+class BoundSocket:
+    """An XPUB socket that listens on several addresses, with a context of its own.
+
+    Attributes:
+        socket: belongs to one thread at a time.
+        endpoints: the addresses, wildcards resolved.
+    """
+
+    def __init__(self, binds: Sequence[str], limits: SocketLimits) -> None:
+        """Bind.
+
+        Raises:
+            PublishError: an address cannot be bound; none is held then.
+        """
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket_files: list[Path] = []
+        self.socket = self._context.socket(zmq.XPUB)
+        self.socket.set(zmq.SNDHWM, limits.send_high_water)
+        self.socket.set(zmq.LINGER, int(limits.linger_s * 1e3))
+        self.socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION_BYTES)
+        try:
+            self.endpoints = tuple(self._bind(address) for address in binds)
+        except PublishError:
+            self.close()
+            raise
+
+    def _bind(self, address: str) -> str:
+        path = ipc_path(address)
+        if path is not None:
+            claim_ipc(path)
+        self.socket.set(zmq.IPV6, "[" in address)
+        umask = os.umask(0o177)  # an ipc socket is for its owner alone
+        try:
+            self.socket.bind(address)
+        except zmq.ZMQError as error:
+            hint = "; stop what listens there or name another address in publish.bind"
+            raise PublishError(
+                f"cannot bind {address}: {error.strerror.lower()}"
+                f"{hint if error.errno == zmq.EADDRINUSE else ''}"
+            ) from error
+        finally:
+            os.umask(umask)
+        if path is not None:
+            self._socket_files.append(path)
+        return self.socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+
+    def close(self) -> None:
+        """Close, once subscribers took what was sent or the linger is over; twice is fine."""
+        self.socket.close()
+        self._context.term()
+        for path in self._socket_files:  # libzmq leaves them
+            path.unlink(missing_ok=True)
+        self._socket_files.clear()

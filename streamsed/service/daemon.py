@@ -1,0 +1,248 @@
+"""Daemon: sources, detection and publisher put together, started, watched and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from streamsed import __version__
+from streamsed.errors import StreamsedError
+from streamsed.publish import compose
+from streamsed.publish.binding import SocketLimits
+from streamsed.publish.messages import (
+    BundleName,
+    DaemonMessage,
+    DaemonState,
+    Heartbeat,
+    SourceState,
+)
+from streamsed.publish.publisher import Publisher
+from streamsed.service.detection import Detection
+from streamsed.service.plan import Plan
+from streamsed.service.stream import Stream
+
+_DRAIN_S = 3.0  # for the audio that waits when the daemon is stopped
+_ABANDON_S = 3.0  # after that, for the step that is being computed
+
+log = structlog.get_logger()
+
+
+class Daemon:
+    """Detects events in the sources of a plan and publishes them, until all end or it is stopped.
+
+    Threads: a reader for each source, one for detection, one for the publisher; the caller's
+    waits.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Bind the sockets; sources are opened by :meth:`run`.
+
+        Raises:
+            PublishError: an address cannot be bound.
+        """
+        config, manifest = plan.config, plan.bundle.manifest
+        self._plan = plan
+        self._bundle = BundleName(name=manifest.name, version=manifest.version)
+        self._began = time.monotonic()
+        self._stop_reason: str | None = None
+        self._failure: BaseException | None = None
+        self._finished = False
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._work = threading.Event()
+        self._streams = [
+            Stream(
+                source,
+                sample_rate=manifest.sample_rate,
+                queue_s=config.queue_s,
+                wake=self._work,
+            )
+            for source in config.sources
+        ]
+        self.publisher = Publisher(
+            config.publish.bind,
+            heartbeat=self._heartbeat,
+            heartbeat_s=config.publish.heartbeat_s,
+            limits=SocketLimits(
+                send_high_water=config.publish.send_high_water,
+                linger_s=config.publish.linger_s,
+            ),
+            on_subscriber=self._wake,
+            on_failure=self._wake,
+        )
+
+    def stop(self, reason: str) -> None:
+        """Ask it to stop gracefully; returns at once. May be called from a signal handler.
+
+        Args:
+            reason: for the log and the daemon's last messages.
+        """
+        self._stop_reason = reason  # no lock here: the thread interrupted may hold any
+        self._wake()
+
+    def run(self) -> int:
+        """Run until every source has ended or :meth:`stop` is called.
+
+        Returns:
+            The exit code: 0, or 1 if detection or publication failed, or if a source failed and
+            nothing is left to do.
+
+        Raises:
+            SourceError: a source cannot be opened; nothing was started.
+        """
+        try:
+            self.publisher.start()
+            self._wait_for_subscriber()
+            for stream in self._streams:
+                stream.open()
+            return self._run()
+        finally:
+            for stream in self._streams:
+                stream.join(timeout_s=1.0)
+            self.publisher.close()
+            self._wake_in.close()
+            self._wake_out.close()
+
+    def _run(self) -> int:
+        self._say(DaemonState.STARTED)
+        for stream in self._streams:
+            self.publisher.publish(compose.status(stream.condition()))
+        self._log_start()
+        detection = Detection(
+            self._plan.detector,
+            self._streams,
+            chunk_samples=self._plan.bundle.manifest.chunk_samples,
+            bundle=self._bundle,
+            disabled=self._plan.config.disabled,
+            publish=self.publisher.publish,
+            wake=self._work,
+        )
+        worker = threading.Thread(
+            target=self._detect, args=(detection,), name="detection", daemon=True
+        )
+        worker.start()
+        for stream in self._streams:
+            stream.start()
+        self._sleep_until(lambda: self._over or self._stop_reason is not None)
+        if not self._over:
+            log.info("stopping", reason=self._stop_reason)
+            self._say(DaemonState.STOPPING, self._stop_reason)
+        for stream in self._streams:
+            stream.stop()
+        self._sleep_until(lambda: self._over, timeout_s=_DRAIN_S)
+        detection.discard()
+        worker.join(_ABANDON_S)
+        return self._conclude(hung=worker.is_alive())
+
+    def _conclude(self, *, hung: bool) -> int:
+        failure = self._failure or self.publisher.failure
+        lost = [stream.name for stream in self._streams if stream.state is SourceState.LOST]
+        if hung:
+            message = "detection hangs; open events are left without offset"
+        elif failure is not None:
+            message = f"failed: {failure!r}"
+        elif self._stop_reason is not None:
+            message = self._stop_reason
+        elif lost:
+            message = f"every source has ended; lost: {', '.join(lost)}"
+        else:
+            message = "every source has ended"
+        if failed := hung or failure is not None:
+            log.error("stopped", reason=message, exc_info=failure)
+        else:
+            log.info("stopped", reason=message)
+        self._say(DaemonState.STOPPED, message)
+        return 1 if failed or (lost and self._stop_reason is None) else 0
+
+    @property
+    def _over(self) -> bool:
+        return self._finished or self.publisher.failure is not None
+
+    def _detect(self, detection: Detection) -> None:
+        try:
+            detection.run()
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._finished = True
+            self._wake()
+
+    def _wait_for_subscriber(self) -> None:
+        patience_s = self._plan.config.publish.wait_for_subscriber_s
+        if not patience_s:
+            return
+        log.info("waiting for a subscriber", at_most_s=patience_s)
+        self._sleep_until(
+            lambda: self.publisher.subscribed or self._stop_reason is not None or self._over,
+            timeout_s=patience_s,
+        )
+        if not self.publisher.subscribed:
+            log.warning("no subscriber came; going on without")
+
+    def _sleep_until(self, ready: Callable[[], bool], *, timeout_s: float | None = None) -> None:
+        """Sleep until a wake-up finds ``ready`` true, or the time is up."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not ready():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            if select.select([self._wake_out], [], [], left)[0]:
+                self._wake_out.recv(4096)
+
+    def _wake(self) -> None:
+        # Full: a wake-up is waiting already. Closed: nobody sleeps any more.
+        with contextlib.suppress(OSError):
+            self._wake_in.send(b"\0")
+
+    def _say(self, state: DaemonState, message: str | None = None) -> None:
+        def complete(seq: int, published: datetime) -> DaemonMessage:
+            return DaemonMessage(
+                seq=seq,
+                state=state,
+                message=message,
+                version=__version__,
+                provider=self._plan.engine.report.provider,
+                bundle=self._bundle,
+                published=published,
+            )
+
+        with contextlib.suppress(StreamsedError):  # the publisher may be what failed
+            self.publisher.publish(complete)
+
+    def _heartbeat(self, last_seq: int, published: datetime) -> Heartbeat:
+        return Heartbeat(
+            last_seq=last_seq,
+            interval_s=self._plan.config.publish.heartbeat_s,
+            uptime_s=round(time.monotonic() - self._began, 3),
+            version=__version__,
+            provider=self._plan.engine.report.provider,
+            bundle=self._bundle,
+            sources=tuple(stream.condition() for stream in self._streams),
+            published=published,
+        )
+
+    def _log_start(self) -> None:
+        plan = self._plan
+        log.info("bundle", runs=plan.bundle_line)
+        log.info("provider", runs=plan.provider_line)
+        for stream in self._streams:
+            log.info("source", name=stream.name, **_described(stream))
+        latencies = [plan.detector.latency(label).total_s for label in plan.bundle.manifest.classes]
+        log.info("latency", least_s=round(min(latencies), 3), most_s=round(max(latencies), 3))
+        log.info(
+            "started",
+            version=__version__,
+            config=plan.config.origin,
+            listening=list(self.publisher.endpoints),
+        )
+
+
+def _described(stream: Stream) -> dict[str, object]:
+    return stream.config.model_dump(exclude={"name"}, mode="json", exclude_none=True)

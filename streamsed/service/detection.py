@@ -1,0 +1,162 @@
+"""Detection: the one thread that runs the engine, over the queues of all sources."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+
+import structlog
+
+from streamsed.detect.detector import Detector, StepResult
+from streamsed.detect.events import Kind, Reason, Transition
+from streamsed.publish import compose
+from streamsed.publish.messages import BundleName, SourceState
+from streamsed.service.losses import Change
+from streamsed.service.stream import Stream
+
+Publish = Callable[[compose.Draft], None]
+
+log = structlog.get_logger()
+
+
+class Detection:
+    """Feeds the detector from the queues and hands its transitions to the publisher.
+
+    It takes from a queue only what the next step needs, so that audio waits where waiting is
+    bounded. With nothing to do it sleeps until a reader sets ``wake``.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        streams: Iterable[Stream],
+        *,
+        chunk_samples: int,
+        bundle: BundleName,
+        disabled: Collection[str],
+        publish: Publish,
+        wake: threading.Event,
+    ) -> None:
+        """Take everything that it works with; :meth:`run` does the work.
+
+        Args:
+            detector: with no sources yet.
+            streams: opened, their readers started or about to be.
+            chunk_samples: of one step.
+            bundle: named in the messages.
+            disabled: labels that are not published.
+            publish: takes drafts of messages.
+            wake: set by the readers when there is something to do.
+        """
+        self._detector = detector
+        self._streams = {stream.name: stream for stream in streams}
+        self._chunk_samples = chunk_samples
+        self._bundle = bundle
+        self._disabled = frozenset(disabled)
+        self._publish = publish
+        self._wake = wake
+        self._discarding = False
+        self._open: dict[tuple[str, int], Transition] = {}
+
+    def discard(self) -> None:
+        """Give up the audio that still waits once its reader has ended."""
+        self._discarding = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """Work until every source has ended and every event is closed."""
+        for name in self._streams:
+            self._detector.add(name)
+        try:
+            while self._streams:
+                self._wake.clear()
+                for stream in self._streams.values():
+                    self._feed(stream)
+                result = self._detector.step()
+                if result is None:
+                    self._wake.wait()
+                else:
+                    self._handle(result)
+        except BaseException:
+            self._interrupt_open_events()
+            raise
+
+    def _feed(self, stream: Stream) -> None:
+        ending = stream.ending  # looked at first: what was put before it is in the queue now
+        detector, name = self._detector, stream.name
+        while detector.pending_samples(name) < self._chunk_samples:
+            block = None if ending and self._discarding else stream.queue.get(0)
+            if block is None:
+                if ending is not None:
+                    detector.end(name, ending.reason)
+                break
+            detector.push(name, block)
+            stream.position = block.end_sample
+            if stream.state is SourceState.CONNECTING:
+                stream.state = SourceState.RUNNING
+                log.info("source runs", source=name)
+                self._publish(compose.status(stream.condition()))
+        self._note_losses(stream)
+
+    def _note_losses(self, stream: Stream) -> None:
+        source = stream.source
+        bad = self._detector.bad_samples(stream.name) + getattr(source, "unusable_samples", 0)
+        kinds = (
+            (
+                "cannot keep up: dropping the oldest audio",
+                stream.overload,
+                stream.queue.dropped_samples,
+            ),
+            ("audio is lost before it arrives", stream.lost, source.lost_samples),
+            ("audio holds values that are no samples", stream.bad, bad),
+        )
+        for what, burst, total in kinds:
+            match burst.update(total, at_sample=stream.position):
+                case Change.BEGUN:
+                    log.warning(what, source=stream.name, samples=burst.in_burst)
+                    stream.message = what
+                case Change.ENDED:
+                    stream.message = f"over: {what} ({burst.in_burst} samples)"
+                case None:
+                    continue
+            self._publish(compose.status(stream.condition()))
+
+    def _handle(self, result: StepResult) -> None:
+        for transition in result.transitions:
+            if transition.label in self._disabled:
+                continue
+            key = transition.source, transition.number
+            if transition.kind is Kind.OFFSET:
+                self._open.pop(key, None)
+            else:
+                self._open[key] = transition
+            self._publish_event(transition)
+        for name in result.ended:
+            self._forget(self._streams.pop(name))
+
+    def _publish_event(self, transition: Transition) -> None:
+        anchor = self._streams[transition.source].anchor
+        self._publish(compose.event(transition, anchor=anchor, bundle=self._bundle))
+
+    def _forget(self, stream: Stream) -> None:
+        assert stream.ending is not None
+        lost = stream.ending.reason is Reason.SOURCE_LOST
+        stream.state = SourceState.LOST if lost else SourceState.ENDED
+        stream.message = stream.ending.message
+        level = log.warning if lost else log.info
+        level(f"source {stream.state}", source=stream.name, message=stream.message)
+        self._publish(compose.status(stream.condition()))
+
+    def _interrupt_open_events(self) -> None:
+        """Close what is open when detection itself fails: an onset always gets its offset."""
+        for transition in self._open.values():
+            position = self._streams[transition.source].position
+            offset = replace(
+                transition,
+                kind=Kind.OFFSET,
+                offset_sample=max(position, transition.onset_sample),
+                reason=Reason.INTERRUPTED,
+                decided_sample=position,
+            )
+            self._publish_event(offset)

@@ -1,0 +1,55 @@
+"""Loss bursts: said once when audio begins to be lost, and once when that is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Change(Enum):
+    """What a burst has just done."""
+
+    BEGUN = "begun"
+    ENDED = "ended"
+
+
+@dataclass(slots=True)
+class LossBurst:
+    """Tells runs of losses apart, on the sample clock.
+
+    Attributes:
+        quiet_samples: a burst ends when this much audio has passed without a loss.
+        total: samples lost so far, in all bursts.
+        bursts: how many there were.
+        active: whether one is going on.
+        in_burst: samples lost in the current burst, or the last.
+    """
+
+    quiet_samples: int
+    total: int = 0
+    bursts: int = 0
+    active: bool = False
+    in_burst: int = 0
+    _last_loss: int = 0
+
+    def update(self, total: int, *, at_sample: int) -> Change | None:
+        """Take note of how much has been lost by ``at_sample``.
+
+        Args:
+            total: samples lost since the start; never falls.
+            at_sample: where the source's audio has got to.
+        """
+        new = total - self.total
+        self.total = total
+        if new > 0:
+            self._last_loss = at_sample
+            if self.active:
+                self.in_burst += new
+                return None
+            self.active, self.in_burst = True, new
+            self.bursts += 1
+            return Change.BEGUN
+        if self.active and at_sample - self._last_loss >= self.quiet_samples:
+            self.active = False
+            return Change.ENDED
+        return None
