@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from streamsed.detect.events import Kind, Reason, Score
 from streamsed.detect.postprocessing import FrameRules
 
-
 _NEVER = 2**63
 
 
@@ -65,6 +64,7 @@ class Hysteresis:
         self._changes: list[Change] = []
         self._open = False  # whether there is an event, published or not
         self._pause: list[float] = []  # scores since its last active frame
+        self._latest = self._peak = self._total = 0.0
         self._begin(0)
 
     def push(self, scores: Sequence[float]) -> list[Change]:
