@@ -90,7 +90,7 @@ def test_a_scene_depends_on_seed_and_index_alone(
         np.testing.assert_array_equal(a.audio, b.audio)
         assert a.events == b.events
         assert not np.array_equal(a.audio, other.generate(index).audio)
-    assert not np.array_equal(generator.generate(1).audio, generator.generate(2).audio)
+    assert len({generator.generate(index).audio.tobytes() for index in range(8)}) == 8
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
