@@ -60,11 +60,11 @@ def _key_path(location: Sequence[str | int], content: Any) -> str:
     path = ""
     for index, part in enumerate(location):
         last = index == len(location) - 1
-        if isinstance(part, int):
+        if isinstance(part, int) and not isinstance(content, Mapping):
             path += f"[{part}]"
             content = content[part] if isinstance(content, Sequence) else None
         elif last or (isinstance(content, Mapping) and part in content):
-            path += f".{part}" if path else part
+            path += f".{part}" if path else str(part)
             content = content.get(part) if isinstance(content, Mapping) else None
     return path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -242,15 +242,17 @@ def override(config: Config, changes: Mapping[str, Any], *, origin: str) -> Conf
 
     Args:
         config: what the file says.
-        changes: by top-level key; mappings are merged one level deep.
+        changes: by top-level key; a mapping replaces single entries of its part.
         origin: names the changes in messages.
 
     Raises:
         ConfigError: a change makes no sense.
     """
-    content = config.model_dump(exclude_unset=True)
+    content = {key: getattr(config, key) for key in config.model_fields_set}
     for key, value in changes.items():
-        content[key] = content.get(key, {}) | value if isinstance(value, dict) else value
+        part = getattr(config, key)
+        merged = isinstance(value, dict) and isinstance(part, BaseModel)
+        content[key] = part.model_dump(exclude_unset=True) | value if merged else value
     changed = parse(content, origin=origin)
     changed._origin = config.origin
     return changed
@@ -269,6 +271,8 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # an error in itself, which the base class raises
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} is given twice", key_node.start_mark

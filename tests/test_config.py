@@ -1,0 +1,221 @@
+"""The configuration: what is accepted, and the one line that says what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import streamsed.bundle
+from streamsed.config import Config, load, override, parse
+from streamsed.errors import ConfigError
+from streamsed.sources.config import FileSource, MicrophoneSource
+from tests.bundles import ToneMember, make_bundle
+
+MINIMAL: dict[str, Any] = {"sources": [{"type": "file", "name": "a", "path": "a.wav"}]}
+EXAMPLE = Path(__file__).parent.parent / "config.yaml"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaint(tmp_path: Path, text: str) -> str:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    return message.removeprefix(str(path))
+
+
+def test_the_example_states_the_defaults() -> None:
+    assert load(EXAMPLE).model_dump(exclude={"bundle"}) == Config().model_dump(exclude={"bundle"})
+    written = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    assert set(written) == set(Config.model_fields)
+    for part in ("publish", "detect", "log"):
+        known = set(type(getattr(Config(), part)).model_fields)
+        assert set(written[part]) | {"bind"} == known | {"bind"}
+
+
+def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    config = load(write(tmp_path, ""))
+    assert config.model_dump() == Config().model_dump()
+    assert config.sources == (MicrophoneSource(name="mic"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bundel: x", ": bundel: unknown key; did you mean 'bundle'? known: bundle, detect"),
+        ("queue_s: long", ": queue_s: input should be a valid number"),
+        ("queue_s: -1", ": queue_s: input should be greater than or equal to 0.1, not -1"),
+        ("queue_s: .nan", ": queue_s: "),
+        ("provider: gpu", ": provider: input should be 'auto', 'cpu' or 'cuda', not 'gpu'"),
+        ("provider: cpu\nrequire_gpu: true", ": require_gpu: true contradicts provider: cpu"),
+        ("sources: []", ": sources: tuple should have at least 1 item"),
+        ("sources: [{type: file, path: a.wav}]", ": sources[0].name: missing"),
+        ("sources: [{type: flie, name: a}]", ": sources[0]: unknown type 'flie'; did you mean"),
+        ("sources: [{name: a}]", ": sources[0]: type is missing"),
+        (
+            "sources: [{type: file, name: a, path: a.wav, pased: no}]",
+            ": sources[0].pased: unknown key; did you mean 'paced'? known: channel, name, paced",
+        ),
+        ("sources: [{type: file, name: a/b, path: a.wav}]", ": sources[0].name: "),
+        (
+            "sources: [{type: microphone, name: m}, {type: file, name: m, path: a.wav}]",
+            ": sources: 2 sources are named 'm'; give each its own name",
+        ),
+        ("sources: [{type: microphone, name: daemon}]", ": sources: no source may be named"),
+        (
+            "sources: [{type: pipe, name: a}, {type: pipe, name: b}]",
+            ": sources: there is one standard input",
+        ),
+        ("publish: {bind: []}", ": publish.bind: tuple should have at least 1 item"),
+        ("publish: {bind: ['5577']}", ": publish: '5577' is no address; write tcp://HOST:PORT"),
+        (
+            "publish: {bind: ['tcp://0.0.0.0:5577']}",
+            ": publish: 'tcp://0.0.0.0:5577' is reachable from other machines",
+        ),
+        ("publish: {hearbeat_s: 1}", ": publish.hearbeat_s: unknown key; did you mean 'heartbeat"),
+        ("detect: {classes: {Dog: {enter: 2}}}", ": detect.classes.Dog.enter: input should be"),
+        (
+            "detect: {classes: {Dog: {entre: 0.2}}}",
+            ": detect.classes.Dog.entre: unknown key; did you mean 'enter'? known: enabled, enter",
+        ),
+        ("detect: {update_every_s: -1}", ": detect.update_every_s: "),
+        ("log: {level: loud}", ": log.level: "),
+        ("log: loud", ": log: "),
+        ("queue_s: 1\nqueue_s: 2", ":2: is no YAML: key 'queue_s' is given twice"),
+        ("detect:\n  classes:\n    Dog: {}\n    Dog: {}", ":4: is no YAML: key 'Dog' is given twi"),
+        ("queue_s: [1", ":1: is no YAML: "),
+        ("a: b: c", ":1: is no YAML: mapping values are not allowed here"),
+        ("- 1", ": is no mapping of keys to values"),
+        ("[1, 2]: 3", ": is no YAML: "),
+        ("? {a: 1}\n: 3", ": is no YAML: "),
+        ("1: 2", ": 1: "),
+    ],
+)
+def test_mistakes_are_one_line_that_names_the_key(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in complaint(tmp_path, text)
+
+
+def test_the_first_of_several_mistakes_leads(tmp_path: Path) -> None:
+    message = complaint(tmp_path, "threads: 0\nmax_batch: 0\nqueue_s: 0")
+    assert message.startswith(": threads: ")
+    assert message.endswith("(and 2 more)")
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    for path, expected in [
+        (tmp_path / "none.yaml", "No such file"),
+        (tmp_path, "Is a directory"),
+    ]:
+        with pytest.raises(ConfigError, match=expected):
+            load(path)
+    (tmp_path / "latin.yaml").write_bytes(b"bundle: caf\xe9")
+    with pytest.raises(ConfigError, match="no UTF-8 text"):
+        load(tmp_path / "latin.yaml")
+    (tmp_path / "control.yaml").write_bytes(b"bundle: \x01")
+    with pytest.raises(ConfigError, match="no YAML"):
+        load(tmp_path / "control.yaml")
+
+
+def test_paths_are_beside_the_file_if_they_are_there(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "models").mkdir()
+    config = load(
+        write(
+            tmp_path,
+            "bundle: models\nsources: [{type: file, name: a, path: a.wav}, "
+            "{type: file, name: b, path: elsewhere.wav}]",
+        )
+    )
+    assert config.bundle == tmp_path / "models"
+    paths = [source.path for source in config.sources if isinstance(source, FileSource)]
+    assert paths == [tmp_path / "a.wav", Path("elsewhere.wav")]
+    assert config.origin == str(tmp_path / "config.yaml")
+
+
+def test_an_insecure_bind_must_be_asked_for() -> None:
+    publish = {"bind": ["tcp://0.0.0.0:5577"], "insecure": True}
+    assert parse(MINIMAL | {"publish": publish}, origin="x").publish.bind == ("tcp://0.0.0.0:5577",)
+
+
+def test_the_command_line_replaces_what_the_file_says(tmp_path: Path) -> None:
+    config = load(write(tmp_path, "threads: 2\npublish: {heartbeat_s: 5}"))
+    changed = override(
+        config,
+        {"provider": "cpu", "publish": {"bind": ["tcp://127.0.0.1:1234"]}},
+        origin="command line",
+    )
+    assert (changed.threads, changed.provider) == (2, "cpu")
+    assert (changed.publish.heartbeat_s, changed.publish.bind) == (5.0, ("tcp://127.0.0.1:1234",))
+    assert changed.origin == config.origin
+    with pytest.raises(ConfigError, match=r"^command line: publish: '5577' is no address"):
+        override(config, {"publish": {"bind": ["5577"]}}, origin="command line")
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> streamsed.bundle.Manifest:
+    members = (ToneMember(name="dull"), ToneMember(name="sharp", sharpness=4.0))
+    folder = make_bundle(
+        tmp_path_factory.mktemp("bundle"),
+        members=members,
+        postprocessing={"low": {"enter": 0.7, "exit": 0.4, "max_on_s": 30.0, "median_s": 0.2}},
+    )
+    return streamsed.bundle.load(folder).manifest
+
+
+def config_of(**detect: Any) -> Config:
+    return parse(MINIMAL | {"detect": detect}, origin="c.yaml")
+
+
+def test_overrides_change_what_they_name_and_nothing_else(
+    manifest: streamsed.bundle.Manifest,
+) -> None:
+    config = config_of(classes={"low": {"enter": 0.9, "max_on_s": None}, "mid": {"enabled": False}})
+    merged = config.postprocessing(manifest)
+    assert merged["low"].model_dump() == manifest.postprocessing["low"].model_dump() | {
+        "enter": 0.9,
+        "max_on_s": None,
+    }
+    assert merged["high"] == manifest.postprocessing["high"]
+    assert config.disabled == {"mid"}
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (
+            {"lwo": {}},
+            r"^c\.yaml: detect\.classes\.lwo: no class of .* mean 'low'\? known: high, low, mid$",
+        ),
+        ({"low": {"exit": 0.8}}, r"^c\.yaml: detect\.classes\.low: exit 0\.8 is above enter 0\.7"),
+        ({"low": {"enter": 0.3}}, r"exit 0\.4 is above enter 0\.3"),
+        ({"low": {"min_on_s": 60}}, r"max_on_s 30\.0 is below min_on_s 60"),
+        (
+            {label: {"enabled": False} for label in ("low", "mid", "high")},
+            "every class is switched off",
+        ),
+    ],
+)
+def test_overrides_that_do_not_fit_the_bundle(
+    manifest: streamsed.bundle.Manifest, classes: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        config_of(classes=classes).postprocessing(manifest)
+
+
+def test_fusion_weights_must_name_every_member(manifest: streamsed.bundle.Manifest) -> None:
+    assert config_of().fusion_weights(manifest) is None
+    weights = {"dull": 1.0, "sharp": 0.0}
+    assert config_of(fusion_weights=weights).fusion_weights(manifest) == weights
+    for wrong in ({"dull": 1.0}, {"dull": 0.0, "sharp": 0.0}, weights | {"third": 1.0}):
+        with pytest.raises(ConfigError, match=r"fusion_weights: .* dull, sharp"):
+            config_of(fusion_weights=wrong).fusion_weights(manifest)
