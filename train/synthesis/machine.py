@@ -93,7 +93,7 @@ def touches(rng: np.random.Generator, n: int, *, sample_rate: int) -> Signal:
         pressed = not pressed
     knots = np.repeat(edges, 2)[1:]
     levels = np.repeat(values, 2)[:-1]
-    knots[1::2] += log_uniform(rng, 0.02, 0.2)
+    knots[2::2] += log_uniform(rng, 0.03, 0.5)  # no touch is a step
     positions = np.arange(0, n, 64) / sample_rate
     coarse = np.interp(positions, np.maximum.accumulate(knots), levels)
     load: Signal = np.interp(np.arange(n), np.arange(0, n, 64), coarse).astype(np.float32)

@@ -54,23 +54,24 @@ def shaver_or_toothbrush(
     drift = slow_curve(rng, n, rate_hz=log_uniform(rng, 0.5, 6.0), sample_rate=sample_rate)
     jitter = 0.0005 if mains else log_uniform(rng, 0.001, 0.012)
     f0_curve = f0 * run.speed * (1.0 - sag * load) * (1.0 + jitter * drift)
-    free, pressed = (
-        harmonic_tone(
-            rng,
-            f0_curve,
-            case_harmonics(
-                rng,
-                f0,
-                tilt_db_per_octave=rng.uniform(1.0, 9.0),
-                resonances=int(rng.integers(2, 7)),
-                scatter_db=rng.uniform(3.0, 9.0),
-                odd_share=rng.random() if rng.random() < 0.4 else 0.0,
-            ),
-            sample_rate=sample_rate,
-        )
-        for _ in range(2)
+    harmonics = case_harmonics(
+        rng,
+        f0,
+        tilt_db_per_octave=rng.uniform(1.0, 9.0),
+        resonances=int(rng.integers(2, 7)),
+        scatter_db=rng.uniform(3.0, 9.0),
+        odd_share=rng.random() if rng.random() < 0.4 else 0.0,
     )
-    tone = free + load * (pressed * np.float32(rng.uniform(0.4, 1.6)) - free)
+    # Skin and teeth change the balance of the harmonics a little, not which there are.
+    order = np.arange(1, len(harmonics) + 1)
+    change_db = rng.uniform(1.0, 6.0) * rng.standard_normal(len(harmonics))
+    pressed_harmonics = harmonics * 10.0 ** (change_db / 20.0) * order ** rng.uniform(-0.4, 0.4)
+    phases = int(rng.integers(2**32))
+    free, pressed = (
+        harmonic_tone(np.random.default_rng(phases), f0_curve, amplitudes, sample_rate=sample_rate)
+        for amplitudes in (harmonics, pressed_harmonics)
+    )
+    tone = free + load * (pressed * np.float32(rng.uniform(0.6, 1.4)) - free)
     if kind == "rotary_brush" or rng.random() < 0.3:
         mesh = frequency_hz(rng, 500.0, 3200.0, held_out=held_out)
         tone += rng.uniform(0.1, 0.9) * harmonic_tone(
