@@ -64,25 +64,20 @@ def throughput_table(throughput: Throughput) -> Table:
 
 def latency_table(onsets: list[OnsetLatency]) -> Table:
     """From the onset in the audio to the message at a subscriber, by class; medians."""
+    parts = ("look_ahead_s", "median_s", "min_on_s", "hop_s", "compute_s", "transport_s", "total_s")
     table = _table(
-        "Latency of an onset in ms, medians",
-        *("class", "look-ahead", "median", "min on", "hop", "compute", "transport", "total"),
+        "Latency of an onset in ms: medians, and the 99th percentile of the total",
+        "class",
+        *("look\nahead", "half\nmedian", "min\non", "hop", "com-\npute", "trans-\nport", "total"),
         "p99",
     )
     for label in sorted({onset.label for onset in onsets}):
         mine = [onset for onset in onsets if onset.label == label]
-        parts = (
-            [o.look_ahead_s for o in mine],
-            [o.median_s for o in mine],
-            [o.min_on_s for o in mine],
-            [o.hop_s for o in mine],
-            [o.compute_s for o in mine],
-            [o.transport_s for o in mine],
-            [o.total_s for o in mine],
-        )
+        middle = [1e3 * median(getattr(o, part) for o in mine) for part in parts]
+        shown = (f"{ms:.1f}" if ms < 100.0 else f"{ms:.0f}" for ms in middle)
         totals = [o.total_s for o in mine]
         p99 = quantiles(totals, n=100)[-1] if len(totals) > 1 else totals[0]
-        table.add_row(label, *(f"{1e3 * median(part):.1f}" for part in parts), f"{1e3 * p99:.0f}")
+        table.add_row(label, *shown, f"{1e3 * p99:.0f}")
     return table
 
 
@@ -97,9 +92,18 @@ def footprint_table(found: Footprint) -> Table:
 
 
 def _table(title: str, *columns: str) -> Table:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=any(columns))
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        show_header=any(columns),
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="right" if number else "left", no_wrap=not number)
     return table

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from streamsed import __version__
+from streamsed.cli.bench import bench
 from streamsed.cli.check import check
 from streamsed.cli.devices import devices
 from streamsed.cli.listen import listen
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, listen, devices, check):
+for command in (run, listen, devices, check, bench):
     app.command()(command)
 
 

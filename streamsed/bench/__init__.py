@@ -1,0 +1,1 @@
+"""Measuring what this machine can do: streams a core, latency, start-up, memory."""

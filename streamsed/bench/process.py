@@ -1,0 +1,146 @@
+"""A daemon in a process of its own, fed through a pipe and heard through a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from streamsed.client import parse
+from streamsed.errors import StreamsedError
+from streamsed.publish.messages import Heartbeat, NumberedMessage
+
+_PATIENCE_S = 30.0
+_COMMAND = "import sys; from streamsed.cli.main import main; sys.argv[0] = 'streamsed'; main()"
+
+
+class DaemonProcess:
+    """``streamsed run`` with one pipe source; a context manager that ends it.
+
+    Args:
+        bundle: folder of the model bundle.
+        live: whether the pipe stands for a microphone, or is read as fast as possible.
+        sample_rate: of the audio that will be fed.
+        classes: ``detect.classes`` of the configuration.
+
+    Attributes:
+        started_at: when the process was started, by :func:`time.perf_counter`.
+    """
+
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        live: bool,
+        sample_rate: int,
+        classes: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="streamsed-")
+        folder = Path(self._folder.name)
+        address = f"ipc://{folder}/socket"
+        source = {"type": "pipe", "name": "bench", "rate": sample_rate, "live": live}
+        config = {
+            "bundle": str(bundle.resolve()),
+            "provider": "cpu",
+            "sources": [source],
+            "publish": {"bind": [address], "wait_for_subscriber_s": _PATIENCE_S},
+            "detect": {"classes": classes},
+        }
+        (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+        self._log = (folder / "log").open("w+", encoding="utf-8")
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB)
+        self._socket.set(zmq.RCVHWM, 0)
+        self._socket.set(zmq.RECONNECT_IVL, 5)  # or the start-up time would contain the wait
+        self._socket.subscribe("")
+        self._socket.connect(address)
+        self.started_at = time.perf_counter()
+        self._process = subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-c", _COMMAND, "run", "-c", str(folder / "config.yaml")],
+            stdin=subprocess.PIPE,
+            stderr=self._log,
+        )
+
+    def feed(self, samples: NDArray[np.int16]) -> None:
+        """Write audio; waits while the daemon has enough.
+
+        Raises:
+            StreamsedError: the daemon has gone.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(samples.tobytes())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def receive(self, timeout_s: float) -> tuple[NumberedMessage | Heartbeat, float] | None:
+        """Return the next message and when it came (perf_counter); None if none came."""
+        if not self._socket.poll(round(timeout_s * 1e3)):
+            return None
+        payload = self._socket.recv_multipart()[1]
+        return parse(payload), time.perf_counter()
+
+    def wait_for(self, wanted: Callable[[NumberedMessage | Heartbeat], bool]) -> float:
+        """Wait for a message; return when it came (perf_counter).
+
+        Raises:
+            StreamsedError: the daemon ended, or did not send it in half a minute.
+        """
+        deadline = time.perf_counter() + _PATIENCE_S
+        while time.perf_counter() < deadline:
+            received = self.receive(timeout_s=0.2)
+            if received is not None and wanted(received[0]):
+                return received[1]
+            if received is None and self._process.poll() is not None:
+                break
+        raise self._gone()
+
+    def resident_mb(self) -> float:
+        """Return the memory that the process holds now (VmRSS, in 10^6 bytes)."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024 / 1e6
+
+    def _gone(self) -> StreamsedError:
+        self._log.seek(0)
+        lines = self._log.read().splitlines()
+        return StreamsedError(f"the measured daemon failed: {lines[-1] if lines else 'no word'}")
+
+    def close(self) -> None:
+        """End the process and wait for it."""
+        self._socket.close(linger=0)
+        self._context.term()
+        self._process.terminate()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(10.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
