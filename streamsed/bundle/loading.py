@@ -49,8 +49,10 @@ def load(path: Path) -> Bundle:
 def _read_manifest(path: Path) -> Manifest:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path}: cannot be read: {_first_line(error)}") from error
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path}: is no UTF-8 text") from error
     except yaml.YAMLError as error:
         raise BundleError(f"{path}: is no YAML: {_first_line(error)}") from error
     if not isinstance(content, dict):

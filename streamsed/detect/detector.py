@@ -15,31 +15,9 @@ from streamsed.detect.decoder import Decoder
 from streamsed.detect.engine import Engine
 from streamsed.detect.events import Reason, ScoredFrames, Transition
 from streamsed.detect.fusion import Fusion
-from streamsed.detect.postprocessing import FrameRules
+from streamsed.detect.postprocessing import FrameRules, Latency
 from streamsed.errors import ConfigError
 from streamsed.sources.block import Block
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """How long after a sound's onset its message is decided, in seconds of audio.
-
-    Attributes:
-        look_ahead_s: of the slowest member.
-        median_s: half of the class's median window.
-        min_on_s: the length an event must have reached.
-        chunk_s: at most, waiting for the chunk to be full.
-    """
-
-    look_ahead_s: float
-    median_s: float
-    min_on_s: float
-    chunk_s: float
-
-    @property
-    def total_s(self) -> float:
-        """The most these add up to."""
-        return self.look_ahead_s + self.median_s + self.min_on_s + self.chunk_s
 
 
 @dataclass(frozen=True, slots=True)

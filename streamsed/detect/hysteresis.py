@@ -64,8 +64,15 @@ class Hysteresis:
         self._changes: list[Change] = []
         self._open = False  # whether there is an event, published or not
         self._pause: list[float] = []  # scores since its last active frame
-        self._latest = self._peak = self._total = 0.0
         self._begin(0)
+
+    def _begin(self, frame: int) -> None:
+        self._first = frame
+        self._length = 0  # frames up to and including the last active one
+        self._latest = self._peak = self._total = 0.0
+        self._published = False
+        self._update_at = 0
+        self._next = self._rules.min_on  # the length at which something is to be said
 
     def push(self, scores: Sequence[float]) -> list[Change]:
         """Add the scores of the next frames; return what they changed, in order."""
@@ -113,14 +120,6 @@ class Hysteresis:
     def _taken(self) -> list[Change]:
         changes, self._changes = self._changes, []
         return changes
-
-    def _begin(self, frame: int) -> None:
-        self._first = frame
-        self._length = 0  # frames up to and including the last active one
-        self._latest = self._peak = self._total = 0.0
-        self._published = False
-        self._update_at = 0
-        self._next = self._rules.min_on  # the length at which something is to be said
 
     def _go_on(self, score: float) -> None:
         """Extend the event by an active frame, and by the pause before it."""

@@ -1,4 +1,4 @@
-"""Postprocessing of a class in frames: what the decoder works with."""
+"""Postprocessing of a class in frames: what the decoder works with, and how it delays."""
 
 from __future__ import annotations
 
@@ -58,6 +58,28 @@ class FrameRules:
             max_on=max_on,
             update=_ceil(update_every_s / frame_s),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long after a sound's onset its message is decided, in seconds of audio.
+
+    Attributes:
+        look_ahead_s: of the slowest member.
+        median_s: half of the class's median window.
+        min_on_s: the length an event must have reached.
+        chunk_s: at most, waiting for the chunk to be full.
+    """
+
+    look_ahead_s: float
+    median_s: float
+    min_on_s: float
+    chunk_s: float
+
+    @property
+    def total_s(self) -> float:
+        """The most these add up to."""
+        return self.look_ahead_s + self.median_s + self.min_on_s + self.chunk_s
 
 
 def _ceil(frames: float) -> int:

@@ -99,9 +99,8 @@ class HostStates:
                 state[...] = buffer[row]
 
     def _buffers(self) -> list[Array]:
-        return [
-            np.full((self._rows, *spec.shape), spec.initial, np.float32) for spec in self._specs
-        ]
+        # A row is written when its slot is opened; until then it takes no memory.
+        return [np.empty((self._rows, *spec.shape), np.float32) for spec in self._specs]
 
     def _state(self, slot: int) -> list[Array]:
         lane, row = divmod(slot, self._rows)

@@ -78,6 +78,11 @@ def test_a_missing_file_is_found(folder: Path, name: str) -> None:
     assert f"{name}: cannot be read: " in _refused(folder)
 
 
+def test_a_manifest_of_other_bytes_is_refused(folder: Path) -> None:
+    (folder / "manifest.yaml").write_bytes(b"classes: [\xff]")
+    assert "manifest.yaml: is no UTF-8 text" in _refused(folder)
+
+
 def test_a_missing_folder_is_found(tmp_path: Path) -> None:
     assert "no such bundle" in _refused(tmp_path / "nowhere")
 
