@@ -101,7 +101,7 @@ def loop(rng: np.random.Generator, material: Signal, n: int, *, crossfade: int) 
         start = int(rng.integers(0, len(material) - n + 1))
         return material[start : start + n]
     cross = min(crossfade, len(material) // 3)
-    rise = np.sqrt(np.linspace(0.0, 1.0, cross, dtype=np.float32))
+    rise = np.sqrt((np.arange(cross, dtype=np.float32) + 0.5) / max(cross, 1))
     out = np.zeros(n + len(material), dtype=np.float32)
     first = int(rng.integers(0, len(material) // 2 + 1))
     piece = material[first:]
@@ -115,6 +115,4 @@ def loop(rng: np.random.Generator, material: Signal, n: int, *, crossfade: int) 
         piece[:joint] *= rise[:joint]
         out[filled - joint : filled - joint + len(piece)] += piece
         filled += len(piece) - joint
-        if not len(piece) - joint:
-            break
     return out[:n]
