@@ -70,7 +70,8 @@ def onset_latencies(bundle: Bundle, *, seconds: float) -> list[OnsetLatency]:
         for label, entry in manifest.postprocessing.items()
     }
     noise = _noise(round(seconds * rate))
-    with DaemonProcess(bundle.folder, live=True, sample_rate=rate, classes=classes) as daemon:
+    source = {"type": "pipe", "name": "bench", "rate": rate, "live": True}
+    with DaemonProcess(bundle.folder, sources=[source], classes=classes) as daemon:
         daemon.wait_for(lambda m: isinstance(m, DaemonMessage))
         began = time.perf_counter()
         feeder = threading.Thread(target=_feed_in_real_time, args=(daemon, noise, rate, began))
@@ -82,7 +83,7 @@ def onset_latencies(bundle: Bundle, *, seconds: float) -> list[OnsetLatency]:
         feeder.join()
     wall_clock = time.time() - time.perf_counter()
     return [
-        _split(bundle, message, began=began + wall_clock, arrived=at + wall_clock)
+        split(bundle, message, began=began + wall_clock, arrived=at + wall_clock)
         for message, at in arrivals
         if isinstance(message, EventMessage)
         and message.kind is Kind.ONSET
@@ -102,8 +103,15 @@ def _feed_in_real_time(
         daemon.feed(block)
 
 
-def _split(bundle: Bundle, message: EventMessage, *, began: float, arrived: float) -> OnsetLatency:
-    """Take a latency apart; ``began`` (of the first sample) and ``arrived`` are Unix times."""
+def split(bundle: Bundle, message: EventMessage, *, began: float, arrived: float) -> OnsetLatency:
+    """Take the latency of an onset apart.
+
+    Args:
+        bundle: the model.
+        message: of an event without pauses.
+        began: Unix time of the source's first sample.
+        arrived: Unix time at which the message came.
+    """
     manifest = bundle.manifest
     rules = FrameRules.of(manifest.postprocessing[message.label], frame_s=manifest.frame_s)
     rate, frame = manifest.sample_rate, manifest.frame_samples
@@ -149,7 +157,8 @@ def footprint(bundle: Bundle, *, audio_s: float) -> Footprint:
         label: {"enter": 0.0, "exit": 0.0, "max_on_s": None} for label in manifest.classes
     }
     noise = _noise(10 * rate)
-    with DaemonProcess(bundle.folder, live=False, sample_rate=rate, classes=classes) as daemon:
+    source = {"type": "pipe", "name": "bench", "rate": rate}
+    with DaemonProcess(bundle.folder, sources=[source], classes=classes) as daemon:
         feeder = threading.Thread(target=daemon.feed, args=(noise,))
         feeder.start()
         first = daemon.wait_for(lambda m: isinstance(m, EventMessage))

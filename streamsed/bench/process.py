@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,13 +27,13 @@ _COMMAND = "import sys; from streamsed.cli.main import main; sys.argv[0] = 'stre
 
 
 class DaemonProcess:
-    """``streamsed run`` with one pipe source; a context manager that ends it.
+    """``streamsed run`` on the CPU; a context manager that ends it.
 
     Args:
         bundle: folder of the model bundle.
-        live: whether the pipe stands for a microphone, or is read as fast as possible.
-        sample_rate: of the audio that will be fed.
+        sources: ``sources`` of the configuration.
         classes: ``detect.classes`` of the configuration.
+        cores: the only ones that the process may use; None for all.
 
     Attributes:
         started_at: when the process was started, by :func:`time.perf_counter`.
@@ -42,18 +43,17 @@ class DaemonProcess:
         self,
         bundle: Path,
         *,
-        live: bool,
-        sample_rate: int,
+        sources: Sequence[Mapping[str, Any]],
         classes: Mapping[str, Mapping[str, Any]],
+        cores: Collection[int] | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="streamsed-")
         folder = Path(self._folder.name)
         address = f"ipc://{folder}/socket"
-        source = {"type": "pipe", "name": "bench", "rate": sample_rate, "live": live}
         config = {
             "bundle": str(bundle.resolve()),
             "provider": "cpu",
-            "sources": [source],
+            "sources": sources,
             "publish": {"bind": [address], "wait_for_subscriber_s": _PATIENCE_S},
             "detect": {"classes": classes},
         }
@@ -71,9 +71,11 @@ class DaemonProcess:
             stdin=subprocess.PIPE,
             stderr=self._log,
         )
+        if cores is not None:
+            os.sched_setaffinity(self._process.pid, cores)
 
     def feed(self, samples: NDArray[np.int16]) -> None:
-        """Write audio; waits while the daemon has enough.
+        """Write audio for a pipe source; waits while the daemon has enough.
 
         Raises:
             StreamsedError: the daemon has gone.
@@ -112,6 +114,12 @@ class DaemonProcess:
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) * 1024 / 1e6
+
+    def processor_s(self) -> float:
+        """Return the processor time that the process has used."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii")
+        user, system = fields.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def _gone(self) -> StreamsedError:
         self._log.seek(0)
