@@ -85,7 +85,7 @@ def decode(filtered: NDArray[np.float32], decoding: Decoding) -> NDArray[np.int6
     change = np.diff(active, axis=1)
     clips, starts = np.nonzero(change == 1)
     _, ends = np.nonzero(change == -1)
-    rows = []
+    rows: list[list[int]] = []
     above = filtered >= decoding.enter
     for clip, start, end in zip(clips, starts, ends, strict=True):
         entered = above[clip, start:end].argmax()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from streamsed.errors import ConfigError
 from train.augment import augment
 from train.checkpoint import save_model
-from train.data.bank import Bank
+from train.data.bank import Bank, Split
 from train.data.classes import CLASSES
 from train.data.soundscape import SoundscapeGenerator
 from train.models.causal_crnn import CausalCRNN, CausalCRNNConfig
@@ -43,6 +43,9 @@ class Learner:
     def __init__(self, config: CausalCRNNConfig, training: TrainingConfig, device: str) -> None:
         self.model = CausalCRNN(config).to(device)
         self.average = CausalCRNN(config).to(device).eval()
+        for model in (self.model, self.average):
+            # Depthwise convolutions train a fifth faster so on a CPU.
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average.load_state_dict(self.model.state_dict())
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         vectors = [p for p in self.model.parameters() if p.ndim <= 1]
@@ -77,7 +80,7 @@ class Learner:
         carried = torch.rand(batch, device=device) < self.training.carry_state
         shuffled = torch.randperm(batch, device=device)
         return tuple(
-            torch.where(carried.view(-1, *[1] * (zero.ndim - 1)), old[shuffled].float(), zero)
+            torch.where(carried.reshape(-1, *[1] * (zero.ndim - 1)), old[shuffled].float(), zero)
             for old, zero in zip(self.state, initial, strict=True)
         )
 
@@ -158,10 +161,16 @@ class Run:
         }
         self.step = 0
 
-    def _scenes(self, split: str, *, seed: int, first: int, count: int) -> Scenes:
+    def _scenes(self, split: Split, *, seed: int, first: int, count: int) -> Scenes:
         model = next(iter(self.recipe.models.values()))
         return Scenes(
-            SoundscapeGenerator(self.bank, split=split, config=self.recipe.soundscape, seed=seed),
+            SoundscapeGenerator(
+                self.bank,
+                split=split,
+                config=self.recipe.soundscape,
+                seed=seed,
+                cache=Path(".cache"),
+            ),
             first=first,
             count=count,
             classes=CLASSES,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,23 +79,22 @@ def psds(
         gtc_threshold=criteria.gtc,
         cttc_threshold=criteria.cttc,
     )
-    for threshold in PSDS_THRESHOLDS:
-        evaluation.add_operating_point(
-            threshold_events(
-                scores, threshold, classes=classes, frame_s=frame_s, durations_s=durations_s
+    with _without_library_warnings():
+        for threshold in PSDS_THRESHOLDS:
+            evaluation.add_operating_point(
+                threshold_events(
+                    scores, threshold, classes=classes, frame_s=frame_s, durations_s=durations_s
+                )
             )
+        result = evaluation.psds(
+            alpha_ct=criteria.alpha_ct,
+            alpha_st=criteria.alpha_st,
+            max_efpr=criteria.max_efpr_per_hour,
         )
-    result = evaluation.psds(
-        alpha_ct=criteria.alpha_ct,
-        alpha_st=criteria.alpha_st,
-        max_efpr=criteria.max_efpr_per_hour,
-    )
-    curves, _, _ = evaluation.psd_roc_curves(criteria.alpha_ct)
+        curves, _, _ = evaluation.psd_roc_curves(criteria.alpha_ct)
     limit = criteria.max_efpr_per_hour
-    areas = {
-        name: float(evaluation._auc(curves.xp, curve, limit) / limit)
-        for name, curve in zip(classes, curves.yp, strict=True)
-    }
+    widths = np.diff(np.append(np.minimum(curves.xp, limit), limit))  # the curve is a staircase
+    areas = dict(zip(classes, (curves.yp @ widths / limit).tolist(), strict=True))
     return float(result.value), areas
 
 
@@ -112,7 +113,7 @@ def event_f1(
             estimated_event_list=_records(by_file.get(name)),
         )
     result = metrics.results_class_wise_metrics()
-    return F1({name: float(result[name]["f_measure"]["f_measure"]) for name in classes})
+    return _f1({name: result[name]["f_measure"]["f_measure"] for name in classes}, truth)
 
 
 def _records(table: pd.DataFrame | None) -> list[dict[str, object]]:
@@ -135,5 +136,28 @@ def intersection_f1(
         gtc_threshold=0.5,
         cttc_threshold=0.3,
     )
-    _, per_class = evaluation.compute_macro_f_score(detections)
-    return F1({name: float(per_class[name]) for name in classes})
+    with _without_library_warnings():
+        _, per_class = evaluation.compute_macro_f_score(detections)
+    return _f1(per_class, truth)
+
+
+@contextmanager
+def _without_library_warnings() -> Iterator[None]:
+    """Silence psds_eval 0.5: old calls into numpy and pandas, and 0 / 0 where nothing was found.
+
+    It also warns of thresholds that find the same events; they are one point on the curve.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"psds_eval")
+        yield
+
+
+def _f1(per_class: Mapping[str, float], truth: pd.DataFrame) -> F1:
+    """Both libraries divide by the number of detections: with truth and none, the F1 is 0."""
+    missed = set(truth["event_label"])
+    return F1(
+        {
+            name: 0.0 if np.isnan(value) and name in missed else float(value)
+            for name, value in per_class.items()
+        }
+    )
