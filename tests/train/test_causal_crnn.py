@@ -68,4 +68,4 @@ def test_state_shapes_are_the_shapes_of_the_state(model: CausalCRNN) -> None:
 
 def test_frame_samples_follow_from_hop_and_pooling() -> None:
     assert small_config().frame_samples == 1024
-    assert small_config(stem_pool=(1, 2)).frame_samples == 512
+    assert small_config(stem_stride=(1, 2)).frame_samples == 512

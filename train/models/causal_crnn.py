@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from train.frontend import FrontEndConfig, LogMel
 
-KERNEL_FRAMES = 3
-"""Time extent of every convolution; the halo is one frame less."""
+HALO_FRAMES = 2
+"""Frames before the present that every convolution sees."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CausalCRNNConfig:
         classes: class names, in output order.
         front_end: the log-mel front end.
         stem_channels: channels of the first, full convolution.
-        stem_pool: (time, bands) pooling after it.
+        stem_stride: its stride in (time, bands); it keeps the layers behind it cheap.
         stages: the depthwise-separable stages.
         rnn_units: width of the recurrent layers.
         rnn_layers: number of them.
@@ -55,7 +55,7 @@ class CausalCRNNConfig:
     classes: tuple[str, ...]
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     stem_channels: int = 32
-    stem_pool: tuple[int, int] = (2, 2)
+    stem_stride: tuple[int, int] = (2, 2)
     stages: tuple[StageConfig, ...] = (
         StageConfig(64, blocks=1, pool_time=2, pool_bands=2),
         StageConfig(96, blocks=2),
@@ -71,29 +71,44 @@ class CausalCRNNConfig:
     @property
     def frame_samples(self) -> int:
         """Samples of one score frame."""
-        pooled = self.stem_pool[0]
+        pooled = self.stem_stride[0]
         for stage in self.stages:
             pooled *= stage.pool_time
         return pooled * self.front_end.hop_samples
 
 
 class CausalConv(nn.Module):
-    """3x3 convolution that sees the present and the two frames before it.
+    """Convolution that sees the present and the two frames before it.
 
-    The halo, the last two input frames, is handed in and out, so nothing is computed twice.
+    The halo, the last two input frames, is handed in and out, so nothing is computed twice. With
+    stride ``s`` the kernel is ``s + 2`` wide: each output sees its ``s`` inputs and a halo.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, bands: int, *, groups: int = 1) -> None:
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        bands: int,
+        *,
+        stride: tuple[int, int] = (1, 1),
+        groups: int = 1,
+    ) -> None:
         super().__init__()
-        self.halo_shape = (channels_in, KERNEL_FRAMES - 1, bands)
+        self.halo_shape = (channels_in, HALO_FRAMES, bands)
         self.conv = nn.Conv2d(
-            channels_in, channels_out, KERNEL_FRAMES, padding=(0, 1), groups=groups, bias=False
+            channels_in,
+            channels_out,
+            (stride[0] + HALO_FRAMES, stride[1] + 2),
+            stride=stride,
+            padding=(0, 1),
+            groups=groups,
+            bias=False,
         )
 
     def forward(self, x: Tensor, halo: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(B, C, T, F)`` and its halo ``(B, C, 2, F)`` to the output and the next halo."""
         extended = torch.cat([halo.to(x.dtype), x], dim=2)
-        return self.conv(extended), extended[:, :, -(KERNEL_FRAMES - 1) :]
+        return self.conv(extended), extended[:, :, -HALO_FRAMES:]
 
 
 class Block(nn.Module):
@@ -123,10 +138,9 @@ class CausalCRNN(nn.Module):
         self.config = config
         self.front_end = LogMel(config.front_end)
         bands = config.front_end.n_mels
-        self.stem = CausalConv(1, config.stem_channels, bands)
+        self.stem = CausalConv(1, config.stem_channels, bands, stride=config.stem_stride)
         self.stem_norm = nn.BatchNorm2d(config.stem_channels)
-        self.stem_pool = nn.AvgPool2d(config.stem_pool)
-        bands //= config.stem_pool[1]
+        bands //= config.stem_stride[1]
 
         channels = config.stem_channels
         self.blocks = nn.ModuleList()
@@ -188,7 +202,7 @@ class CausalCRNN(nn.Module):
         after = [samples]
         x, halo = self.stem(features.unsqueeze(1), state[1])
         after.append(halo)
-        x = self.stem_pool(torch.relu(self.stem_norm(x)))
+        x = torch.relu(self.stem_norm(x))
         for block, pool, halo in zip(self.blocks, self.pools, state[2:-1], strict=True):
             x, halo_after = block(x, halo)
             after.append(halo_after)
