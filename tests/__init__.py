@@ -1,0 +1,1 @@
+import streamsed  # noqa: F401 - before onnxruntime: it decides about telemetry

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -18,11 +20,11 @@ RUNTIME = sorted((ROOT / "streamsed").rglob("*.py"))
 MODULE_NAMES = {"pyyaml": "yaml", "pyzmq": "zmq", "onnxruntime-gpu": "onnxruntime"}
 
 
-def imports(path: Path, *, at_top: bool = False) -> set[str]:
-    """Modules that a file imports, anywhere or when it is imported itself."""
+def imports(path: Path) -> set[str]:
+    """Modules that a file imports, wherever in it."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
-    for node in tree.body if at_top else ast.walk(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -107,3 +109,16 @@ def test_no_module_is_named_after_nothing() -> None:
     for package in ("streamsed", "train", "tests", "examples", "benchmarks"):
         for path in (ROOT / package).rglob("*.py"):
             assert path.stem not in vague, f"{path.relative_to(ROOT)}: name the idea"
+
+
+@pytest.mark.parametrize("module", ["streamsed.detect.engine", "train.export"])
+def test_onnxruntime_keeps_no_record_and_sends_none(tmp_path: Path, module: str) -> None:
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(home), "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+    environment.pop("XDG_CACHE_HOME", None)
+    subprocess.run([sys.executable, "-c", f"import {module}"], env=environment, check=True)
+    left = [*temporary.iterdir(), *home.rglob("*onnxruntime*")]
+    assert not left, "onnxruntime was imported before ORT_DISABLE_TELEMETRY was set"
