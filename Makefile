@@ -12,7 +12,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN_PACKAGES := libportaudio2
-TEST_PACKAGES := $(RUN_PACKAGES) pulseaudio pulseaudio-utils libasound2-plugins espeak-ng
+TEST_PACKAGES := $(RUN_PACKAGES) pulseaudio pulseaudio-utils libasound2-plugins espeak-ng g++
 
 .PHONY: help run test lint bench clean
 
@@ -62,7 +62,11 @@ $(VENV)/.installed-run: pyproject.toml constraints.txt | $(BIN)/pip
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/pip
-	$(call apt_install,$(TEST_PACKAGES))
+	# sed_scores_eval comes as source: its build wants g++ and Python's headers.
+	headers=$$($(BIN)/python -c 'import pathlib, sys, sysconfig
+	found = pathlib.Path(sysconfig.get_path("include"), "Python.h").exists()
+	print("" if found else "python{}.{}-dev".format(*sys.version_info))')
+	$(call apt_install,$(TEST_PACKAGES) $$headers)
 	echo "Installing streamsed with all extras into $(VENV) (5 GB, minutes)"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,eval,gpu,train]'
 	touch $@ $(VENV)/.installed-run
@@ -85,3 +89,4 @@ $(BIN)/pip:
 	  can_venv $$python || { echo "$$python lacks venv: sudo apt install $$package" >&2; exit 1; }
 	fi
 	$$python -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
