@@ -23,7 +23,6 @@ from streamsed.errors import StreamsedError
 from streamsed.publish.messages import Heartbeat, NumberedMessage
 
 _PATIENCE_S = 30.0
-_COMMAND = "import sys; from streamsed.cli.main import main; sys.argv[0] = 'streamsed'; main()"
 
 
 class DaemonProcess:
@@ -67,7 +66,7 @@ class DaemonProcess:
         self._socket.connect(address)
         self.started_at = time.perf_counter()
         self._process = subprocess.Popen(  # noqa: S603 - our own command line
-            [sys.executable, "-c", _COMMAND, "run", "-c", str(folder / "config.yaml")],
+            [sys.executable, "-m", "streamsed", "run", "-c", str(folder / "config.yaml")],
             stdin=subprocess.PIPE,
             stderr=self._log,
         )
