@@ -11,6 +11,8 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Setuptools warns of every editable installation.
+PIP_INSTALL = PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt
 RUN_PACKAGES := libportaudio2
 TEST_PACKAGES := $(RUN_PACKAGES) pulseaudio pulseaudio-utils libasound2-plugins espeak-ng g++
 
@@ -58,7 +60,7 @@ endef
 $(VENV)/.installed-run: pyproject.toml constraints.txt | $(BIN)/pip
 	$(call apt_install,$(RUN_PACKAGES))
 	echo "Installing streamsed into $(VENV)"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(PIP_INSTALL) --editable .
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/pip
@@ -68,7 +70,7 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/pip
 	print("" if found else "python{}.{}-dev".format(*sys.version_info))')
 	$(call apt_install,$(TEST_PACKAGES) $$headers)
 	echo "Installing streamsed with all extras into $(VENV) (5 GB, minutes)"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,eval,gpu,train]'
+	$(PIP_INSTALL) --editable '.[dev,eval,gpu,train]'
 	touch $@ $(VENV)/.installed-run
 
 # The first Python from 3.11 on that can make an environment. Debian parts venv from Python.
