@@ -37,7 +37,7 @@ SELFTEST_STEPS = 16
 def validation_scenes(bank: Bank, recipe: Recipe, *, seed: int, count: int) -> list[Soundscape]:
     """Mix ``count`` scenes of the split ``valid``."""
     generator = SoundscapeGenerator(
-        bank, split="valid", config=recipe.soundscape, seed=seed, cache=Path(".cache")
+        bank, split="valid", config=recipe.validation, seed=seed, cache=Path(".cache")
     )
     return [generator.generate(index) for index in range(count)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from streamsed.bundle.manifest import ClassPostprocessing
@@ -17,6 +18,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _verdict(intersection_f1: float) -> str:
+    if math.isnan(intersection_f1):
+        return "not measured"
     if intersection_f1 >= WORKS:
         return "works"
     return "weak" if intersection_f1 >= WORKS / 2 else "does not work"

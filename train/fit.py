@@ -167,7 +167,7 @@ class Run:
             SoundscapeGenerator(
                 self.bank,
                 split=split,
-                config=self.recipe.soundscape,
+                config=self.recipe.soundscape if split == "train" else self.recipe.validation,
                 seed=seed,
                 cache=Path(".cache"),
             ),

@@ -59,7 +59,9 @@ class Recipe:
         name: for the run's folder.
         models: every model is trained on the same stream of scenes, which costs more to mix than
             small models cost to train; validation picks among them.
-        soundscape: the scenes.
+        soundscape: the scenes that are trained on.
+        validation: the scenes that are validated, calibrated and reported on; as natural as can
+            be, where training may go to extremes.
         augment: changes to the features of each clip.
         training: optimisation and validation.
     """
@@ -71,6 +73,7 @@ class Recipe:
         default_factory=lambda: {"crnn": CausalCRNNConfig(CLASSES)}
     )
     soundscape: SoundscapeConfig = field(default_factory=SoundscapeConfig)
+    validation: SoundscapeConfig = field(default_factory=SoundscapeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -90,7 +93,8 @@ def load_recipe(path: Path) -> Recipe:
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: cannot be read as YAML: {reason}") from error
     return parse_recipe(content, where=str(path))
 
 

@@ -39,7 +39,7 @@ PSDS2 = PSDSCriteria(dtc=0.1, gtc=0.1, cttc=0.3, alpha_ct=0.5)
 
 @dataclass(frozen=True)
 class F1:
-    """F1 per class, in [0, 1]; NaN where a class has neither truth nor detections."""
+    """F1 per class, in [0, 1]; NaN for a class without truth."""
 
     per_class: dict[str, float]
 
@@ -61,7 +61,7 @@ def psds(
     """Return the PSDS over 50 operating points, and the same for each class alone.
 
     The value of a class is its own normalised area under the PSD-ROC, without the penalty
-    ``alpha_st`` for variation between classes.
+    ``alpha_st`` for variation between classes. Classes without truth count for nothing: NaN.
 
     Args:
         scores: recording to median-filtered scores ``(T, C)``.
@@ -71,21 +71,21 @@ def psds(
         frame_s: seconds of a frame.
         durations_s: every recording and its length.
     """
+    present = _with_truth(classes, truth)
     evaluation = PSDSEval(
         ground_truth=truth,
         metadata=duration_table(durations_s),
-        class_names=list(classes),
+        class_names=present,
         dtc_threshold=criteria.dtc,
         gtc_threshold=criteria.gtc,
         cttc_threshold=criteria.cttc,
     )
     with _without_library_warnings():
         for threshold in PSDS_THRESHOLDS:
-            evaluation.add_operating_point(
-                threshold_events(
-                    scores, threshold, classes=classes, frame_s=frame_s, durations_s=durations_s
-                )
+            found = threshold_events(
+                scores, threshold, classes=classes, frame_s=frame_s, durations_s=durations_s
             )
+            evaluation.add_operating_point(found[found["event_label"].isin(present)])
         result = evaluation.psds(
             alpha_ct=criteria.alpha_ct,
             alpha_st=criteria.alpha_st,
@@ -94,7 +94,8 @@ def psds(
         curves, _, _ = evaluation.psd_roc_curves(criteria.alpha_ct)
     limit = criteria.max_efpr_per_hour
     widths = np.diff(np.append(np.minimum(curves.xp, limit), limit))  # the curve is a staircase
-    areas = dict(zip(classes, (curves.yp @ widths / limit).tolist(), strict=True))
+    areas = dict.fromkeys(classes, float("nan"))
+    areas.update(zip(present, (curves.yp @ widths / limit).tolist(), strict=True))
     return float(result.value), areas
 
 
@@ -128,17 +129,26 @@ def intersection_f1(
     durations_s: Mapping[str, float],
 ) -> F1:
     """Return the intersection-based F1 (dtc 0.5, gtc 0.5, cttc 0.3), as DCASE 2021 uses it."""
+    present = _with_truth(classes, truth)
     evaluation = PSDSEval(
         ground_truth=truth,
         metadata=duration_table(durations_s),
-        class_names=list(classes),
+        class_names=present,
         dtc_threshold=0.5,
         gtc_threshold=0.5,
         cttc_threshold=0.3,
     )
     with _without_library_warnings():
-        _, per_class = evaluation.compute_macro_f_score(detections)
-    return _f1(per_class, truth)
+        _, per_class = evaluation.compute_macro_f_score(
+            detections[detections["event_label"].isin(present)]
+        )
+    return _f1({name: per_class.get(name, float("nan")) for name in classes}, truth)
+
+
+def _with_truth(classes: Sequence[str], truth: pd.DataFrame) -> list[str]:
+    """Return the classes that occur in the truth; psds_eval knows no others."""
+    occurring = set(truth["event_label"])
+    return [name for name in classes if name in occurring]
 
 
 @contextmanager
@@ -154,10 +164,10 @@ def _without_library_warnings() -> Iterator[None]:
 
 def _f1(per_class: Mapping[str, float], truth: pd.DataFrame) -> F1:
     """Both libraries divide by the number of detections: with truth and none, the F1 is 0."""
-    missed = set(truth["event_label"])
+    occurring = set(truth["event_label"])
     return F1(
         {
-            name: 0.0 if np.isnan(value) and name in missed else float(value)
+            name: float(np.nan_to_num(value)) if name in occurring else float("nan")
             for name, value in per_class.items()
         }
     )

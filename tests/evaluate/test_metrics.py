@@ -89,6 +89,23 @@ def test_nothing_found_is_zero() -> None:
     assert intersection.per_class == pytest.approx({"Cat": 0.0, "Dog": 0.0})
 
 
+def test_a_class_without_truth_counts_for_nothing() -> None:
+    classes = (*CLASSES, "Parrot")
+    scores = {name: np.pad(array, ((0, 0), (0, 1))) for name, array in perfect_scores().items()}
+    scores["a"][:20, 2] = 0.7
+    value, areas = metrics.psds(
+        scores, TRUTH, metrics.PSDS1, classes=classes, frame_s=FRAME_S, durations_s=DURATIONS
+    )
+    assert value == pytest.approx(1.0)
+    assert areas == pytest.approx({"Cat": 1.0, "Dog": 1.0, "Parrot": np.nan}, nan_ok=True)
+    found = event_table([("a", 1.0, 3.0, "Cat"), ("a", 0.0, 2.0, "Parrot")])
+    expected = {"Cat": 2 / 3, "Dog": 0.0, "Parrot": np.nan}
+    event = metrics.event_f1(found, TRUTH, classes=classes, files=list(DURATIONS))
+    assert event.per_class == pytest.approx(expected, nan_ok=True)
+    intersection = metrics.intersection_f1(found, TRUTH, classes=classes, durations_s=DURATIONS)
+    assert intersection.per_class == pytest.approx(expected, nan_ok=True)
+
+
 def test_threshold_events_end_with_the_recording() -> None:
     scores = {"a": np.ones((4, 2), np.float32)}
     table = threshold_events(scores, 0.5, classes=CLASSES, frame_s=FRAME_S, durations_s={"a": 0.35})
