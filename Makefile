@@ -88,7 +88,7 @@ $(BIN)/pip:
 	  python=$$found
 	  package=$$($$python -c 'import sys; print("python{}.{}-venv".format(*sys.version_info))')
 	  $(call apt_install,$$package)
-	  can_venv $$python || { echo "$$python lacks venv: sudo apt install $$package" >&2; exit 1; }
+	  can_venv $$python || exit 1
 	fi
 	$$python -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
