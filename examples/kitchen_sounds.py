@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -15,7 +16,6 @@ import soxr
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
-from train.synthesis.catalogue import synthesise
 from train.synthesis.oscillators import fade, shaped_noise, slow_curve
 
 RATE = 44_100
@@ -34,11 +34,18 @@ def _add(audio: Signal, part: Signal | Curve, at: int) -> None:
     audio[at : at + len(part)] += part.astype(np.float32)
 
 
-def machine(label: str, duration_s: float) -> Sound:
-    """An alarm, blender, shaver or vacuum cleaner at pitches that the shipped bundle never met."""
+def synthetic(maker: Callable[..., Any], duration_s: float, *, draw: int) -> Sound:
+    """A machine or alarm of ``train.synthesis``, at a pitch that training leaves out.
 
-    def make(rng: np.random.Generator) -> Signal:
-        audio, _ = synthesise(label, rng, duration_s=duration_s, sample_rate=RATE, held_out=True)
+    Args:
+        maker: such as :func:`train.synthesis.motors.blender`.
+        duration_s: how long it runs.
+        draw: which of the many machines of this kind.
+    """
+
+    def make(_rng: np.random.Generator) -> Signal:
+        rng, n = np.random.default_rng(draw), round(duration_s * RATE)
+        audio: Signal = maker(rng, n, sample_rate=RATE, held_out=True)[0]
         return audio
 
     return make
@@ -58,48 +65,37 @@ def speech(text: str, *, voice: str, speed: int = 150, pitch: int = 50) -> Sound
     return make
 
 
-# Frequencies of the modes relative to the lowest, and how long the lowest rings (60 dB, seconds).
-_BODIES = {
-    "plate": ((1.0, 1.73, 2.33, 3.91, 4.11, 6.30, 6.71, 9.1), (1100.0, 2300.0), (0.10, 0.30)),
-    "bowl": ((1.0, 2.67, 4.98, 7.88, 11.3), (900.0, 1800.0), (0.15, 0.45)),
-    "glass": ((1.0, 2.32, 4.25, 6.63, 9.38), (1400.0, 3200.0), (0.3, 0.9)),
-    "cutlery": ((1.0, 2.76, 5.40, 8.93, 13.3), (1500.0, 4000.0), (0.12, 0.5)),
-}
-
-
-def _impact(rng: np.random.Generator, body: str) -> Curve:
-    """One hit by modal synthesis: decaying modes, the higher the sooner gone, and a click."""
-    ratios, (low, high), (short, long) = _BODIES[body]
-    ring_s = rng.uniform(short, long)
+def _ring(rng: np.random.Generator) -> Curve:
+    """A dish that is hit, by modal synthesis: many dense modes, the higher the sooner gone."""
+    ring_s, lowest_hz = rng.uniform(0.05, 0.2), rng.uniform(700.0, 1800.0)
     time_s = _times(1.5 * ring_s)
     hit = np.zeros(len(time_s))
-    lowest = rng.uniform(low, high)
-    for ratio in ratios:
-        frequency = lowest * ratio * rng.normal(1.0, 0.03)
-        if frequency < 0.45 * RATE:
-            decay = 6.9 / ring_s * ratio**0.5
-            gain = rng.lognormal(0.0, 0.6) * ratio**-0.4
-            hit += gain * np.exp(-decay * time_s) * np.sin(2 * np.pi * frequency * time_s)
+    for ratio in np.cumsum([1.0, *rng.uniform(0.25, 0.9, 24)]):
+        if ratio * lowest_hz < 0.45 * RATE:
+            decay = np.exp(-6.9 / ring_s * ratio**0.6 * time_s)
+            phase = 2 * np.pi * ratio * lowest_hz * time_s + rng.uniform(0.0, 2 * np.pi)
+            hit += rng.lognormal(0.0, 0.8) * ratio**-0.3 * decay * np.sin(phase)
+    hit /= np.std(hit[: RATE // 100])
     click = rng.standard_normal(176)  # 4 ms
     hit[: len(click)] += 1.5 * click * np.exp(-np.linspace(0.0, 7.0, len(click)))
-    return hit * fade(len(hit), attack=20, release=200)
+    return hit * fade(len(hit), attack=10, release=200)
 
 
-def dishes(duration_s: float, *, hits_per_s: float = 5.0) -> Sound:
-    """Plates, bowls, glasses and cutlery put away: hits that come in bouncing groups."""
+def dishes(duration_s: float, *, hits_per_s: float = 2.5) -> Sound:
+    """Dishes put away: hits in bouncing groups, and in every hit two things that ring."""
 
     def make(rng: np.random.Generator) -> Signal:
         audio = np.zeros(round(duration_s * RATE), np.float32)
         now_s = 0.0
         while now_s < duration_s - 0.3:
-            body = str(rng.choice(list(_BODIES), p=[0.4, 0.2, 0.1, 0.3]))
-            gain, gap_s = rng.lognormal(0.0, 0.5), rng.uniform(0.04, 0.12)
+            gain, gap_s = rng.lognormal(0.0, 0.5), rng.uniform(0.03, 0.1)
             at_s = now_s
-            for _ in range(int(rng.integers(1, 6))):
-                _add(audio, gain * _impact(rng, body), round(at_s * RATE))
+            for _ in range(int(rng.integers(1, 7))):
+                for _ in range(2):
+                    _add(audio, gain * rng.uniform(0.4, 1.0) * _ring(rng), round(at_s * RATE))
                 at_s += gap_s
                 gain, gap_s = gain * rng.uniform(0.4, 0.8), gap_s * rng.uniform(0.6, 0.95)
-            now_s += rng.exponential(2.5 / hits_per_s)
+            now_s += 0.05 + rng.exponential(1.0 / hits_per_s)
         return audio
 
     return make
@@ -192,16 +188,16 @@ def _through(points: list[float], n: int) -> Curve:
 
 
 def _bark(rng: np.random.Generator, pitch_hz: float) -> Curve:
-    """One bark: a rough voice that opens and shuts fast."""
-    n = int(rng.uniform(0.16, 0.24) * RATE)
-    rough = 1.0 + 0.05 * slow_curve(rng, n, rate_hz=90.0, sample_rate=RATE)
-    f0 = pitch_hz * _through([0.7, 1.25, 1.1, 0.65], n) * rough
+    """One bark: a slightly rough voice, the mouth opening and shutting fast."""
+    n = int(rng.uniform(0.18, 0.25) * RATE)
+    rough = 1.0 + 0.03 * slow_curve(rng, n, rate_hz=60.0, sample_rate=RATE)
+    f0 = pitch_hz * _through([0.75, 1.15, 1.1, 0.7], n) * rough
     formants = [
-        (_through([500, 950, 850, 500], n), 350.0),
-        (_through([1300, 1800, 1600, 1300], n), 500.0),
-        (np.full(n, 3100.0), 900.0),
+        (_through([500, 900, 850, 500], n), 300.0),
+        (_through([1300, 1700, 1600, 1200], n), 450.0),
+        (np.full(n, 2900.0), 900.0),
     ]
-    tone = _voice(rng, f0, formants, tilt=0.4)
+    tone = _voice(rng, f0, formants, tilt=1.1)
     breath = shaped_noise(
         rng,
         n,
@@ -209,13 +205,13 @@ def _bark(rng: np.random.Generator, pitch_hz: float) -> Curve:
         gains_db=[-14, 0, -2, -8, -22],
         sample_rate=RATE,
     )
-    half_pitch = 1.0 + 0.5 * np.sin(np.pi * np.cumsum(f0) / RATE)
-    shut = np.exp(-3.0 * np.linspace(0.0, 1.0, n) ** 2)
-    bark = (tone * half_pitch / np.std(tone) + 0.6 * breath) * shut
-    return bark * fade(n, attack=500, release=2500)
+    half_pitch = 1.0 + 0.15 * np.sin(np.pi * np.cumsum(f0) / RATE)
+    shut = np.exp(-2.5 * np.linspace(0.0, 1.0, n) ** 2)
+    bark = (tone * half_pitch / np.std(tone) + 0.12 * breath) * shut
+    return bark * fade(n, attack=700, release=2500)
 
 
-def dog(barks: int, *, pitch_hz: float = 420.0, gap_s: float = 0.25) -> Sound:
+def dog(barks: int, *, pitch_hz: float = 480.0, gap_s: float = 0.25) -> Sound:
     """A dog that barks a few times."""
 
     def make(rng: np.random.Generator) -> Signal:

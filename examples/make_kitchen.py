@@ -24,13 +24,16 @@ from examples.kitchen_sounds import (
     dishes,
     dog,
     frying,
-    machine,
     running_water,
     speech,
+    synthetic,
 )
 from train.data.activity import active_intervals
 from train.data.events import Event, merge, write_tsv
 from train.data.soundscape_config import SoundscapeConfig
+from train.synthesis.beeps import beeps
+from train.synthesis.bells import struck_bells
+from train.synthesis.motors import blender, shaver_or_toothbrush, vacuum_cleaner
 from train.synthesis.oscillators import shaped_noise
 
 DURATION_S = 90.0
@@ -58,26 +61,26 @@ class Part:
     sound: Sound
 
 
-shaver = partial(machine, "Electric_shaver_toothbrush")
+shaver = partial(synthetic, shaver_or_toothbrush)
 she = partial(speech, voice="en-gb+f2")
 he = partial(speech, voice="en-us+m3", pitch=40)
 SCENE = (
     Part("Speech", 1.5, -27, "table", she("Good morning. Did you sleep well?")),
     Part("Speech", 5.2, -28, "door", he("Yes, thank you. I will do the dishes first.")),
-    Part("Dishes", 9.5, -30, "sink", dishes(4.5)),
-    Part("Running_water", 15.5, -31, "sink", running_water(6.5)),
-    Part("Dishes", 17.5, -29, "sink", dishes(2.5)),
-    Part("Cat", 24.0, -28, "floor", cat()),
-    Part("Cat", 26.2, -29, "floor", cat(pitch_hz=610, duration_s=0.7)),
-    Part("Speech", 28.6, -28, "table", she("The cat is hungry again.")),
-    Part("Blender", 32.0, -22, "shelf", machine("Blender", 5.0)),
-    Part("Frying", 39.0, -33, "stove", frying(11.0)),
-    Part("Speech", 42.5, -28, "table", he("Shall I turn the heat down a little?")),
-    Part("Alarm_bell_ringing", 51.5, -28, "shelf", machine("Alarm_bell_ringing", 4.0)),
-    Part("Dog", 57.5, -26, "door", dog(3)),
-    Part("Dog", 60.5, -26, "door", dog(2)),
-    Part("Vacuum_cleaner", 63.5, -25, "floor", machine("Vacuum_cleaner", 10.0)),
-    Part("Electric_shaver_toothbrush", 75.5, -30, "door", shaver(7.0)),
+    Part("Dishes", 9.2, -29, "sink", dishes(4.5)),
+    Part("Running_water", 15.5, -31, "sink", running_water(7.0)),
+    Part("Dishes", 18.0, -27, "sink", dishes(3.0)),
+    Part("Cat", 24.5, -28, "floor", cat()),
+    Part("Cat", 26.7, -29, "floor", cat(pitch_hz=610, duration_s=0.7)),
+    Part("Speech", 28.8, -28, "table", she("The cat is hungry again.")),
+    Part("Blender", 32.5, -22, "shelf", synthetic(blender, 5.0, draw=1)),
+    Part("Frying", 39.5, -33, "stove", frying(11.0)),
+    Part("Speech", 43.0, -28, "table", he("Shall I turn the heat down a little?")),
+    Part("Alarm_bell_ringing", 52.0, -28, "stove", synthetic(beeps, 4.0, draw=19)),
+    Part("Alarm_bell_ringing", 57.5, -28, "door", synthetic(struck_bells, 2.0, draw=14)),
+    Part("Dog", 60.5, -26, "floor", dog(3, gap_s=0.7)),
+    Part("Vacuum_cleaner", 64.5, -25, "floor", synthetic(vacuum_cleaner, 9.0, draw=0)),
+    Part("Electric_shaver_toothbrush", 75.5, -30, "door", shaver(7.0, draw=0)),
     Part("Speech", 84.5, -28, "door", she("I am ready. Let us go for a walk.")),
 )
 
