@@ -39,6 +39,10 @@ class Daemon:
 
     Threads: a reader for each source, one for detection, one for the publisher; the caller's
     waits.
+
+    Attributes:
+        streams: one for each source.
+        publisher: bound, and started by :meth:`run`.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -54,10 +58,8 @@ class Daemon:
         self._stop_reason: str | None = None
         self._failure: BaseException | None = None
         self._finished = False
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
         self._work = threading.Event()
-        self._streams = [
+        self.streams = [
             Stream(
                 source,
                 sample_rate=manifest.sample_rate,
@@ -77,6 +79,8 @@ class Daemon:
             on_subscriber=self._wake,
             on_failure=self._wake,
         )
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
 
     def stop(self, reason: str) -> None:
         """Ask it to stop gracefully; returns at once. May be called from a signal handler.
@@ -99,12 +103,13 @@ class Daemon:
         """
         try:
             self.publisher.start()
+            log.info("listening", on=list(self.publisher.endpoints))
             self._wait_for_subscriber()
-            for stream in self._streams:
+            for stream in self.streams:
                 stream.open()
             return self._run()
         finally:
-            for stream in self._streams:
+            for stream in self.streams:
                 stream.join(timeout_s=1.0)
             self.publisher.close()
             self._wake_in.close()
@@ -112,12 +117,12 @@ class Daemon:
 
     def _run(self) -> int:
         self._say(DaemonState.STARTED)
-        for stream in self._streams:
+        for stream in self.streams:
             self.publisher.publish(compose.status(stream.condition()))
         self._log_start()
         detection = Detection(
             self._plan.detector,
-            self._streams,
+            self.streams,
             chunk_samples=self._plan.bundle.manifest.chunk_samples,
             bundle=self._bundle,
             disabled=self._plan.config.disabled,
@@ -128,13 +133,13 @@ class Daemon:
             target=self._detect, args=(detection,), name="detection", daemon=True
         )
         worker.start()
-        for stream in self._streams:
+        for stream in self.streams:
             stream.start()
         self._sleep_until(lambda: self._over or self._stop_reason is not None)
         if not self._over:
             log.info("stopping", reason=self._stop_reason)
             self._say(DaemonState.STOPPING, self._stop_reason)
-        for stream in self._streams:
+        for stream in self.streams:
             stream.stop()
         self._sleep_until(lambda: self._over, timeout_s=_DRAIN_S)
         detection.discard()
@@ -143,7 +148,7 @@ class Daemon:
 
     def _conclude(self, *, hung: bool) -> int:
         failure = self._failure or self.publisher.failure
-        lost = [stream.name for stream in self._streams if stream.state is SourceState.LOST]
+        lost = [stream.name for stream in self.streams if stream.state is SourceState.LOST]
         if hung:
             message = "detection hangs; open events are left without offset"
         elif failure is not None:
@@ -224,7 +229,7 @@ class Daemon:
             version=__version__,
             provider=self._plan.engine.report.provider,
             bundle=self._bundle,
-            sources=tuple(stream.condition() for stream in self._streams),
+            sources=tuple(stream.condition() for stream in self.streams),
             published=published,
         )
 
@@ -232,16 +237,11 @@ class Daemon:
         plan = self._plan
         log.info("bundle", runs=plan.bundle_line)
         log.info("provider", runs=plan.provider_line)
-        for stream in self._streams:
+        for stream in self.streams:
             log.info("source", name=stream.name, **_described(stream))
         latencies = [plan.detector.latency(label).total_s for label in plan.bundle.manifest.classes]
         log.info("latency", least_s=round(min(latencies), 3), most_s=round(max(latencies), 3))
-        log.info(
-            "started",
-            version=__version__,
-            config=plan.config.origin,
-            listening=list(self.publisher.endpoints),
-        )
+        log.info("started", version=__version__, config=plan.config.origin)
 
 
 def _described(stream: Stream) -> dict[str, object]:

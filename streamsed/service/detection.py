@@ -144,6 +144,8 @@ class Detection:
         lost = stream.ending.reason is Reason.SOURCE_LOST
         stream.state = SourceState.LOST if lost else SourceState.ENDED
         stream.message = stream.ending.message
+        for burst in (stream.overload, stream.lost, stream.bad):
+            burst.active = False
         level = log.warning if lost else log.info
         level(f"source {stream.state}", source=stream.name, message=stream.message)
         self._publish(compose.status(stream.condition()))

@@ -1,0 +1,15 @@
+"""Fixtures of the service tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bundles import make_bundle
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose classes low, mid and high hear tones."""
+    return make_bundle(tmp_path_factory.mktemp("tones"))

@@ -1,0 +1,127 @@
+"""A daemon in a thread of the test, and what it publishes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from streamsed.client import Subscriber
+from streamsed.config import Config, parse
+from streamsed.detect.events import Kind
+from streamsed.publish.messages import (
+    DaemonMessage,
+    DaemonState,
+    EventMessage,
+    SourceState,
+    StatusMessage,
+)
+from streamsed.service.daemon import Daemon
+from streamsed.service.plan import Plan
+from tests.bundles import SAMPLE_RATE
+from tests.sockets import PATIENCE_S, RANDOM_PORT, AnyMessage, receive_until
+
+
+def configure(bundle: Path, sources: Sequence[dict[str, Any]], **settings: Any) -> Config:
+    publish = {"bind": [RANDOM_PORT], "wait_for_subscriber_s": PATIENCE_S, "heartbeat_s": 0.1}
+    publish |= settings.pop("publish", {})
+    content = {"bundle": str(bundle), "sources": list(sources), "publish": publish, **settings}
+    return parse(content, origin="test")
+
+
+def recording(path: Path, audio: NDArray[np.float32], **entry: Any) -> dict[str, Any]:
+    """Write a recording; return its entry in the configuration, not paced unless asked for."""
+    soundfile.write(path, audio, SAMPLE_RATE)
+    return {"type": "file", "name": path.stem, "path": str(path), "paced": False} | entry
+
+
+class Running:
+    """A daemon that runs in a thread, and a subscriber to everything it publishes."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.exit_code: int | None = None
+        self.error: Exception | None = None
+        self.subscriber = Subscriber(daemon.publisher.endpoints[0], topics=[""])
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.exit_code = self.daemon.run()
+        except Exception as error:
+            self.error = error
+
+    def until(self, *wanted: Any) -> list[AnyMessage]:
+        """Receive until a message has all the given ``(attribute, value)``."""
+        return receive_until(
+            self.subscriber,
+            lambda message: all(getattr(message, key, None) == value for key, value in wanted),
+        )
+
+    def until_stopped(self) -> list[AnyMessage]:
+        messages = self.until(("state", DaemonState.STOPPED))
+        self.join()
+        return messages
+
+    def join(self) -> None:
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "the daemon hangs"
+
+
+@contextmanager
+def running(config: Config) -> Iterator[Running]:
+    daemon = Daemon(Plan.of(config))
+    run = Running(daemon)
+    try:
+        yield run
+    finally:
+        daemon.stop("the test is over")
+        run.join()
+        run.subscriber.close()
+
+
+def events(messages: Sequence[AnyMessage], source: str | None = None) -> list[EventMessage]:
+    return [m for m in messages if isinstance(m, EventMessage) and source in (None, m.source)]
+
+
+def statuses(messages: Sequence[AnyMessage], source: str | None = None) -> list[StatusMessage]:
+    return [m for m in messages if isinstance(m, StatusMessage) and source in (None, m.source)]
+
+
+def states(messages: Sequence[AnyMessage], source: str) -> list[SourceState]:
+    return [message.state for message in statuses(messages, source)]
+
+
+def spans(messages: Sequence[EventMessage]) -> list[tuple[str, float, float]]:
+    """Return label, onset and offset in seconds of every event; each must have both messages."""
+    onsets = {m.event_id: m for m in messages if m.kind is Kind.ONSET}
+    offsets = {m.event_id: m for m in messages if m.kind is Kind.OFFSET}
+    assert onsets.keys() == offsets.keys(), "an onset without offset, or the reverse"
+    assert len(onsets) + len(offsets) == len([m for m in messages if m.kind is not Kind.UPDATE])
+    found = []
+    for event_id, offset in offsets.items():
+        assert offset.onset == onsets[event_id].onset
+        assert offset.seq > onsets[event_id].seq
+        assert offset.offset is not None
+        found.append((offset.label, offset.onset.seconds, offset.offset.seconds))
+    return sorted(found, key=lambda span: span[1])
+
+
+def assert_close(
+    found: Sequence[tuple[str, float, float]], expected: Sequence[tuple[str, float, float]]
+) -> None:
+    """Compare events; a tone is heard to within a few frames of 16 ms."""
+    assert [label for label, _, _ in found] == [label for label, _, _ in expected]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one[1:], other[1:], atol=0.06)
+
+
+def daemon_states(messages: Sequence[AnyMessage]) -> list[tuple[DaemonState, str | None]]:
+    return [(m.state, m.message) for m in messages if isinstance(m, DaemonMessage)]

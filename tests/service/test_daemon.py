@@ -1,0 +1,342 @@
+"""The daemon: from recordings and pipes to messages on a real socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from structlog.testing import capture_logs
+
+from streamsed.detect.events import Kind, Reason
+from streamsed.errors import PublishError, SourceError
+from streamsed.publish.messages import DaemonState, Heartbeat, SourceState
+from streamsed.publish.schema import SCHEMA_FILE
+from streamsed.service.daemon import Daemon
+from streamsed.service.plan import Plan
+from tests.bundles import SAMPLE_RATE, tones
+from tests.service.daemons import (
+    assert_close,
+    configure,
+    daemon_states,
+    events,
+    recording,
+    running,
+    spans,
+    states,
+    statuses,
+)
+from tests.sockets import PATIENCE_S, AnyMessage, receive_until
+
+TWO_EVENTS = [("low", 0.5, 1.0), ("high", 1.4, 2.0)]
+PIPE = {"type": "pipe", "name": "pipe", "rate": SAMPLE_RATE, "format": "f32le"}
+
+
+@contextmanager
+def standard_input(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
+    """Make a pipe the standard input; yields what writes audio into it (None closes it)."""
+    read, write = os.pipe()
+    writer = os.fdopen(write, "wb", buffering=0)
+    with os.fdopen(read, "rb") as reader, writer:
+        monkeypatch.setattr(sys, "stdin", reader)
+
+        def put(audio: NDArray[np.float32] | None) -> None:
+            if audio is None:
+                writer.close()
+            else:
+                writer.write(audio.tobytes())
+
+        yield put
+
+
+def test_a_recording_becomes_onsets_and_offsets(bundle: Path, tmp_path: Path) -> None:
+    source = recording(tmp_path / "kitchen.wav", tones(TWO_EVENTS, duration_s=2.5))
+    with running(configure(bundle, [source])) as run:
+        messages = run.until_stopped()
+    assert run.exit_code == 0
+    found = events(messages)
+    assert_close(spans(found), TWO_EVENTS)
+    assert {event.reason for event in found if event.kind is Kind.OFFSET} == {Reason.SILENCE}
+    assert {event.latency_ms for event in found} == {None}, "nobody heard it in real time"
+    assert found[0].topic == b"event/kitchen/low/"
+    assert found[0].bundle.name == "tones"
+    assert states(messages, "kitchen") == [
+        SourceState.CONNECTING,
+        SourceState.RUNNING,
+        SourceState.ENDED,
+    ]
+    assert daemon_states(messages) == [
+        (DaemonState.STARTED, None),
+        (DaemonState.STOPPED, "every source has ended"),
+    ]
+    numbered = [m.seq for m in messages if not isinstance(m, Heartbeat)]
+    assert numbered == list(range(1, len(numbered) + 1)), "nothing lost, nothing twice"
+    end = statuses(messages)[-1].position
+    assert end is not None
+    assert end.sample == 2.5 * SAMPLE_RATE
+
+
+def test_what_is_sent_satisfies_the_committed_schema(bundle: Path, tmp_path: Path) -> None:
+    # At the speed of time, so that there is time for a heartbeat.
+    source = recording(tmp_path / "a.wav", tones([("low", 0.2, 0.5)], duration_s=0.8), paced=True)
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text("utf-8")))
+    seen = set()
+    with running(configure(bundle, [source])) as run:
+        stopped = False
+        while not stopped:
+            frames = run.subscriber.receive_frames(PATIENCE_S)
+            assert frames is not None
+            content = json.loads(frames[1])
+            validator.validate(content)
+            seen.add(content["schema"])
+            stopped = content.get("state") == "stopped"
+    assert seen == {f"streamsed.{kind}/1" for kind in ("event", "status", "daemon", "heartbeat")}
+
+
+def test_several_sources_at_once(bundle: Path, tmp_path: Path) -> None:
+    expected = {
+        f"room{i}": [(label, 0.3 + 0.1 * i, 1.1 + 0.1 * i)]
+        for i, label in enumerate(["low", "mid", "high", "low", "mid"])
+    }
+    sources = [
+        recording(tmp_path / f"{name}.flac", tones(spans_, duration_s=2.0 + 0.3 * i))
+        for i, (name, spans_) in enumerate(expected.items())
+    ]
+    with running(configure(bundle, sources, max_batch=3)) as run:
+        messages = run.until_stopped()
+    assert run.exit_code == 0
+    for name, wanted in expected.items():
+        assert_close(spans(events(messages, name)), wanted)
+    assert len({event.event_id for event in events(messages)}) == len(expected)
+
+
+def test_heard_in_real_time_has_a_latency(bundle: Path, tmp_path: Path) -> None:
+    source = recording(tmp_path / "a.wav", tones([("mid", 0.2, 0.6)], duration_s=1), paced=True)
+    with running(configure(bundle, [source])) as run:
+        messages = run.until_stopped()
+    for event in events(messages):
+        moment = event.offset or event.onset
+        assert event.latency_ms is not None
+        elapsed_ms = (event.published - moment.utc).total_seconds() * 1e3
+        assert event.latency_ms == pytest.approx(elapsed_ms, abs=2)
+        assert event.latency_ms > 0, "published before it was heard"
+    assert len(events(messages)) == 2
+
+
+def test_updates_and_classes_switched_off(bundle: Path, tmp_path: Path) -> None:
+    audio = tones([("low", 0.2, 1.8), ("high", 0.5, 1.0)], duration_s=2.0)
+    detect = {"update_every_s": 0.5, "classes": {"high": {"enabled": False}}}
+    with running(configure(bundle, [recording(tmp_path / "a.wav", audio)], detect=detect)) as run:
+        messages = run.until_stopped()
+    kinds = [event.kind for event in events(messages)]
+    assert kinds == [Kind.ONSET, Kind.UPDATE, Kind.UPDATE, Kind.UPDATE, Kind.OFFSET]
+    assert {event.label for event in events(messages)} == {"low"}
+    assert len({event.event_id for event in events(messages)}) == 1
+
+
+def test_heartbeats_tell_how_every_source_is(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = recording(tmp_path / "done.wav", tones([], duration_s=0.5))
+
+    def pipe_was_heard(message: AnyMessage) -> bool:
+        if not isinstance(message, Heartbeat):
+            return False
+        positions = {source.source: source.position for source in message.sources}
+        # The pipe may keep back less than a block.
+        return positions["pipe"] is not None and positions["pipe"].sample > 0.9 * SAMPLE_RATE
+
+    with (
+        standard_input(monkeypatch) as put,
+        running(configure(bundle, [source, PIPE])) as run,
+    ):
+        put(tones([], duration_s=1.0))
+        run.until(("source", "done"), ("state", SourceState.ENDED))
+        run.until(("source", "pipe"), ("state", SourceState.RUNNING))
+        (message,) = receive_until(run.subscriber, pipe_was_heard)[-1:]
+    assert isinstance(message, Heartbeat)
+    conditions = {source.source: source for source in message.sources}
+    assert conditions["done"].state is SourceState.ENDED
+    assert conditions["pipe"].state is SourceState.RUNNING
+    assert message.provider == "CPUExecutionProvider"
+    assert message.last_seq > 0
+    assert message.uptime_s > 0
+
+
+def test_stopping_ends_open_events_and_says_so(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with standard_input(monkeypatch) as put, running(configure(bundle, [PIPE])) as run:
+        put(tones([("low", 0.5, 9.0)], duration_s=1.5))
+        messages = run.until(("kind", Kind.ONSET))
+        run.daemon.stop("received SIGTERM")
+        messages += run.until_stopped()
+    assert run.exit_code == 0
+    assert_close(spans(events(messages)), [("low", 0.5, 1.5)])
+    assert events(messages)[-1].reason is Reason.SHUTDOWN
+    assert daemon_states(messages)[1:] == [
+        (DaemonState.STOPPING, "received SIGTERM"),
+        (DaemonState.STOPPED, "received SIGTERM"),
+    ]
+    assert states(messages, "pipe")[-1] is SourceState.ENDED
+
+
+def test_a_source_that_fails_costs_the_others_nothing(bundle: Path, tmp_path: Path) -> None:
+    good = recording(tmp_path / "good.wav", tones(TWO_EVENTS, duration_s=2.5))
+    broken = recording(tmp_path / "broken.wav", tones([("mid", 0.5, 2.5)], duration_s=3.0))
+    whole = (tmp_path / "broken.wav").read_bytes()
+    (tmp_path / "broken.wav").write_bytes(whole[: len(whole) // 2])
+    with running(configure(bundle, [good, broken])) as run:
+        messages = run.until_stopped()
+    assert run.exit_code == 1
+    assert_close(spans(events(messages, "good")), TWO_EVENTS)
+    assert_close(spans(events(messages, "broken")), [("mid", 0.5, 1.5)])
+    assert events(messages, "broken")[-1].reason is Reason.SOURCE_LOST
+    assert states(messages, "broken")[-1] is SourceState.LOST
+    assert "cut short" in (statuses(messages, "broken")[-1].message or "")
+    assert daemon_states(messages)[-1] == (
+        DaemonState.STOPPED,
+        "every source has ended; lost: broken",
+    )
+
+
+def test_overload_drops_the_oldest_audio_and_says_so(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Detection is held while 30 s arrive at once; 4 s of them may wait."""
+    config = configure(bundle, [PIPE | {"live": True}], queue_s=4.0)
+    plan = Plan.of(config)
+    held, release, steps = threading.Event(), threading.Event(), 0
+    step = plan.engine.step
+
+    def held_step(slots: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 20:
+            held.set()
+            assert release.wait(PATIENCE_S)
+        step(slots)
+
+    monkeypatch.setattr(plan.engine, "step", held_step)
+    before, during = [("low", 0.3, 0.7)], [("mid", 5.0, 6.0), ("high", 30.0, 31.0)]
+    audio = tones(before + during, duration_s=32.0)
+    first = 2 * SAMPLE_RATE
+    monkeypatch.setattr("tests.service.daemons.Plan", _Given(plan))
+    with standard_input(monkeypatch) as put, capture_logs() as logs, running(config) as run:
+        put(audio[:first])
+        assert held.wait(PATIENCE_S)
+        put(audio[first:])
+        put(None)
+        (stream,) = run.daemon.streams
+        stream.join(PATIENCE_S)  # the reader has read all, for nothing holds it up
+        release.set()
+        messages = run.until_stopped()
+    assert run.exit_code == 0
+    assert_close(spans(events(messages)), [*before, during[1]])
+    bursts = [s for s in statuses(messages) if s.overloaded]
+    assert len(bursts) == 1
+    assert bursts[0].message == "cannot keep up: dropping the oldest audio"
+    last = statuses(messages)[-1]
+    assert (last.state, last.overload_bursts, last.overloaded) == (SourceState.ENDED, 1, False)
+    assert 25 * SAMPLE_RATE < last.dropped_samples < 28 * SAMPLE_RATE
+    assert last.dropped_samples == bursts[0].dropped_samples
+    lines = [entry for entry in logs if "cannot keep up" in entry["event"]]
+    assert [(line["source"], line["log_level"]) for line in lines] == [("pipe", "warning")]
+
+
+class _Given:
+    """Stands where the plan's class is looked up, and gives a plan that is made already."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def of(self, config: Any) -> Plan:  # noqa: ARG002 - the signature of what it replaces
+        return self._plan
+
+
+def test_when_detection_fails_open_events_still_end(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(bundle, [PIPE])
+    plan = Plan.of(config)
+    broken = threading.Event()
+    step = plan.engine.step
+
+    def failing_step(slots: Any) -> None:
+        if broken.is_set():
+            raise RuntimeError("the GPU fell off the bus")
+        step(slots)
+
+    monkeypatch.setattr(plan.engine, "step", failing_step)
+    monkeypatch.setattr("tests.service.daemons.Plan", _Given(plan))
+    audio = tones([("low", 0.5, 9.0)], duration_s=3.0)
+    with standard_input(monkeypatch) as put, running(config) as run:
+        put(audio[: 2 * SAMPLE_RATE])
+        messages = run.until(("kind", Kind.ONSET))
+        broken.set()
+        put(audio[2 * SAMPLE_RATE :])
+        messages += run.until_stopped()
+    assert run.exit_code == 1
+    ((label, onset_s, offset_s),) = spans(events(messages))
+    assert label == "low"
+    assert onset_s < 0.6 < offset_s
+    assert events(messages)[-1].reason is Reason.INTERRUPTED
+    assert "the GPU fell off the bus" in (daemon_states(messages)[-1][1] or "")
+
+
+def test_values_that_are_no_samples_are_told(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audio = tones(TWO_EVENTS, duration_s=2.5)
+    audio[100:200] = np.nan
+    with standard_input(monkeypatch) as put, running(configure(bundle, [PIPE])) as run:
+        put(audio)
+        put(None)
+        messages = run.until_stopped()
+    assert run.exit_code == 0
+    assert_close(spans(events(messages)), TWO_EVENTS)
+    assert statuses(messages)[-1].bad_samples == 100
+    assert any("no samples" in (s.message or "") for s in statuses(messages))
+
+
+def test_an_empty_pipe_is_a_lost_source(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with standard_input(monkeypatch) as put, running(configure(bundle, [PIPE])) as run:
+        put(None)
+        messages = run.until_stopped()
+    assert run.exit_code == 1
+    assert "standard input was empty" in (statuses(messages)[-1].message or "")
+
+
+def test_a_source_that_cannot_be_opened_stops_the_start(bundle: Path, tmp_path: Path) -> None:
+    good = recording(tmp_path / "good.wav", tones([], duration_s=1.0))
+    missing = {"type": "file", "name": "gone", "path": str(tmp_path / "gone.wav")}
+    threads = threading.active_count()
+    for sources in ([good, missing], [missing, good]):
+        config = configure(bundle, sources, publish={"wait_for_subscriber_s": 0.0})
+        with pytest.raises(SourceError, match=r"gone\.wav: no such file"):
+            Daemon(Plan.of(config)).run()
+    assert threading.active_count() == threads
+
+
+def test_an_address_in_use_stops_the_start(bundle: Path, tmp_path: Path) -> None:
+    source = recording(tmp_path / "a.wav", tones([], duration_s=0.2))
+    with running(configure(bundle, [source])) as run:
+        taken = run.daemon.publisher.endpoints[0]
+        again = configure(bundle, [source], publish={"bind": [taken]})
+        with pytest.raises(PublishError, match="address already in use"):
+            Daemon(Plan.of(again))
+
+
+def test_it_does_not_wait_for_a_subscriber_for_ever(bundle: Path, tmp_path: Path) -> None:
+    source = recording(tmp_path / "a.wav", tones([], duration_s=0.2))
+    config = configure(bundle, [source], publish={"wait_for_subscriber_s": 0.05})
+    with capture_logs() as logs:
+        assert Daemon(Plan.of(config)).run() == 0
+    assert [e for e in logs if e["event"].startswith("no subscriber came")]
