@@ -122,9 +122,8 @@ def parse(text: str) -> FileSource | MicrophoneSource | PipeSource:
     try:
         return _parse_spec(name, spec)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"--source {text!r}: {key} {first['input']!r}: {first['msg']}") from error
+        wrong = "; ".join(f"{e['loc'][-1]} {e['input']!r}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"--source {text!r}: {wrong}") from error
     except ValueError as error:
         raise ConfigError(f"--source {text!r}: {error}") from error
 

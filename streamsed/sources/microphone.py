@@ -21,7 +21,7 @@ DEVICE_LATENCY_S = 0.2
 BUFFER_S = 4.0
 """How long the reader may be held up before frames are lost."""
 
-STALL_S = 2.0
+STALL_S = 5.0
 """A device that is silent for so long (not a callback, not even of zeros) is lost."""
 
 MOST_CHANNELS = 8

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from streamsed.sources.block import Block
 
 
-class EndOfSource(Exception):  # noqa: N818  # like StopIteration: not an error
+class EndOfSource(Exception):  # like StopIteration: not an error
     """A finite source has delivered its last sample. Not an error."""
 
 

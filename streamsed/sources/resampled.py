@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from streamsed.errors import SourceError, SourceLost
+from streamsed.errors import SourceLost
 from streamsed.sources.block import Block
 from streamsed.sources.mono import Channel, silence_unusable, to_mono
 from streamsed.sources.protocol import EndOfSource
@@ -44,7 +44,7 @@ class ResampledSource(ABC):
         self.live = live
         self.channel: Channel = channel
         self.unusable_samples = 0
-        self._started_at: datetime | None = None
+        self._started_at = datetime.now(UTC)
         self._resampler: Resampler | None = None
         self._ready: deque[Block] = deque()
         self._end: EndOfSource | SourceLost | None = None
@@ -72,9 +72,7 @@ class ResampledSource(ABC):
 
     @property
     def started_at(self) -> datetime:
-        """UTC of sample 0."""
-        if self._started_at is None:
-            raise SourceError(f"{self.name}: not opened yet")
+        """UTC of sample 0; before :meth:`open`, of the construction."""
         return self._started_at
 
     @property

@@ -1,0 +1,5 @@
+"""Fixtures of the source tests."""
+
+from tests.pulse import pulse
+
+__all__ = ["pulse"]

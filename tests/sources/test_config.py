@@ -1,0 +1,112 @@
+"""Source configurations and the grammar of ``--source``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from streamsed.errors import ConfigError
+from streamsed.sources.config import (
+    FileSource,
+    MicrophoneSource,
+    PipeSource,
+    SourceConfig,
+    build,
+    parse,
+)
+from streamsed.sources.file import AudioFile
+from streamsed.sources.microphone import Microphone
+from streamsed.sources.pipe import Pipe
+from streamsed.sources.protocol import Source
+from tests.sources.reading import one_line
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mic", MicrophoneSource(name="mic")),
+        ("mic:3", MicrophoneSource(name="mic", device=3)),
+        ("mic:USB Audio", MicrophoneSource(name="mic", device="USB Audio")),
+        ("mic:alsa:pulse", MicrophoneSource(name="mic", device="alsa:pulse")),
+        ("kitchen=mic:USB", MicrophoneSource(name="kitchen", device="USB")),
+        ("a/rec 1.wav", FileSource(name="rec_1", path=Path("a/rec 1.wav"))),
+        ("/a=b.wav", FileSource(name="a_b", path=Path("/a=b.wav"))),
+        ("./mic", FileSource(name="mic", path=Path("mic"))),
+        ("kitchen=rec.flac", FileSource(name="kitchen", path=Path("rec.flac"))),
+        ("-", PipeSource(name="stdin")),
+        ("door=-", PipeSource(name="door")),
+        ("pipe:s16le@16000x1", PipeSource(name="stdin")),
+        ("pipe:f32le@48000", PipeSource(name="stdin", format="f32le", rate=48_000)),
+        (
+            "x=pipe:s16le@8000x2,live",
+            PipeSource(name="x", rate=8_000, channels=2, live=True),
+        ),
+    ],
+)
+def test_forms_of_a_source_argument(text: str, expected: object) -> None:
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "missing"),
+        ("kitchen=", "missing"),
+        ("mic:", "device"),
+        ("=mic", "name"),
+        ("my kitchen=mic", "name"),
+        ("pipe", "pipe:s16le@16000x1"),
+        ("pipe:s16le", "pipe:s16le@16000x1"),
+        ("pipe:s24le@16000", "s16le"),
+        ("pipe:s16le@100", "4000"),
+        ("pipe:s16le@999999", "192000"),
+        ("pipe:s16le@16000x0", "channels"),
+        (f"{'x' * 65}=mic", "name"),
+    ],
+)
+def test_a_wrong_source_argument_is_one_clear_line(text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(text)
+    assert one_line(error.value, "--source", repr(text), says)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"type": "radio", "name": "a"},
+        {"name": "a", "path": "x.wav"},
+        {"type": "file", "name": "a"},
+        {"type": "file", "name": "a", "path": "x.wav", "lop": True},
+        {"type": "file", "name": "a/b", "path": "x.wav"},
+        {"type": "file", "name": "a\n", "path": "x.wav"},
+        {"type": "microphone", "name": "a", "channel": "middle"},
+        {"type": "microphone", "name": "a", "channel": -1},
+        {"type": "microphone", "name": "a", "device": -1},
+        {"type": "pipe", "name": "a", "rate": 3_999},
+        {"type": "pipe", "name": "a", "format": "u8"},
+    ],
+)
+def test_a_wrong_entry_is_refused(entry: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(SourceConfig).validate_python(entry)
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "live"),
+    [
+        (FileSource(name="a", path=Path("x.wav"), paced=False), AudioFile, False),
+        (MicrophoneSource(name="a", device="x", channel="left"), Microphone, True),
+        (PipeSource(name="a", live=True), Pipe, True),
+        (PipeSource(name="a"), Pipe, False),
+    ],
+)
+def test_build_makes_a_source(
+    config: FileSource | MicrophoneSource | PipeSource, kind: type, live: bool
+) -> None:
+    source = build(config)
+    assert isinstance(source, kind)
+    assert isinstance(source, Source)
+    assert source.name == "a"
+    assert source.live is live
