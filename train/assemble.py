@@ -17,7 +17,7 @@ from streamsed.bundle import write_manifest, write_selftest
 from streamsed.errors import ConfigError
 from train.calibrate import fit_postprocessing
 from train.card import write_card
-from train.checkpoint import Checkpoint
+from train.checkpoint import Checkpoint, save_model
 from train.data.bank import Bank
 from train.data.soundscape import Soundscape, SoundscapeGenerator
 from train.export import check_parity, export_step, run_graph
@@ -122,6 +122,7 @@ def assemble(
             difference = max(check_parity(checkpoint.model, graph, member, p) for p in probes)
             log.info("exported", member=name, largest_difference=difference)
             selftest[name] = run_graph(graph, member, chunks)
+            save_model(draft / f"{name}.pt", checkpoint.model, step=checkpoint.step)
             members.append(member.model_dump(mode="json"))
             parameters = sum(p.numel() for p in checkpoint.model.parameters())
             rows.append((name, parameters, checkpoint.step, difference))
@@ -144,7 +145,9 @@ def assemble(
                 "scores": {},
             },
         }
-        write_manifest(draft, manifest)
+        # Checkpoints travel with the bundle: to train on, and to hold the graphs against.
+        files = ["card.md", *(f"{name}.pt" for name, _ in checkpoints)]
+        write_manifest(draft, manifest, files=files)
         log.info("measuring", scenes=scenes)
         figures = measure(draft, validation_scenes(bank, recipe, seed=REPORT_SEED, count=scenes))
         card = write_card(
@@ -160,7 +163,7 @@ def assemble(
         )
         (draft / "card.md").write_text(card)
         provenance = {**manifest["provenance"], "scores": _rounded(asdict(figures))}  # type: ignore[dict-item]
-        write_manifest(draft, {**manifest, "provenance": provenance})
+        write_manifest(draft, {**manifest, "provenance": provenance}, files=files)
         if folder.exists():
             shutil.rmtree(folder)
         shutil.copytree(draft, folder)

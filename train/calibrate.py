@@ -22,7 +22,7 @@ WINDOWS_FRAMES = (1, 3, 5, 7, 9, 13, 17, 23, 31, 41, 51)
 ENTERS = tuple(np.round(np.arange(0.05, 0.96, 0.05), 2))
 EXIT_SHARES = (1.0, 0.8, 0.6, 0.4, 0.2)
 MIN_ONS_FRAMES = (1, 2, 4, 6, 10)
-MIN_OFFS_FRAMES = (1, 3, 5, 8, 12)
+MIN_OFFS_FRAMES = (1, 3, 5, 8, 12, 16, 20)
 KEPT = 4
 """Best windows and thresholds that go on to the second round."""
 
