@@ -32,15 +32,15 @@ def test_throughput_counts_whole_rounds_of_every_stream(
     assert found.hop_s == 0.064
     assert found.single.streams == 1
     assert found.full.streams >= 1
-    assert found.by_mean >= 1
+    assert found.by_processor >= 1
     assert len(found.full.seconds) >= 20
     assert found.full.quantile(0.5) <= found.full.quantile(0.99)
 
 
 @pytest.mark.parametrize(("slowest_s", "sustained"), [(0.99, 3), (1.01, 0)])
 def test_streams_count_as_sustained_only_within_the_hop(slowest_s: float, sustained: int) -> None:
-    full = Round(3, np.full(20, slowest_s))
-    assert Throughput(1.0, full, full, by_mean=3).sustained == sustained
+    full = Round(3, np.full(20, slowest_s), processor_s=1.0)
+    assert Throughput(1.0, full, full, by_processor=3).sustained == sustained
 
 
 def test_latency_is_split_into_what_the_bundle_says_and_what_was_measured(

@@ -27,19 +27,21 @@ class Round:
     Attributes:
         streams: how many there were.
         seconds: ``(n,)`` of each round.
+        processor_s: of all rounds together, without the time that others had the core.
     """
 
     streams: int
     seconds: NDArray[np.float64]
+    processor_s: float
 
     def quantile(self, share: float) -> float:
         """Seconds within which this share of the rounds was done."""
         return float(np.quantile(self.seconds, share))
 
     @property
-    def mean(self) -> float:
-        """Mean seconds."""
-        return float(self.seconds.mean())
+    def processor_share(self) -> float:
+        """Share of the time in which the core was ours."""
+        return min(self.processor_s / float(self.seconds.sum()), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,14 @@ class Throughput:
         single: rounds of one stream alone.
         full: rounds of the most streams whose 99th percentile stays within the hop; of one
             stream if not even that does.
-        by_mean: streams whose mean round would just fill the hop.
+        by_processor: streams whose rounds would take just the hop of processor time, on a core
+            that is theirs alone.
     """
 
     hop_s: float
     single: Round
     full: Round
-    by_mean: int
+    by_processor: int
 
     @property
     def sustained(self) -> int:
@@ -105,10 +108,11 @@ class Workload:
         for _ in range(_WARM_UP_ROUNDS):
             self.round(streams)
         seconds: list[float] = []
+        processor = time.thread_time()
         until = time.perf_counter() + budget_s
         while len(seconds) < at_least or time.perf_counter() < until:
             seconds.append(self.round(streams))
-        return Round(streams, np.array(seconds))
+        return Round(streams, np.array(seconds), time.thread_time() - processor)
 
 
 @contextlib.contextmanager
@@ -157,5 +161,6 @@ def measure(bundle: Bundle, *, budget_s: float = 12.0, max_batch: int = 32) -> T
                 best = trial
             else:
                 worst = trial.streams
-        by_mean = int(trial.streams * hop_s / trial.mean)
-    return Throughput(hop_s, single, best, by_mean)
+        processor_s = trial.processor_s / len(trial.seconds)
+        by_processor = int(trial.streams * hop_s / processor_s)
+    return Throughput(hop_s, single, best, by_processor)
