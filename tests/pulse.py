@@ -20,7 +20,12 @@ from typing import IO
 import pytest
 
 SINK = "streamsed_test"
-_PROGRAMS = ("pulseaudio", "pactl", "paplay", "parec")
+_PROGRAMS = {
+    "pulseaudio": "pulseaudio",
+    "pactl": "pulseaudio-utils",
+    "paplay": "pulseaudio-utils",
+    "parec": "pulseaudio-utils",
+}
 _ALSA_PLUGIN = "libasound_module_pcm_pulse.so"
 _ALSA = """\
 pcm.pulse { type pulse }
@@ -31,14 +36,14 @@ ctl.!default { type pulse }
 
 
 def missing() -> list[str]:
-    """Name what has to be installed before :func:`pulse` can work."""
-    lacking = [program for program in _PROGRAMS if shutil.which(program) is None]
+    """Name the Debian packages that have to be installed before :func:`pulse` can work."""
+    lacking = [package for name, package in _PROGRAMS.items() if shutil.which(name) is None]
     if find_library("portaudio") is None:
         lacking.append("libportaudio2")
     libraries = [Path("/usr/lib"), Path("/usr/lib64"), Path("/usr/local/lib")]
     if not any(list(folder.glob(f"**/alsa-lib/{_ALSA_PLUGIN}")) for folder in libraries):
         lacking.append("libasound2-plugins")
-    return lacking
+    return sorted(set(lacking))
 
 
 class PulseServer:

@@ -17,14 +17,6 @@ SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
 
 PIPE_RATES = (4_000, 192_000)
 
-GRAMMAR = """\
-[NAME=]mic[:DEVICE]                        a microphone: index, stable id, or part of its name
-[NAME=]-                                   standard input, s16le at 16000 Hz, mono
-[NAME=]pipe:FORMAT@RATE[xCHANNELS][,live]  standard input; FORMAT is s16le or f32le
-[NAME=]PATH                                a recording, at real-time speed
-"""
-"""What :func:`parse` reads. A path that has a ``=`` or looks like another form: ``./PATH``."""
-
 _NAMED = re.compile(r"(?P<name>[^=/\\]*)=(?P<spec>.*)", re.DOTALL)
 _PIPE = re.compile(r"pipe:(?P<format>\w+)@(?P<rate>\d+)(x(?P<channels>\d+))?(?P<live>,live)?")
 
@@ -109,7 +101,16 @@ def build(config: FileSource | MicrophoneSource | PipeSource) -> Source:
 
 
 def parse(text: str) -> FileSource | MicrophoneSource | PipeSource:
-    """Read one ``--source`` argument; :data:`GRAMMAR` lists the forms.
+    """Read one ``--source`` argument.
+
+    It is written in one of these forms::
+
+        [NAME=]mic[:DEVICE]                        a microphone: index, stable id, part of its name
+        [NAME=]-                                   standard input, s16le at 16000 Hz, mono
+        [NAME=]pipe:FORMAT@RATE[xCHANNELS][,live]  standard input; FORMAT is s16le or f32le
+        [NAME=]PATH                                a recording, at real-time speed
+
+    A path that contains ``=``, or looks like another form, is written ``./PATH``.
 
     Without ``NAME=`` a microphone is called ``mic``, standard input ``stdin``, and a recording
     like its file without folder and extension.

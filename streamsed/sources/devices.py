@@ -110,7 +110,10 @@ def find_device(devices: tuple[Device, ...], wanted: str | int | None) -> Device
     if len(matches) == 1:
         return matches[0]
     if not devices:
-        raise SourceError("no microphone: the sound system has no input device")
+        raise SourceError(
+            "the sound system has no input device; a microphone plugged in, or a running sound "
+            "server, would be right"
+        )
     asked = "no default input" if wanted is None else f"no input device {wanted!r}"
     if matches:
         asked = f"input device {wanted!r} is ambiguous"

@@ -118,7 +118,8 @@ class AudioFile(ResampledSource):
         try:
             frames = self._file.read(out=frames)
         except soundfile.LibsndfileError as error:
-            self._damage = f"the decoder fails ({error.error_string.strip().rstrip('.')})"
+            reason = error.error_string.removeprefix("Error : ").rstrip(".")
+            self._damage = f"the decoder fails ({reason})"
             written = np.flatnonzero(~np.isnan(frames[:, 0]))
             frames = frames[: written[-1] + 1 if len(written) else 0]
         return self._mono(frames, self._index)
