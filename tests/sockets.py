@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from streamsed.client import Subscriber
 from streamsed.publish.messages import Heartbeat, NumberedMessage
@@ -21,16 +22,15 @@ def receive(subscriber: Subscriber) -> AnyMessage:
     return message
 
 
-def receive_until(
-    subscriber: Subscriber, wanted: Callable[[AnyMessage], bool], *, at_most: int = 10_000
-) -> list[AnyMessage]:
-    """Return messages up to and including the first ``wanted`` one; fail if none comes."""
+def receive_until(subscriber: Subscriber, wanted: Callable[[AnyMessage], bool]) -> list[AnyMessage]:
+    """Return messages up to and including the first ``wanted`` one; fail if none comes in time."""
     messages: list[AnyMessage] = []
-    for _ in range(at_most):
+    deadline = monotonic() + PATIENCE_S
+    while monotonic() < deadline:
         messages.append(receive(subscriber))
         if wanted(messages[-1]):
             return messages
-    raise AssertionError(f"not among {at_most} messages; the last: {messages[-3:]}")
+    raise AssertionError(f"not among {len(messages)} messages; the last: {messages[-3:]}")
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from streamsed.publish.messages import (
 )
 from streamsed.publish.publisher import Publisher
 from streamsed.service.detection import Detection
+from streamsed.service.inbox import Inbox
 from streamsed.service.plan import Plan
 from streamsed.service.stream import Stream
 
@@ -58,13 +59,13 @@ class Daemon:
         self._stop_reason: str | None = None
         self._failure: BaseException | None = None
         self._finished = False
-        self._work = threading.Event()
+        self._inbox: Inbox[Stream] = Inbox()
         self.streams = [
             Stream(
                 source,
                 sample_rate=manifest.sample_rate,
                 queue_s=config.queue_s,
-                wake=self._work,
+                inbox=self._inbox,
             )
             for source in config.sources
         ]
@@ -127,7 +128,7 @@ class Daemon:
             bundle=self._bundle,
             disabled=self._plan.config.disabled,
             publish=self.publisher.publish,
-            wake=self._work,
+            inbox=self._inbox,
         )
         worker = threading.Thread(
             target=self._detect, args=(detection,), name="detection", daemon=True

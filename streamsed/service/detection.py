@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from streamsed.detect.detector import Detector, StepResult
 from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.publish import compose
 from streamsed.publish.messages import BundleName, SourceState
+from streamsed.service.inbox import Inbox
 from streamsed.service.losses import Change
 from streamsed.service.stream import Stream
 
@@ -24,7 +24,7 @@ class Detection:
     """Feeds the detector from the queues and hands its transitions to the publisher.
 
     It takes from a queue only what the next step needs, so that audio waits where waiting is
-    bounded. With nothing to do it sleeps until a reader sets ``wake``.
+    bounded. It looks only at streams that have news, and with nothing to do it sleeps.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Detection:
         bundle: BundleName,
         disabled: Collection[str],
         publish: Publish,
-        wake: threading.Event,
+        inbox: Inbox[Stream],
     ) -> None:
         """Take everything that it works with; :meth:`run` does the work.
 
@@ -47,7 +47,7 @@ class Detection:
             bundle: named in the messages.
             disabled: labels that are not published.
             publish: takes drafts of messages.
-            wake: set by the readers when there is something to do.
+            inbox: names the streams that have a new block, or have ended.
         """
         self._detector = detector
         self._streams = {stream.name: stream for stream in streams}
@@ -55,42 +55,48 @@ class Detection:
         self._bundle = bundle
         self._disabled = frozenset(disabled)
         self._publish = publish
-        self._wake = wake
+        self._inbox = inbox
         self._discarding = False
         self._open: dict[tuple[str, int], Transition] = {}
 
     def discard(self) -> None:
         """Give up the audio that still waits once its reader has ended."""
         self._discarding = True
-        self._wake.set()
+        for stream in tuple(self._streams.values()):
+            self._inbox.put(stream)
 
     def run(self) -> None:
         """Work until every source has ended and every event is closed."""
         for name in self._streams:
             self._detector.add(name)
         try:
+            more: list[Stream] = []  # whose queues hold more than the last step needed
+            idle = True
             while self._streams:
-                self._wake.clear()
-                for stream in self._streams.values():
-                    self._feed(stream)
+                news = dict.fromkeys([*more, *self._inbox.take(wait=idle)])
+                more = [stream for stream in news if not self._feed(stream)]
                 result = self._detector.step()
-                if result is None:
-                    self._wake.wait()
-                else:
+                idle = result is None
+                if result is not None:
                     self._handle(result)
         except BaseException:
             self._interrupt_open_events()
             raise
 
-    def _feed(self, stream: Stream) -> None:
+    def _feed(self, stream: Stream) -> bool:
+        """Push what the next step needs; return whether the queue was emptied by that."""
+        if stream.name not in self._streams:
+            return True
         ending = stream.ending  # looked at first: what was put before it is in the queue now
         detector, name = self._detector, stream.name
-        while detector.pending_samples(name) < self._chunk_samples:
+        emptied = False
+        while not emptied and detector.pending_samples(name) < self._chunk_samples:
             block = None if ending and self._discarding else stream.queue.get(0)
             if block is None:
+                emptied = True
                 if ending is not None:
                     detector.end(name, ending.reason)
-                break
+                continue
             detector.push(name, block)
             stream.position = block.end_sample
             if stream.state is SourceState.CONNECTING:
@@ -98,6 +104,7 @@ class Detection:
                 log.info("source runs", source=name)
                 self._publish(compose.status(stream.condition()))
         self._note_losses(stream)
+        return emptied
 
     def _note_losses(self, stream: Stream) -> None:
         source = stream.source

@@ -13,6 +13,7 @@ from streamsed.detect.events import Reason
 from streamsed.errors import SourceError
 from streamsed.publish.anchor import Anchor
 from streamsed.publish.messages import SourceCondition, SourceState
+from streamsed.service.inbox import Inbox
 from streamsed.service.losses import LossBurst
 from streamsed.sources.config import FileSource, PipeSource, SourceConfig, build
 from streamsed.sources.protocol import EndOfSource
@@ -46,7 +47,7 @@ class Stream:
     """
 
     def __init__(
-        self, config: SourceConfig, *, sample_rate: int, queue_s: float, wake: threading.Event
+        self, config: SourceConfig, *, sample_rate: int, queue_s: float, inbox: Inbox[Stream]
     ) -> None:
         """Build the source; nothing is opened.
 
@@ -54,13 +55,13 @@ class Stream:
             config: the source.
             sample_rate: the bundle's.
             queue_s: the audio that may wait.
-            wake: set whenever there is something new for the detection thread.
+            inbox: told whenever there is something new for the detection thread.
         """
         self.config = config
         self.name = config.name
         self.source = build(config)
         self.queue = BlockQueue(
-            round(queue_s * sample_rate), live=self.source.live, notify=wake.set
+            round(queue_s * sample_rate), live=self.source.live, notify=self._tell
         )
         self.ending: Ending | None = None
         self.state = SourceState.CONNECTING
@@ -72,7 +73,7 @@ class Stream:
         self._real_time = _in_real_time(config)
         self._started_at: datetime | None = None
         self._stream_id = uuid4()
-        self._wake = wake
+        self._inbox = inbox
         self._stopping = False
         self._thread = threading.Thread(target=self._read, name=f"read {self.name}", daemon=True)
 
@@ -128,6 +129,9 @@ class Stream:
             overloaded=self.overload.active,
         )
 
+    def _tell(self) -> None:
+        self._inbox.put(self)
+
     def _read(self) -> None:
         # The place of reconnecting a lost device: here, around opening and reading.
         ending = Ending(Reason.SHUTDOWN)
@@ -147,7 +151,7 @@ class Stream:
         finally:
             self.source.close()
             self.ending = ending
-            self._wake.set()
+            self._tell()
 
 
 def _in_real_time(config: SourceConfig) -> bool:
