@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from streamsed.errors import SourceError, SourceLost
 from streamsed.sources.devices import list_devices
 from streamsed.sources.microphone import Microphone
+from streamsed.sources.mono import Channel
 from tests.pulse import PulseServer
 from tests.sources.reading import RATE, one_line
 
@@ -66,18 +67,30 @@ def record_while(
     return np.concatenate(heard), before, ended
 
 
+def refuse(**_: object) -> None:
+    """Stand for a device that cannot be opened with these settings."""
+    import sounddevice  # only where PortAudio is installed
+
+    raise sounddevice.PortAudioError("Invalid sample rate", -9997)
+
+
 @pytest.mark.parametrize(
-    ("rate", "channel", "gain"), [(16_000, "left", 1.0), (44_100, "mix", 0.25)]
+    ("rate", "channel", "gain", "any_rate"),
+    [(16_000, "left", 1.0, True), (22_050, "mix", 0.25, True), (16_000, "right", -0.5, False)],
 )
 def test_what_is_played_is_heard_at_the_right_time(
     pulse: PulseServer,
     sweep: tuple[Path, NDArray[np.float32]],
+    monkeypatch: pytest.MonkeyPatch,
     rate: int,
-    channel: str,
+    channel: Channel,
     gain: float,
+    any_rate: bool,
 ) -> None:
+    if not any_rate:  # unlike the sound server, a card refuses what it cannot do
+        monkeypatch.setattr("sounddevice.check_input_settings", refuse)
     path, chirp = sweep
-    source = Microphone("mic", device="pulse", channel="left" if channel == "left" else "mix")
+    source = Microphone("mic", device="pulse", channel=channel)
     opening = datetime.now(UTC).timestamp()
     with opened(source, rate) as microphone:
         assert opening - 1.0 < microphone.started_at.timestamp() < datetime.now(UTC).timestamp()
@@ -87,10 +100,10 @@ def test_what_is_played_is_heard_at_the_right_time(
         assert microphone.status_flags == {"input_overflow": 0, "input_underflow": 0}
 
     expected = soxr.resample(chirp, PLAYED_RATE, rate)
-    correlation = np.correlate(heard, expected, mode="valid")
+    correlation = np.correlate(heard, np.sign(gain) * expected, mode="valid")
     begin = int(np.argmax(correlation))
     found = heard[begin : begin + len(expected)]
-    assert np.corrcoef(found, expected)[0, 1] > 0.97
+    assert np.sign(gain) * np.corrcoef(found, expected)[0, 1] > 0.97
     assert np.dot(found, expected) / np.dot(expected, expected) == pytest.approx(gain, rel=0.05)
     assert before - 0.1 < started + begin / rate < after - 1.0 + 0.2
 
