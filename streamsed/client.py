@@ -85,7 +85,7 @@ class Subscriber:
         except zmq.ZMQError as error:
             self.close()
             raise PublishError(
-                f"cannot connect to {address!r}: {error.strerror.lower()}; "
+                f"cannot connect to {address!r}: {zmq.strerror(error.errno or 0).lower()}; "
                 f"write tcp://HOST:PORT or ipc:///PATH"
             ) from error
 

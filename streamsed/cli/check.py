@@ -32,8 +32,6 @@ def check(
 
     Prints what would run. The first mistake is one line, and the exit code 2.
     """
-    from streamsed.service.plan import CLASS_COLUMNS, Plan
-
     settings = configuration(
         config,
         sources=source,
@@ -41,6 +39,9 @@ def check(
         provider=provider,
         publish={"bind": bind or None},
     )
+    # Only now, so that a mistake in the configuration is told at once.
+    from streamsed.service.plan import CLASS_COLUMNS, Plan
+
     plan = Plan.of(settings)
     typer.echo(f"config    {settings.origin}")
     typer.echo(f"bundle    {plan.bundle_line}; self-test passed")

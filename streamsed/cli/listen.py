@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamsed.errors import StreamsedError
-
 if TYPE_CHECKING:
     from streamsed.client import Subscriber
+    from streamsed.publish.messages import Heartbeat, NumberedMessage
 
 _HEARTBEAT = "heartbeat/"
 _DAEMON = "status/daemon/"
-_SILENCE_S = 5.0  # without a heartbeat: nobody is there
-_GIVE_UP_S = 15.0  # with --until-stop: it was there, and has gone without a word
+_SILENCE_S = 3.0  # nobody is there; later if its heart beats slowly
 
 
 def listen(
@@ -37,36 +37,46 @@ def listen(
         bool, typer.Option("--until-stop", help="End when the daemon does.")
     ] = False,
 ) -> int:
-    """Print messages as they come, one a line. Ends on Ctrl-C; reconnects by itself."""
+    """Print messages as they come, one a line. Ends on Ctrl-C; reconnects by itself.
+
+    With --until-stop the exit code is 1 if the daemon falls silent without saying that it stops.
+    """
     from streamsed.cli.lines import line
-    from streamsed.client import Subscriber, parse
+    from streamsed.client import Subscriber
     from streamsed.publish.messages import DaemonMessage, DaemonState
 
     wanted = tuple(["event/", "status/"] if topic is None else topic)
     try:
         with Subscriber(connect, topics=(*wanted, _HEARTBEAT, _DAEMON)) as subscriber:
-            for name, payload in _watch(subscriber, connect, give_up=until_stop):
-                message = parse(payload)
+            for name, payload, message in _watch(subscriber, connect, give_up=until_stop):
                 if name.startswith(wanted):
                     typer.echo(payload if json else line(message))
-                if (
-                    until_stop
-                    and isinstance(message, DaemonMessage)
-                    and message.state is DaemonState.STOPPED
-                ):
+                stopped = (
+                    isinstance(message, DaemonMessage) and message.state is DaemonState.STOPPED
+                )
+                if stopped and until_stop:
                     return 0
+        typer.echo(f"streamsed: {connect} fell silent without saying that it stops", err=True)
+        return 1
     except KeyboardInterrupt:
-        return 0
+        pass
+    except BrokenPipeError:
+        # Whoever read the output has gone; so that the interpreter's own flush is quiet too:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _watch(subscriber: Subscriber, address: str, *, give_up: bool) -> Iterator[tuple[str, bytes]]:
-    """Yield messages; say on standard error when the daemon cannot be heard, and again when it can.
+def _watch(
+    subscriber: Subscriber, address: str, *, give_up: bool
+) -> Iterator[tuple[str, bytes, NumberedMessage | Heartbeat]]:
+    """Yield topic, JSON and message; say on standard error when nothing comes, and when again.
 
-    Raises:
-        StreamsedError: it was heard, has been silent for long, and ``give_up``.
+    Ends, if ``give_up``, when the daemon was heard and has then been silent for long.
     """
-    heard_at, missed, ever = time.monotonic(), False, False
+    from streamsed.client import parse
+    from streamsed.publish.messages import Heartbeat
+
+    silence_s, heard_at, missed, ever = _SILENCE_S, time.monotonic(), False, False
     while True:
         frames = subscriber.receive_frames(1.0)
         now = time.monotonic()
@@ -74,9 +84,12 @@ def _watch(subscriber: Subscriber, address: str, *, give_up: bool) -> Iterator[t
             if missed:
                 typer.echo(f"streamsed: {address} can be heard", err=True)
             heard_at, missed, ever = now, False, True
-            yield frames
-        elif now - heard_at > _GIVE_UP_S and give_up and ever:
-            raise StreamsedError(f"{address} has fallen silent without saying that it stops")
-        elif now - heard_at > _SILENCE_S and not missed:
+            message = parse(frames[1])
+            if isinstance(message, Heartbeat):
+                silence_s = max(_SILENCE_S, 3 * message.interval_s)
+            yield *frames, message
+        elif give_up and ever and now - heard_at > 3 * silence_s:
+            return
+        elif not missed and now - heard_at > silence_s:
             missed = True
             typer.echo(f"streamsed: nothing to be heard from {address}; still trying", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,12 +66,6 @@ def invoke(arguments: Sequence[str]) -> int:
     invocation = Invocation()
     try:
         code = app(list(arguments), prog_name="streamsed", standalone_mode=False, obj=invocation)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has gone; so that the interpreter's own flush is quiet too:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except Exception as error:
         if invocation.debug:
             raise
@@ -91,7 +84,7 @@ def _complain(error: Exception) -> int:
         command = context.command_path if context else "streamsed"
         line, code = f"{message.rstrip('.')}; see {command} --help", BAD_USAGE
     else:
-        line, code = f"internal error: {error!r}; --debug shows where", FAILED
+        line, code = f"internal error: {error!r}; streamsed --debug shows where", FAILED
     typer.echo(f"streamsed: {' '.join(line.splitlines())}", err=True)
     return code
 

@@ -60,10 +60,6 @@ def run(
     SIGTERM and SIGINT (Ctrl-C) end open events, publish that, and stop; a second one stops at
     once. The log goes to standard error.
     """
-    from streamsed import log
-    from streamsed.service.daemon import Daemon
-    from streamsed.service.plan import Plan
-
     settings = configuration(
         config,
         sources=source,
@@ -72,6 +68,11 @@ def run(
         publish={"bind": bind or None, "wait_for_subscriber_s": wait_for_subscriber},
         log={"format": log_format and log_format.value, "level": log_level and log_level.value},
     )
+    # Only now, so that a mistake in the configuration is told at once.
+    from streamsed import log
+    from streamsed.service.daemon import Daemon
+    from streamsed.service.plan import Plan
+
     log.configure(level=settings.log.level, form=settings.log.format)
     daemon = Daemon(Plan.of(settings))
     with _stopped_by_signals(daemon):

@@ -70,7 +70,7 @@ class BoundSocket:
         except zmq.ZMQError as error:
             hint = "; stop what listens there or name another address in publish.bind"
             raise PublishError(
-                f"cannot bind {address}: {error.strerror.lower()}"
+                f"cannot bind {address}: {zmq.strerror(error.errno or 0).lower()}"
                 f"{hint if error.errno == zmq.EADDRINUSE else ''}"
             ) from error
         finally:

@@ -15,6 +15,7 @@ from streamsed.publish.messages import (
     BundleName,
     EventMessage,
     EventScore,
+    Moment,
     NumberedMessage,
     SourceCondition,
     StatusMessage,
@@ -24,9 +25,18 @@ Draft = Callable[[int, datetime], NumberedMessage]
 """Completes a message, given its ``seq`` and the UTC of its publication."""
 
 
-def event(transition: Transition, *, anchor: Anchor, bundle: BundleName) -> Draft:
-    """Draft the message of a transition."""
-    onset = anchor.moment(transition.onset_sample)
+def event(
+    transition: Transition, *, anchor: Anchor, bundle: BundleName, onset: Moment | None = None
+) -> Draft:
+    """Draft the message of a transition.
+
+    Args:
+        transition: what was decided.
+        anchor: of the source, as it stands now.
+        bundle: whose scores these are.
+        onset: as the event's first message said; an anchor may have moved since.
+    """
+    onset = onset or anchor.moment(transition.onset_sample)
     offset = None if transition.offset_sample is None else anchor.moment(transition.offset_sample)
     heard = {Kind.ONSET: onset, Kind.OFFSET: offset}.get(transition.kind)
 

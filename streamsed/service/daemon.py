@@ -104,10 +104,10 @@ class Daemon:
         """
         try:
             self.publisher.start()
-            log.info("listening", on=list(self.publisher.endpoints))
             self._wait_for_subscriber()
-            for stream in self.streams:
+            for stream in self.streams:  # last, because the time of a paced recording runs now
                 stream.open()
+            log.info("listening", on=list(self.publisher.endpoints))
             return self._run()
         finally:
             for stream in self.streams:
@@ -184,7 +184,8 @@ class Daemon:
         patience_s = self._plan.config.publish.wait_for_subscriber_s
         if not patience_s:
             return
-        log.info("waiting for a subscriber", at_most_s=patience_s)
+        endpoints = list(self.publisher.endpoints)
+        log.info("waiting for a subscriber", on=endpoints, at_most_s=patience_s)
         self._sleep_until(
             lambda: self.publisher.subscribed or self._stop_reason is not None or self._over,
             timeout_s=patience_s,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
 from streamsed.detect.detector import Detector, StepResult
 from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.publish import compose
-from streamsed.publish.messages import BundleName, SourceState
+from streamsed.publish.messages import BundleName, Moment, SourceState
 from streamsed.service.inbox import Inbox
 from streamsed.service.losses import Change
 from streamsed.service.stream import Stream
@@ -18,6 +18,19 @@ from streamsed.service.stream import Stream
 Publish = Callable[[compose.Draft], None]
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEvent:
+    """An event whose offset has not been published.
+
+    Attributes:
+        last: its latest transition.
+        onset: as it was published.
+    """
+
+    last: Transition
+    onset: Moment
 
 
 class Detection:
@@ -57,7 +70,7 @@ class Detection:
         self._publish = publish
         self._inbox = inbox
         self._discarding = False
-        self._open: dict[tuple[str, int], Transition] = {}
+        self._open: dict[tuple[str, int], OpenEvent] = {}
 
     def discard(self) -> None:
         """Give up the audio that still waits once its reader has ended."""
@@ -133,18 +146,18 @@ class Detection:
         for transition in result.transitions:
             if transition.label in self._disabled:
                 continue
-            key = transition.source, transition.number
-            if transition.kind is Kind.OFFSET:
-                self._open.pop(key, None)
-            else:
-                self._open[key] = transition
             self._publish_event(transition)
         for name in result.ended:
             self._forget(self._streams.pop(name))
 
     def _publish_event(self, transition: Transition) -> None:
         anchor = self._streams[transition.source].anchor
-        self._publish(compose.event(transition, anchor=anchor, bundle=self._bundle))
+        key = transition.source, transition.number
+        before = self._open.pop(key, None)
+        onset = before.onset if before else anchor.moment(transition.onset_sample)
+        if transition.kind is not Kind.OFFSET:
+            self._open[key] = OpenEvent(transition, onset)
+        self._publish(compose.event(transition, anchor=anchor, bundle=self._bundle, onset=onset))
 
     def _forget(self, stream: Stream) -> None:
         assert stream.ending is not None
@@ -159,7 +172,7 @@ class Detection:
 
     def _interrupt_open_events(self) -> None:
         """Close what is open when detection itself fails: an onset always gets its offset."""
-        for transition in self._open.values():
+        for transition in [event.last for event in self._open.values()]:
             position = self._streams[transition.source].position
             offset = replace(
                 transition,

@@ -1,0 +1,63 @@
+"""``streamsed check``, ``devices`` and what the command says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+import streamsed
+from tests.cli.command import execute
+from tests.pulse import PulseServer
+from tests.sockets import RANDOM_PORT
+
+
+def test_check_reports_what_would_run(bundle: Path, wav: Path, tmp_path: Path) -> None:
+    content = {
+        "bundle": str(bundle),
+        "sources": [
+            {"type": "file", "name": "kitchen", "path": str(wav)},
+            {"type": "pipe", "name": "stdin"},
+        ],
+        "publish": {"bind": [RANDOM_PORT]},
+        "detect": {"classes": {"mid": {"enter": 0.75, "min_on_s": 0.5}, "low": {"enabled": False}}},
+    }
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    done = execute("check", "-c", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"config    {path}"
+    assert "3 classes, 16000 Hz, hop 0.064 s; self-test passed" in lines[1]
+    assert "CPUExecutionProvider" in lines[2]
+    assert lines[3] == "source    kitchen: file, can be opened"
+    assert lines[4].startswith("source    stdin: pipe, not opened")
+    table = {row[0]: row for row in (line.split() for line in lines) if row}
+    # Hop 0.064 s, no look-ahead, no median; min_on_s is rounded up to frames of 0.016 s.
+    assert table["mid"] == ["mid", "yes", "0.75", "0.5", "0", "0.5", "0", "-", "0.58"]
+    assert table["low"][1] == "no"
+    assert lines[-1] == f"listens   {RANDOM_PORT}, which is free"
+
+
+def test_check_finds_a_source_that_cannot_be_opened(bundle: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone.wav"
+    done = execute("check", "--bundle", bundle, "--source", gone, "--bind", RANDOM_PORT)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0].startswith(f"streamsed: {gone}: no such file")
+
+
+def test_devices_lists_microphones(pulse: PulseServer) -> None:
+    done = execute("devices")
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["index", "id", "name", "host", "channels", "rate", "default"]
+    assert any("pulse" in row.split() for row in rows)
+
+
+def test_version_and_help() -> None:
+    assert execute("--version").stdout == f"streamsed {streamsed.__version__}\n"
+    for arguments in ((), ("--help",)):
+        done = execute(*arguments)
+        assert done.returncode == 0
+        for command in ("run", "listen", "devices", "check"):
+            assert command in done.stdout

@@ -1,0 +1,185 @@
+"""``streamsed listen``, against a publisher of the test."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from streamsed.detect.events import Kind, Reason, Score, Transition
+from streamsed.publish import compose
+from streamsed.publish.anchor import Anchor
+from streamsed.publish.messages import (
+    BundleName,
+    DaemonMessage,
+    DaemonState,
+    Heartbeat,
+    SourceCondition,
+    SourceState,
+)
+from streamsed.publish.publisher import Publisher
+from tests.cli.command import COMMAND, process
+from tests.sockets import PATIENCE_S, RANDOM_PORT
+
+BUNDLE = BundleName(name="tones", version="1")
+ANCHOR = Anchor(started_at=datetime(2026, 1, 2, tzinfo=UTC), sample_rate=16000, real_time=True)
+
+
+def heartbeat(last_seq: int, now: datetime) -> Heartbeat:
+    condition = SourceCondition(source="kitchen", state=SourceState.RUNNING)
+    return Heartbeat(
+        last_seq=last_seq,
+        interval_s=0.1,
+        uptime_s=1.0,
+        version="0",
+        provider="CPUExecutionProvider",
+        bundle=BUNDLE,
+        sources=(condition,),
+        published=now,
+    )
+
+
+def stopped(seq: int, now: datetime) -> DaemonMessage:
+    return DaemonMessage(
+        seq=seq,
+        state=DaemonState.STOPPED,
+        message="received SIGTERM",
+        version="0",
+        provider="CPUExecutionProvider",
+        bundle=BUNDLE,
+        published=now,
+    )
+
+
+def event(kind: Kind, source: str = "kitchen") -> compose.Draft:
+    offset = kind is Kind.OFFSET
+    transition = Transition(
+        source=source,
+        kind=kind,
+        number=0,
+        label="Dog",
+        onset_sample=16000,
+        offset_sample=32000 if offset else None,
+        score=Score(current=0.5, peak=0.9, mean=0.7),
+        reason=Reason.SILENCE if offset else None,
+        decided_sample=40000,
+    )
+    return compose.event(transition, anchor=ANCHOR, bundle=BUNDLE)
+
+
+class Speaker:
+    """A publisher that knows when all of a listener's subscriptions have come."""
+
+    def __init__(self, address: str = RANDOM_PORT) -> None:
+        self._subscriptions = threading.Semaphore(0)
+        self.publisher = Publisher(
+            [address],
+            heartbeat=heartbeat,
+            heartbeat_s=0.1,
+            on_subscriber=self._subscriptions.release,
+        )
+        self.address = self.publisher.endpoints[0]
+        self.publisher.start()
+
+    def await_subscriptions(self, count: int) -> None:
+        for _ in range(count):
+            assert self._subscriptions.acquire(timeout=PATIENCE_S)
+
+    def say(self, *drafts: compose.Draft) -> None:
+        for draft in drafts:
+            self.publisher.publish(draft)
+
+
+@pytest.fixture
+def speaker() -> Iterator[Speaker]:
+    made = Speaker()
+    yield made
+    made.publisher.close()
+
+
+def test_lines_for_people(speaker: Speaker) -> None:
+    lost = SourceCondition(source="kitchen", state=SourceState.LOST, message="unplugged")
+    with process("listen", "--connect", speaker.address, "--until-stop") as listener:
+        speaker.await_subscriptions(4)
+        speaker.say(event(Kind.ONSET), event(Kind.OFFSET), compose.status(lost), stopped)
+        assert listener.wait() == 0
+        onset, offset, status, daemon = listener.out.rest()
+        assert listener.log.rest() == []
+    clock = r"\d\d:\d\d:\d\d\.\d{3}"
+    assert re.fullmatch(rf"{clock}  kitchen +Dog +onset +1\.000 s  score 0\.90", onset)
+    assert re.fullmatch(
+        rf"{clock}  kitchen +Dog +offset +2\.000 s  score 0\.90  after 1\.000 s, silence", offset
+    )
+    assert re.fullmatch(rf"{clock}  kitchen +lost: unplugged", status)
+    assert daemon.endswith("received SIGTERM")
+
+
+def test_json_as_it_came_and_topics(speaker: Speaker) -> None:
+    with process(
+        *("listen", "--connect", speaker.address, "--json", "--until-stop"),
+        *("--topic", "event/kitchen/", "--topic", "heartbeat/"),
+    ) as listener:
+        speaker.await_subscriptions(3)
+        speaker.say(event(Kind.ONSET, "hall"), event(Kind.ONSET), stopped)
+        assert listener.wait() == 0
+        found = [json.loads(line) for line in listener.out.rest()]
+    assert {m["schema"] for m in found} <= {"streamsed.event/1", "streamsed.heartbeat/1"}
+    assert [m["source"] for m in found if m["schema"] == "streamsed.event/1"] == ["kitchen"]
+
+
+def test_interrupting_is_no_error(speaker: Speaker) -> None:
+    with process("listen", "--connect", speaker.address) as listener:
+        speaker.await_subscriptions(4)
+        speaker.say(event(Kind.ONSET))
+        assert listener.out.next() is not None
+        listener.signal(signal.SIGINT)
+        assert listener.wait() == 0
+        assert listener.log.rest() == []
+
+
+def test_a_reader_that_goes_away_is_no_error(speaker: Speaker) -> None:
+    arguments = ("listen", "--connect", speaker.address, "--topic", "heartbeat/")
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as listener:
+        assert listener.stdout is not None
+        assert listener.stderr is not None
+        assert listener.stdout.readline()
+        listener.stdout.close()
+        assert listener.wait(PATIENCE_S) == 0
+        assert listener.stderr.read() == b""
+
+
+def test_it_survives_a_restart_of_the_daemon() -> None:
+    first = Speaker()
+    with process("listen", "--connect", first.address, "--until-stop") as listener:
+        first.await_subscriptions(4)
+        first.say(event(Kind.ONSET))
+        assert "onset" in (listener.out.next() or "")
+        first.publisher.close()
+        second = Speaker(first.address)
+        second.await_subscriptions(4)
+        second.say(event(Kind.OFFSET), stopped)
+        assert listener.wait() == 0
+        second.publisher.close()
+        assert "offset" in listener.out.rest()[0]
+
+
+def test_a_daemon_that_goes_without_a_word() -> None:
+    speaker = Speaker()
+    with process("listen", "--connect", speaker.address, "--until-stop") as listener:
+        speaker.await_subscriptions(4)
+        speaker.say(event(Kind.ONSET))
+        assert listener.out.next() is not None
+        speaker.publisher.close()
+        assert listener.wait() == 1
+        assert listener.log.rest() == [
+            f"streamsed: nothing to be heard from {speaker.address}; still trying",
+            f"streamsed: {speaker.address} fell silent without saying that it stops",
+        ]
