@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+# Bounded, because windows are held in memory and counted in frames.
+Seconds = Annotated[float, Field(ge=0.0, le=3600.0)]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 
 # A file directly inside the bundle's folder: no path, so a manifest cannot reach outside.
@@ -53,7 +54,7 @@ class Member(_Strict):
 
 
 class ClassPostprocessing(_Strict):
-    """How the scores of one class become events (all times in seconds).
+    """How the scores of one class become events (all times in seconds, at most an hour).
 
     Attributes:
         enter: an event starts where the filtered score reaches this.
@@ -61,7 +62,8 @@ class ClassPostprocessing(_Strict):
         median_s: length of the centred median window; made odd in frames, at least one.
         min_on_s: events shorter than this are not reported.
         min_off_s: pauses shorter than this do not end an event.
-        max_on_s: an event this long is ended and a new one begun; None for no limit.
+        max_on_s: an event this long (at most a day) is ended and a new one begun; None for no
+            limit.
         tag_threshold: scores count only while the fused tag exceeds this; None for no gate.
     """
 
@@ -70,7 +72,7 @@ class ClassPostprocessing(_Strict):
     median_s: Seconds = 0.0
     min_on_s: Seconds = 0.0
     min_off_s: Seconds = 0.0
-    max_on_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    max_on_s: Annotated[float, Field(gt=0.0, le=86_400.0)] | None = None
     tag_threshold: Score | None = None
 
     @model_validator(mode="after")

@@ -55,7 +55,10 @@ def test_thresholds_are_rounded_as_scores_are() -> None:
         ({"enter": 0.3, "exit": 0.4}, "exit 0.4 is above enter 0.3"),
         ({"min_on_s": 2.0, "max_on_s": 1.0}, "max_on_s 1.0 is below min_on_s 2.0"),
         ({"enter": 1.5}, "less than or equal to 1"),
-        ({"median_s": float("nan")}, "finite"),
+        ({"median_s": float("nan")}, "median_s"),
+        ({"median_s": 1e9}, "less than or equal to 3600"),  # would not fit into memory
+        ({"min_on_s": float("inf")}, "less than or equal to 3600"),
+        ({"max_on_s": 1e308}, "less than or equal to 86400"),  # is infinity in frames
         ({"windows": 3}, "Extra inputs"),
     ],
 )
