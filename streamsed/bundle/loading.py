@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from streamsed.bundle.bundle import Bundle, SelfTest
 from streamsed.bundle.manifest import MANIFEST_FILE, SELFTEST_FILE, Manifest, Member
+from streamsed.complaints import first_complaint
 from streamsed.errors import BundleError
 
 _FATAL = 4  # onnxruntime's highest log severity: what fails is raised, and need not be logged
@@ -60,23 +61,8 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        raise BundleError(f"{path}: {describe(error)}") from error
-
-
-def describe(error: ValidationError) -> str:
-    """Return the first complaint of a validation as one line: key, what is wrong, value."""
-    complaints = error.errors(include_url=False)
-    first = complaints[0]
-    key = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "unknown key"
-    elif first["type"] == "missing":
-        message = "missing"
-    elif isinstance(first["input"], str | int | float):
-        message += f", not {first['input']!r}"
-    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    return f"{key}: {message}{more}" if key else f"{message}{more}"
+        complaint = first_complaint(error, content=content, model=Manifest)
+        raise BundleError(f"{path}: {complaint}") from error
 
 
 def _read_verified(path: Path, sha256: str) -> bytes:
