@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import streamsed.bundle
 from streamsed.bench.live import footprint, onset_latencies
+from streamsed.bench.process import DaemonProcess
 from streamsed.bench.throughput import Round, Throughput, measure
 from streamsed.cli.main import invoke
+from streamsed.errors import StreamsedError
 from tests.bundles import make_bundle
 
 MEDIAN_S, MIN_ON_S = 0.08, 0.032  # 5 and 2 frames
@@ -66,6 +70,27 @@ def test_footprint_looks_at_a_daemon_that_has_run(bundle: streamsed.bundle.Bundl
     assert found.start_up_s > 0.0
     assert found.resident_mb > 10.0
     assert found.speed > 0.0
+
+
+@pytest.mark.parametrize(
+    "measure_live",
+    [lambda bundle: onset_latencies(bundle, seconds=30.0), lambda b: footprint(b, audio_s=600.0)],
+)
+def test_a_daemon_that_dies_is_told(
+    bundle: streamsed.bundle.Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    measure_live: Callable[[streamsed.bundle.Bundle], object],
+) -> None:
+    feed = DaemonProcess.feed
+
+    def kill_and_feed(daemon: DaemonProcess, samples: NDArray[np.int16]) -> None:
+        daemon._process.kill()
+        daemon._process.wait()
+        feed(daemon, samples)
+
+    monkeypatch.setattr(DaemonProcess, "feed", kill_and_feed)
+    with pytest.raises(StreamsedError, match="the measured daemon failed"):
+        measure_live(bundle)
 
 
 def test_the_command_prints_three_tables(

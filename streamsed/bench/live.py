@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,16 +71,19 @@ def onset_latencies(bundle: Bundle, *, seconds: float) -> list[OnsetLatency]:
     }
     noise = _noise(round(seconds * rate))
     source = {"type": "pipe", "name": "bench", "rate": rate, "live": True}
-    with DaemonProcess(bundle.folder, sources=[source], classes=classes) as daemon:
+    # The pool last, for a daemon that is gone is what frees a feeder that writes to it.
+    with (
+        ThreadPoolExecutor(1) as pool,
+        DaemonProcess(bundle.folder, sources=[source], classes=classes) as daemon,
+    ):
         daemon.wait_for(lambda m: isinstance(m, DaemonMessage))
         began = time.perf_counter()
-        feeder = threading.Thread(target=_feed_in_real_time, args=(daemon, noise, rate, began))
-        feeder.start()
+        feeding = pool.submit(_feed_in_real_time, daemon, noise, rate, began)
         arrivals = []
-        while feeder.is_alive():
+        while not feeding.done():
             if (received := daemon.receive(0.1)) is not None:
                 arrivals.append(received)
-        feeder.join()
+        feeding.result()
     wall_clock = time.time() - time.perf_counter()
     return [
         split(bundle, message, began=began + wall_clock, arrived=at + wall_clock)
@@ -158,11 +161,13 @@ def footprint(bundle: Bundle, *, audio_s: float) -> Footprint:
     }
     noise = _noise(10 * rate)
     source = {"type": "pipe", "name": "bench", "rate": rate}
-    with DaemonProcess(bundle.folder, sources=[source], classes=classes) as daemon:
-        feeder = threading.Thread(target=daemon.feed, args=(noise,))
-        feeder.start()
+    with (
+        ThreadPoolExecutor(1) as pool,
+        DaemonProcess(bundle.folder, sources=[source], classes=classes) as daemon,
+    ):
+        feeding = pool.submit(daemon.feed, noise)
         first = daemon.wait_for(lambda m: isinstance(m, EventMessage))
-        feeder.join()
+        feeding.result()
         rounds = max(round(audio_s / 10.0) - 1, 1)
         begin = time.perf_counter()
         for _ in range(rounds):

@@ -60,6 +60,7 @@ class DaemonProcess:
         self._log = (folder / "log").open("w+", encoding="utf-8")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
+        self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.RCVHWM, 0)
         self._socket.set(zmq.RECONNECT_IVL, 5)  # or the start-up time would contain the wait
         self._socket.subscribe("")
@@ -127,7 +128,7 @@ class DaemonProcess:
 
     def close(self) -> None:
         """End the process and wait for it."""
-        self._socket.close(linger=0)
+        self._socket.close()
         self._context.term()
         self._process.terminate()
         assert self._process.stdin is not None
