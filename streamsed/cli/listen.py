@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _HEARTBEAT = "heartbeat/"
 _DAEMON = "status/daemon/"
-_SILENCE_S = 3.0  # nobody is there; later if its heart beats slowly
+_FIRST_S = 10.0  # a daemon that is being started has spoken by then
+_SILENCE_S = 3.0  # one that was heard is gone; later if its heart beats slowly
 
 
 def listen(
@@ -76,7 +77,7 @@ def _watch(
     from streamsed.client import parse
     from streamsed.publish.messages import Heartbeat
 
-    silence_s, heard_at, missed, ever = _SILENCE_S, time.monotonic(), False, False
+    silence_s, heard_at, missed, ever = _FIRST_S, time.monotonic(), False, False
     while True:
         frames = subscriber.receive_frames(1.0)
         now = time.monotonic()

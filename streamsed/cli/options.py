@@ -43,7 +43,11 @@ BundleOption = Annotated[Path | None, typer.Option(help="Folder of the model bun
 ProviderOption = Annotated[ProviderName | None, typer.Option(help="Hardware for inference.")]
 BindOption = Annotated[
     list[str] | None,
-    typer.Option("--bind", help="Address to publish on, in place of the configured; repeatable."),
+    typer.Option(
+        "--bind",
+        metavar="ADDRESS",
+        help="Address to publish on, in place of the configured; repeatable.",
+    ),
 ]
 
 

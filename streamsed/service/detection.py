@@ -167,7 +167,8 @@ class Detection:
         for burst in (stream.overload, stream.lost, stream.bad):
             burst.active = False
         level = log.warning if lost else log.info
-        level(f"source {stream.state}", source=stream.name, message=stream.message)
+        why = {"message": stream.message} if stream.message else {}
+        level(f"source {stream.state}", source=stream.name, **why)
         self._publish(compose.status(stream.condition()))
 
     def _interrupt_open_events(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from streamsed.errors import PublishError, SourceError
 from streamsed.publish.messages import DaemonState, Heartbeat, SourceState
 from streamsed.publish.schema import SCHEMA_FILE
 from streamsed.service.daemon import Daemon
+from streamsed.service.detection import Detection
 from streamsed.service.plan import Plan
 from tests.bundles import SAMPLE_RATE, tones
 from tests.service.daemons import (
@@ -188,6 +191,59 @@ def test_stopping_ends_open_events_and_says_so(
     assert states(messages, "pipe")[-1] is SourceState.ENDED
 
 
+def test_stopping_does_not_wait_for_all_that_is_queued(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits when the time to drain is over is given up; the open event still ends."""
+    monkeypatch.setattr("streamsed.service.daemon._DRAIN_S", 0.05)
+    config = configure(bundle, [PIPE])
+    plan = Plan.of(config)
+    audio = tones([("low", 0.2, 99.0)], duration_s=4.0)
+    discarded, discard = threading.Event(), Detection.discard
+
+    def observed(detection: Detection) -> None:
+        discard(detection)
+        discarded.set()
+
+    monkeypatch.setattr(Detection, "discard", observed)
+    with (
+        standard_input(monkeypatch) as put,
+        held_at(20, plan, monkeypatch) as held,
+        running(config) as run,
+    ):
+        put(audio)
+        assert held.reached.wait(PATIENCE_S)
+        run.daemon.stop("received SIGTERM")
+        assert discarded.wait(PATIENCE_S)
+        run.daemon.streams[0].join(PATIENCE_S)  # its reader was told to stop
+        held.release.set()
+        messages = run.until_stopped()
+    assert run.exit_code == 0
+    ((_, _, offset_s),) = spans(events(messages))
+    assert 1.2 < offset_s < 3.5
+    assert events(messages)[-1].reason is Reason.SHUTDOWN
+
+
+def test_stopping_while_detection_hangs_says_so(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamsed.service.daemon._DRAIN_S", 0.05)
+    monkeypatch.setattr("streamsed.service.daemon._ABANDON_S", 0.05)
+    config = configure(bundle, [PIPE])
+    plan = Plan.of(config)
+    with (
+        standard_input(monkeypatch) as put,
+        held_at(5, plan, monkeypatch) as held,
+        running(config) as run,
+    ):
+        put(tones([], duration_s=1.0))
+        assert held.reached.wait(PATIENCE_S)
+        run.daemon.stop("received SIGTERM")
+        messages = run.until_stopped()
+    assert run.exit_code == 1
+    assert "hangs" in (daemon_states(messages)[-1][1] or "")
+
+
 def test_a_source_that_fails_costs_the_others_nothing(bundle: Path, tmp_path: Path) -> None:
     good = recording(tmp_path / "good.wav", tones(TWO_EVENTS, duration_s=2.5))
     broken = recording(tmp_path / "broken.wav", tones([("mid", 0.5, 2.5)], duration_s=3.0))
@@ -213,30 +269,22 @@ def test_overload_drops_the_oldest_audio_and_says_so(
     """Detection is held while 30 s arrive at once; 4 s of them may wait."""
     config = configure(bundle, [PIPE | {"live": True}], queue_s=4.0)
     plan = Plan.of(config)
-    held, release, steps = threading.Event(), threading.Event(), 0
-    step = plan.engine.step
-
-    def held_step(slots: Any) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 20:
-            held.set()
-            assert release.wait(PATIENCE_S)
-        step(slots)
-
-    monkeypatch.setattr(plan.engine, "step", held_step)
     before, during = [("low", 0.3, 0.7)], [("mid", 5.0, 6.0), ("high", 30.0, 31.0)]
     audio = tones(before + during, duration_s=32.0)
     first = 2 * SAMPLE_RATE
-    monkeypatch.setattr("tests.service.daemons.Plan", _Given(plan))
-    with standard_input(monkeypatch) as put, capture_logs() as logs, running(config) as run:
+    with (
+        standard_input(monkeypatch) as put,
+        capture_logs() as logs,
+        held_at(20, plan, monkeypatch) as held,
+        running(config) as run,
+    ):
         put(audio[:first])
-        assert held.wait(PATIENCE_S)
+        assert held.reached.wait(PATIENCE_S)
         put(audio[first:])
         put(None)
         (stream,) = run.daemon.streams
         stream.join(PATIENCE_S)  # the reader has read all, for nothing holds it up
-        release.set()
+        held.release.set()
         messages = run.until_stopped()
     assert run.exit_code == 0
     assert_close(spans(events(messages)), [*before, during[1]])
@@ -249,6 +297,34 @@ def test_overload_drops_the_oldest_audio_and_says_so(
     assert last.dropped_samples == bursts[0].dropped_samples
     lines = [entry for entry in logs if "cannot keep up" in entry["event"]]
     assert [(line["source"], line["log_level"]) for line in lines] == [("pipe", "warning")]
+
+
+@contextmanager
+def held_at(step_number: int, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Hold the given step of a plan's engine until it is released."""
+    held = Held(threading.Event(), threading.Event())
+    step, steps = plan.engine.step, itertools.count(1)
+
+    def held_step(slots: Any) -> None:
+        if next(steps) == step_number:
+            held.reached.set()
+            assert held.release.wait(PATIENCE_S)
+        step(slots)
+
+    monkeypatch.setattr(plan.engine, "step", held_step)
+    monkeypatch.setattr("tests.service.daemons.Plan", _Given(plan))
+    try:
+        yield held
+    finally:
+        held.release.set()
+
+
+@dataclass
+class Held:
+    """An engine that waits in a step."""
+
+    reached: threading.Event
+    release: threading.Event
 
 
 class _Given:
