@@ -317,6 +317,9 @@ def held_at(step_number: int, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> It
         yield held
     finally:
         held.release.set()
+        for thread in threading.enumerate():
+            if thread.name == "detection":  # one that was given up
+                thread.join(PATIENCE_S)
 
 
 @dataclass
