@@ -58,8 +58,9 @@ class DaemonProcess:
         }
         (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
         self._log = (folder / "log").open("w+", encoding="utf-8")
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.SUB)
+        # The shared context, which nobody terminates: one of our own, collected as garbage before
+        # its socket, would wait for that socket for ever.
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.RCVHWM, 0)
         self._socket.set(zmq.RECONNECT_IVL, 5)  # or the start-up time would contain the wait
@@ -129,7 +130,6 @@ class DaemonProcess:
     def close(self) -> None:
         """End the process and wait for it."""
         self._socket.close()
-        self._context.term()
         self._process.terminate()
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
