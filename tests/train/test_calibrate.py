@@ -15,6 +15,7 @@ from train.calibrate import (
     Intervals,
     decode,
     event_f1,
+    false_alarms,
     fit_postprocessing,
     intersection_f1,
 )
@@ -71,6 +72,12 @@ def test_intersection_f1_by_hand() -> None:
     found = Intervals.of([(0, 1.8, 3.0), (0, 5.8, 6.8)])
     assert intersection_f1(found, truth) == pytest.approx(2 * 1 / (1 + 1 + 2))
     assert intersection_f1(truth, truth) == 1.0
+
+
+def test_false_alarms_touch_nothing() -> None:
+    truth = Intervals.of([(0, 1.0, 3.0), (1, 5.0, 6.0)])
+    found = Intervals.of([(0, 2.9, 4.0), (0, 5.0, 6.0), (1, 6.0, 7.0), (2, 1.0, 3.0)])
+    assert false_alarms(found, truth) == 3
 
 
 def test_events_under_noise_are_recovered() -> None:
