@@ -157,6 +157,13 @@ def assemble(
             postprocessing=postprocessing,
             figures=figures,
             licences=licences,
+            synthetic=[
+                label
+                for label in first.classes
+                if not bank.select("foreground", split="valid", label=label)
+            ],
+            chunk_s=first.chunk_samples / rate,
+            frame_s=frame_s,
             look_ahead_s=max(m.config.latency_frames for m in models) * frame_s,
             command=f"streamsed-train measure {folder} --recipe {recipe_file} --bank BANK "
             f"--scenes {scenes}",
