@@ -71,8 +71,9 @@ class Subscriber:
         Raises:
             PublishError: the address is malformed.
         """
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.SUB)
+        # The process's context, which is never ended: ending one of its own would wait for ever
+        # for the socket if a subscriber is collected as part of a cycle.
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.RCVHWM, _RECEIVE_HIGH_WATER)
         self._socket.set(zmq.RECONNECT_IVL, 100)
@@ -114,7 +115,6 @@ class Subscriber:
     def close(self) -> None:
         """Disconnect; may be called twice."""
         self._socket.close()
-        self._context.term()
 
     def __enter__(self) -> Self:
         return self

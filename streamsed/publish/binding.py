@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,9 @@ class SocketLimits:
 
 
 class BoundSocket:
-    """An XPUB socket that listens on several addresses, with a context of its own.
+    """An XPUB socket that listens on several addresses.
+
+    It has a context of its own, whose end waits for what was sent to be taken.
 
     Attributes:
         socket: belongs to one thread at a time.
@@ -50,6 +53,9 @@ class BoundSocket:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket_files: list[Path] = []
         self.socket = self._context.socket(zmq.XPUB)
+        # Left to the collector, the context may go before its socket and wait for it for ever.
+        self._abandoned = weakref.finalize(self, _abandon, self._context, self.socket)
+        self._abandoned.atexit = False  # the socket may be in use by its thread then
         self.socket.set(zmq.SNDHWM, limits.send_high_water)
         self.socket.set(zmq.LINGER, int(limits.linger_s * 1e3))
         self.socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION_BYTES)
@@ -81,8 +87,14 @@ class BoundSocket:
 
     def close(self) -> None:
         """Close, once subscribers took what was sent or the linger is over; twice is fine."""
+        self._abandoned.detach()
         self.socket.close()
         self._context.term()
         for path in self._socket_files:  # libzmq leaves them
             path.unlink(missing_ok=True)
         self._socket_files.clear()
+
+
+def _abandon(context: zmq.Context[zmq.Socket[bytes]], bound: zmq.Socket[bytes]) -> None:
+    bound.close(linger=0)
+    context.term()
