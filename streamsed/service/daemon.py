@@ -145,13 +145,16 @@ class Daemon:
         self._sleep_until(lambda: self._over, timeout_s=_DRAIN_S)
         detection.discard()
         worker.join(_ABANDON_S)
-        return self._conclude(hung=worker.is_alive())
+        if hung := worker.is_alive():
+            with contextlib.suppress(StreamsedError):  # the publisher may be what failed
+                detection.interrupt()
+        return self._conclude(hung=hung)
 
     def _conclude(self, *, hung: bool) -> int:
         failure = self._failure or self.publisher.failure
         lost = [stream.name for stream in self.streams if stream.state is SourceState.LOST]
         if hung:
-            message = "detection hangs; open events are left without offset"
+            message = "detection hangs; open events were interrupted"
         elif failure is not None:
             message = f"failed: {failure!r}"
         elif self._stop_reason is not None:

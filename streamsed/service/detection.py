@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
@@ -67,16 +68,39 @@ class Detection:
         self._chunk_samples = chunk_samples
         self._bundle = bundle
         self._disabled = frozenset(disabled)
-        self._publish = publish
+        self._publish_at_once = publish
         self._inbox = inbox
         self._discarding = False
         self._open: dict[tuple[str, int], OpenEvent] = {}
+        self._speaking = threading.RLock()  # what is published and what is open go together
+        self._interrupted = False
 
     def discard(self) -> None:
         """Give up the audio that still waits once its reader has ended."""
         self._discarding = True
         for stream in tuple(self._streams.values()):
             self._inbox.put(stream)
+
+    def interrupt(self) -> None:
+        """Close what is open, for an onset always gets its offset; publish nothing from then on.
+
+        For when detection fails, or hangs: any thread may call it, and whatever :meth:`run` still
+        decides after that is dropped.
+        """
+        with self._speaking:
+            try:
+                for transition in [event.last for event in self._open.values()]:
+                    position = self._streams[transition.source].position
+                    offset = replace(
+                        transition,
+                        kind=Kind.OFFSET,
+                        offset_sample=max(position, transition.onset_sample),
+                        reason=Reason.INTERRUPTED,
+                        decided_sample=position,
+                    )
+                    self._publish_event(offset)
+            finally:
+                self._interrupted = True
 
     def run(self) -> None:
         """Work until every source has ended and every event is closed."""
@@ -85,7 +109,7 @@ class Detection:
         try:
             more: list[Stream] = []  # whose queues hold more than the last step needed
             idle = True
-            while self._streams:
+            while self._streams and not self._interrupted:
                 news = dict.fromkeys([*more, *self._inbox.take(wait=idle)])
                 more = [stream for stream in news if not self._feed(stream)]
                 result = self._detector.step()
@@ -93,7 +117,7 @@ class Detection:
                 if result is not None:
                     self._handle(result)
         except BaseException:
-            self._interrupt_open_events()
+            self.interrupt()
             raise
 
     def _feed(self, stream: Stream) -> bool:
@@ -150,14 +174,21 @@ class Detection:
         for name in result.ended:
             self._forget(self._streams.pop(name))
 
+    def _publish(self, draft: compose.Draft) -> None:
+        with self._speaking:
+            if not self._interrupted:
+                self._publish_at_once(draft)
+
     def _publish_event(self, transition: Transition) -> None:
         anchor = self._streams[transition.source].anchor
         key = transition.source, transition.number
-        before = self._open.pop(key, None)
-        onset = before.onset if before else anchor.moment(transition.onset_sample)
-        if transition.kind is not Kind.OFFSET:
-            self._open[key] = OpenEvent(transition, onset)
-        self._publish(compose.event(transition, anchor=anchor, bundle=self._bundle, onset=onset))
+        with self._speaking:
+            before = self._open.pop(key, None)
+            onset = before.onset if before else anchor.moment(transition.onset_sample)
+            if transition.kind is not Kind.OFFSET:
+                self._open[key] = OpenEvent(transition, onset)
+            draft = compose.event(transition, anchor=anchor, bundle=self._bundle, onset=onset)
+            self._publish(draft)
 
     def _forget(self, stream: Stream) -> None:
         assert stream.ending is not None
@@ -170,16 +201,3 @@ class Detection:
         why = {"message": stream.message} if stream.message else {}
         level(f"source {stream.state}", source=stream.name, **why)
         self._publish(compose.status(stream.condition()))
-
-    def _interrupt_open_events(self) -> None:
-        """Close what is open when detection itself fails: an onset always gets its offset."""
-        for transition in [event.last for event in self._open.values()]:
-            position = self._streams[transition.source].position
-            offset = replace(
-                transition,
-                kind=Kind.OFFSET,
-                offset_sample=max(position, transition.onset_sample),
-                reason=Reason.INTERRUPTED,
-                decided_sample=position,
-            )
-            self._publish_event(offset)

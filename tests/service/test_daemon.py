@@ -233,15 +233,19 @@ def test_stopping_while_detection_hangs_says_so(
     plan = Plan.of(config)
     with (
         standard_input(monkeypatch) as put,
-        held_at(5, plan, monkeypatch) as held,
+        held_at(20, plan, monkeypatch) as held,
         running(config) as run,
     ):
-        put(tones([], duration_s=1.0))
+        put(tones([("low", 0.3, 9.0)], duration_s=3.0))
         assert held.reached.wait(PATIENCE_S)
         run.daemon.stop("received SIGTERM")
         messages = run.until_stopped()
     assert run.exit_code == 1
     assert "hangs" in (daemon_states(messages)[-1][1] or "")
+    ((label, onset_s, offset_s),) = spans(events(messages))
+    assert label == "low"
+    assert onset_s < 0.4 < offset_s
+    assert events(messages)[-1].reason is Reason.INTERRUPTED
 
 
 def test_a_source_that_fails_costs_the_others_nothing(bundle: Path, tmp_path: Path) -> None:
