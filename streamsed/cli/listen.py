@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamsed.errors import MessageError
+
 if TYPE_CHECKING:
     from streamsed.client import Subscriber
     from streamsed.publish.messages import Heartbeat, NumberedMessage
 
 _HEARTBEAT = "heartbeat/"
 _DAEMON = "status/daemon/"
+_NEEDED = (_HEARTBEAT, _DAEMON)  # must be understood even if the JSON is only passed on
 _FIRST_S = 10.0  # a daemon that is being started has spoken by then
 _SILENCE_S = 3.0  # one that was heard is gone; later if its heart beats slowly
 
@@ -49,9 +52,12 @@ def listen(
     wanted = tuple(["event/", "status/"] if topic is None else topic)
     try:
         with Subscriber(connect, topics=(*wanted, _HEARTBEAT, _DAEMON)) as subscriber:
-            for name, payload, message in _watch(subscriber, connect, give_up=until_stop):
-                if name.startswith(wanted):
-                    typer.echo(payload if json else line(message))
+            read = Reader(topics=_NEEDED if json else ("",))
+            for name, payload, message in _watch(subscriber, connect, read, give_up=until_stop):
+                if name.startswith(wanted) and json:
+                    typer.echo(payload)
+                elif name.startswith(wanted) and message is not None:
+                    typer.echo(line(message))
                 stopped = (
                     isinstance(message, DaemonMessage) and message.state is DaemonState.STOPPED
                 )
@@ -67,14 +73,39 @@ def listen(
     return 0
 
 
+class Reader:
+    """Reads messages as far as they are of a kind that this version knows.
+
+    What others publish on the address, or a newer daemon, is said once and passed over.
+    """
+
+    def __init__(self, *, topics: tuple[str, ...]) -> None:
+        """Read messages of these topics; others need not be understood."""
+        self._topics = topics
+        self._warned = False
+
+    def __call__(self, topic: str, payload: bytes) -> NumberedMessage | Heartbeat | None:
+        """Return the message; None if it need not be read or cannot be."""
+        from streamsed.client import parse
+
+        if not topic.startswith(self._topics):
+            return None
+        try:
+            return parse(payload)
+        except MessageError as error:
+            if not self._warned:
+                typer.echo(f"streamsed: {error}; skipping all such messages", err=True)
+            self._warned = True
+            return None
+
+
 def _watch(
-    subscriber: Subscriber, address: str, *, give_up: bool
-) -> Iterator[tuple[str, bytes, NumberedMessage | Heartbeat]]:
+    subscriber: Subscriber, address: str, read: Reader, *, give_up: bool
+) -> Iterator[tuple[str, bytes, NumberedMessage | Heartbeat | None]]:
     """Yield topic, JSON and message; say on standard error when nothing comes, and when again.
 
     Ends, if ``give_up``, when the daemon was heard and has then been silent for long.
     """
-    from streamsed.client import parse
     from streamsed.publish.messages import Heartbeat
 
     silence_s, heard_at, missed, ever = _FIRST_S, time.monotonic(), False, False
@@ -85,7 +116,7 @@ def _watch(
             if missed:
                 typer.echo(f"streamsed: {address} can be heard", err=True)
             heard_at, missed, ever = now, False, True
-            message = parse(frames[1])
+            message = read(*frames)
             if isinstance(message, Heartbeat):
                 silence_s = max(_SILENCE_S, 3 * message.interval_s)
             yield *frames, message

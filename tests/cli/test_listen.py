@@ -8,7 +8,9 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
@@ -20,6 +22,7 @@ from streamsed.publish.messages import (
     DaemonMessage,
     DaemonState,
     Heartbeat,
+    NumberedMessage,
     SourceCondition,
     SourceState,
 )
@@ -96,11 +99,19 @@ class Speaker:
             self.publisher.publish(draft)
 
 
+@contextmanager
+def speaking(address: str = RANDOM_PORT) -> Iterator[Speaker]:
+    made = Speaker(address)
+    try:
+        yield made
+    finally:
+        made.publisher.close()
+
+
 @pytest.fixture
 def speaker() -> Iterator[Speaker]:
-    made = Speaker()
-    yield made
-    made.publisher.close()
+    with speaking() as made:
+        yield made
 
 
 def test_lines_for_people(speaker: Speaker) -> None:
@@ -133,6 +144,45 @@ def test_json_as_it_came_and_topics(speaker: Speaker) -> None:
     assert [m["source"] for m in found if m["schema"] == "streamsed.event/1"] == ["kitchen"]
 
 
+def foreign(topic: str, payload: bytes) -> compose.Draft:
+    """Return what no streamsed of this version says."""
+
+    class Foreign:
+        def frames(self) -> tuple[bytes, bytes]:
+            return topic.encode(), payload
+
+    return lambda seq, now: cast(NumberedMessage, Foreign())  # noqa: ARG005
+
+
+FOREIGN = (
+    foreign("event/kitchen/", b'{"schema": "streamsed.event/9"}'),
+    foreign("status/daemon/", b"hello"),
+    foreign("event/kitchen/", b""),
+)
+
+
+def test_what_it_cannot_read_is_said_once_and_skipped(speaker: Speaker) -> None:
+    with process("listen", "--connect", speaker.address, "--until-stop") as listener:
+        speaker.await_subscriptions(4)
+        speaker.say(*FOREIGN, event(Kind.ONSET), stopped)
+        assert listener.wait() == 0
+        assert ["Dog" in line for line in listener.out.rest()] == [True, False]
+        (warning,) = listener.log.rest()
+    assert "streamsed.event/9" in warning
+    assert "no streamsed message" in warning
+
+
+def test_json_is_passed_on_unread(speaker: Speaker) -> None:
+    arguments = ("--json", "--until-stop", "--topic", "event/")
+    with process("listen", "--connect", speaker.address, *arguments) as listener:
+        speaker.await_subscriptions(3)
+        speaker.say(FOREIGN[0], event(Kind.ONSET), stopped)
+        assert listener.wait() == 0
+        assert listener.log.rest() == []
+        schemas = [json.loads(line)["schema"] for line in listener.out.rest()]
+    assert schemas == ["streamsed.event/9", "streamsed.event/1"]
+
+
 def test_interrupting_is_no_error(speaker: Speaker) -> None:
     with process("listen", "--connect", speaker.address) as listener:
         speaker.await_subscriptions(4)
@@ -156,23 +206,20 @@ def test_a_reader_that_goes_away_is_no_error(speaker: Speaker) -> None:
         assert listener.stderr.read() == b""
 
 
-def test_it_survives_a_restart_of_the_daemon() -> None:
-    first = Speaker()
-    with process("listen", "--connect", first.address, "--until-stop") as listener:
-        first.await_subscriptions(4)
-        first.say(event(Kind.ONSET))
+def test_it_survives_a_restart_of_the_daemon(speaker: Speaker) -> None:
+    with process("listen", "--connect", speaker.address, "--until-stop") as listener:
+        speaker.await_subscriptions(4)
+        speaker.say(event(Kind.ONSET))
         assert "onset" in (listener.out.next() or "")
-        first.publisher.close()
-        second = Speaker(first.address)
-        second.await_subscriptions(4)
-        second.say(event(Kind.OFFSET), stopped)
-        assert listener.wait() == 0
-        second.publisher.close()
+        speaker.publisher.close()
+        with speaking(speaker.address) as second:
+            second.await_subscriptions(4)
+            second.say(event(Kind.OFFSET), stopped)
+            assert listener.wait() == 0
         assert "offset" in listener.out.rest()[0]
 
 
-def test_a_daemon_that_goes_without_a_word() -> None:
-    speaker = Speaker()
+def test_a_daemon_that_goes_without_a_word(speaker: Speaker) -> None:
     with process("listen", "--connect", speaker.address, "--until-stop") as listener:
         speaker.await_subscriptions(4)
         speaker.say(event(Kind.ONSET))
