@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 
 
 class Inbox(Generic[T]):
     """Names what has news, so that the one who waits need not look at everything.
 
-    Any number of threads put, one takes. Its size is bounded by the queues whose news it brings:
-    an entry is put for each block, and blocks are bounded.
+    Any number of threads put, one takes. It holds each item once, however often it is put, so it
+    is bounded by the number of items that there are.
     """
 
     def __init__(self) -> None:
-        self._items: deque[T] = deque()
-        self._arrived = threading.Event()
+        self._items: dict[T, None] = {}  # in order of arrival
+        self._arrived = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     def put(self, item: T) -> None:
         """Say that there is news of ``item``."""
-        self._items.append(item)
-        self._arrived.set()
+        with self._arrived:
+            self._items[item] = None
+            self._arrived.notify()
 
     def take(self, *, wait: bool) -> list[T]:
         """Return everything that has news, each once, in order of arrival.
@@ -31,10 +35,8 @@ class Inbox(Generic[T]):
         Args:
             wait: sleep until there is news; otherwise the list may be empty.
         """
-        if wait:
-            self._arrived.wait()
-        self._arrived.clear()  # before looking: what comes later sets it again
-        taken: dict[T, None] = {}
-        while self._items:
-            taken[self._items.popleft()] = None
+        with self._arrived:
+            if wait:
+                self._arrived.wait_for(lambda: self._items)
+            taken, self._items = self._items, {}
         return list(taken)
