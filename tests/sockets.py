@@ -10,7 +10,7 @@ from streamsed.client import Subscriber
 from streamsed.publish.messages import Heartbeat, NumberedMessage
 
 RANDOM_PORT = "tcp://127.0.0.1:*"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 AnyMessage = NumberedMessage | Heartbeat
 

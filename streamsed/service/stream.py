@@ -113,7 +113,7 @@ class Stream:
         """Wait for the reader thread, if it runs, to end; close the source."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
-        self.source.close()
+        self._close()
 
     def condition(self) -> SourceCondition:
         """Say how the source is doing."""
@@ -149,9 +149,17 @@ class Stream:
             log.exception("source failed", source=self.name)
             ending = Ending(Reason.SOURCE_LOST, f"internal error: {error!r}")
         finally:
+            try:
+                self._close()
+            finally:
+                self.ending = ending
+                self._tell()
+
+    def _close(self) -> None:
+        try:
             self.source.close()
-            self.ending = ending
-            self._tell()
+        except Exception:  # what was read is good, and the rest of the daemon has to end too
+            log.exception("source cannot be closed", source=self.name)
 
 
 def _in_real_time(config: SourceConfig) -> bool:

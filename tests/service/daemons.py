@@ -44,12 +44,13 @@ def recording(path: Path, audio: NDArray[np.float32], **entry: Any) -> dict[str,
 class Running:
     """A daemon that runs in a thread, and a subscriber to everything it publishes."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, subscriber: Subscriber) -> None:
         self.daemon = daemon
         self.exit_code: int | None = None
         self.error: Exception | None = None
-        self.subscriber = Subscriber(daemon.publisher.endpoints[0], topics=[""])
-        self._thread = threading.Thread(target=self._run)
+        self.subscriber = subscriber
+        # So that one that hangs fails its test, and not the end of all tests.
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -78,13 +79,13 @@ class Running:
 @contextmanager
 def running(config: Config) -> Iterator[Running]:
     daemon = Daemon(Plan.of(config))
-    run = Running(daemon)
-    try:
-        yield run
-    finally:
-        daemon.stop("the test is over")
-        run.join()
-        run.subscriber.close()
+    with Subscriber(daemon.publisher.endpoints[0], topics=[""]) as subscriber:
+        run = Running(daemon, subscriber)
+        try:
+            yield run
+        finally:
+            daemon.stop("the test is over")
+            run.join()
 
 
 def events(messages: Sequence[AnyMessage], source: str | None = None) -> list[EventMessage]:

@@ -267,6 +267,22 @@ def test_a_source_that_fails_costs_the_others_nothing(bundle: Path, tmp_path: Pa
     )
 
 
+def test_a_source_that_cannot_be_closed_ends_all_the_same(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close(source: Any) -> None:  # noqa: ARG001 - the signature of what it replaces
+        raise RuntimeError("the driver is stuck")
+
+    monkeypatch.setattr("streamsed.sources.file.AudioFile.close", close)
+    source = recording(tmp_path / "kitchen.wav", tones(TWO_EVENTS, duration_s=2.5))
+    with capture_logs() as logs, running(configure(bundle, [source])) as run:
+        messages = run.until_stopped()
+    assert run.exit_code == 0
+    assert_close(spans(events(messages)), TWO_EVENTS)
+    assert states(messages, "kitchen")[-1] is SourceState.ENDED
+    assert "source cannot be closed" in {entry["event"] for entry in logs}
+
+
 def test_overload_drops_the_oldest_audio_and_says_so(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
