@@ -7,7 +7,8 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from streamsed.publish.publisher import Publisher
 from tests.sockets import PATIENCE_S, RANDOM_PORT, receive, receive_until
 
 MakePublisher = Callable[..., Publisher]
+StartWithSubscriber = Callable[..., tuple[Publisher, Subscriber]]
 
 
 def heartbeat(last_seq: int, now: datetime) -> Heartbeat:
@@ -67,16 +69,22 @@ def make_publisher() -> Iterator[MakePublisher]:
         publisher.close()
 
 
-def start_with_subscriber(
-    publisher_of: Callable[[Callable[[], None]], Publisher], *topics: str
-) -> tuple[Publisher, Subscriber]:
-    """Start a publisher and return it once a subscriber's subscription has reached it."""
-    arrived = threading.Event()
-    publisher = publisher_of(arrived.set)
-    subscriber = Subscriber(publisher.endpoints[0], topics=topics or ("status/",))
-    publisher.start()
-    assert arrived.wait(PATIENCE_S)
-    return publisher, subscriber
+@pytest.fixture
+def start_with_subscriber(make_publisher: MakePublisher) -> Iterator[StartWithSubscriber]:
+    """Start publishers, each once a subscriber's subscription has reached it; close both."""
+    with ExitStack() as made:
+
+        def start(
+            *binds: str, topics: Sequence[str] = ("status/",), **settings: object
+        ) -> tuple[Publisher, Subscriber]:
+            arrived = threading.Event()
+            publisher = make_publisher(*binds, on_subscriber=arrived.set, **settings)
+            subscriber = made.enter_context(Subscriber(publisher.endpoints[0], topics=topics))
+            publisher.start()
+            assert arrived.wait(PATIENCE_S)
+            return publisher, subscriber
+
+        yield start
 
 
 def text_of(message: object) -> str | None:
@@ -84,59 +92,52 @@ def text_of(message: object) -> str | None:
     return message.message
 
 
-def test_messages_arrive_once_in_order_and_numbered(make_publisher: MakePublisher) -> None:
-    publisher, subscriber = start_with_subscriber(lambda cb: make_publisher(on_subscriber=cb))
+def test_messages_arrive_once_in_order_and_numbered(
+    start_with_subscriber: StartWithSubscriber,
+) -> None:
+    publisher, subscriber = start_with_subscriber()
     for number in range(500):
         publisher.publish(status(str(number)))
-    with subscriber:
-        received = [receive(subscriber) for _ in range(500)]
+    received = [receive(subscriber) for _ in range(500)]
     assert [text_of(message) for message in received] == [str(n) for n in range(500)]
     assert [message.seq for message in received if isinstance(message, StatusMessage)] == list(
         range(1, 501)
     )
 
 
-def test_numbers_can_go_on_from_an_earlier_run(make_publisher: MakePublisher) -> None:
-    publisher, subscriber = start_with_subscriber(
-        lambda cb: make_publisher(on_subscriber=cb, sequence=itertools.count(1043))
-    )
+def test_numbers_can_go_on_from_an_earlier_run(start_with_subscriber: StartWithSubscriber) -> None:
+    publisher, subscriber = start_with_subscriber(sequence=itertools.count(1043))
     publisher.publish(status("first"))
-    with subscriber:
-        message = receive(subscriber)
+    message = receive(subscriber)
     assert isinstance(message, StatusMessage)
     assert message.seq == 1043
 
 
-def test_topics_cut_cleanly(make_publisher: MakePublisher) -> None:
-    publisher, subscriber = start_with_subscriber(
-        lambda cb: make_publisher(on_subscriber=cb), "status/kitchen/"
-    )
+def test_topics_cut_cleanly(start_with_subscriber: StartWithSubscriber) -> None:
+    publisher, subscriber = start_with_subscriber(topics=["status/kitchen/"])
     for source in ("kitchen2", "kit", "kitchen"):
         publisher.publish(status("here", source))
-    with subscriber:
-        message = receive(subscriber)
-        assert isinstance(message, StatusMessage)
-        assert message.source == "kitchen"
+    message = receive(subscriber)
+    assert isinstance(message, StatusMessage)
+    assert message.source == "kitchen"
 
 
-def test_heartbeats_carry_the_last_number(make_publisher: MakePublisher) -> None:
-    publisher, subscriber = start_with_subscriber(
-        lambda cb: make_publisher(on_subscriber=cb, heartbeat_s=0.05), "heartbeat/"
-    )
-    with subscriber:
-        assert isinstance(receive(subscriber), Heartbeat)
-        publisher.publish(status("one"))
-        publisher.publish(status("two"))
-        receive_until(subscriber, lambda m: isinstance(m, Heartbeat) and m.last_seq == 2)
+def test_heartbeats_carry_the_last_number(start_with_subscriber: StartWithSubscriber) -> None:
+    publisher, subscriber = start_with_subscriber(heartbeat_s=0.05, topics=["heartbeat/"])
+    assert isinstance(receive(subscriber), Heartbeat)
+    publisher.publish(status("one"))
+    publisher.publish(status("two"))
+    receive_until(subscriber, lambda m: isinstance(m, Heartbeat) and m.last_seq == 2)
 
 
-def test_closing_sends_everything_that_was_handed_over(make_publisher: MakePublisher) -> None:
-    publisher, subscriber = start_with_subscriber(lambda cb: make_publisher(on_subscriber=cb))
+def test_closing_sends_everything_that_was_handed_over(
+    start_with_subscriber: StartWithSubscriber,
+) -> None:
+    publisher, subscriber = start_with_subscriber()
     for number in range(2000):
         publisher.publish(status(str(number)))
     publisher.close()
-    with subscriber:
-        assert [text_of(receive(subscriber)) for _ in range(2000)] == [str(n) for n in range(2000)]
+    assert [text_of(receive(subscriber)) for _ in range(2000)] == [str(n) for n in range(2000)]
     with pytest.raises(PublishError, match="closed"):
         publisher.publish(status("too late"))
 
@@ -167,16 +168,16 @@ def test_a_subscriber_that_does_not_read_holds_up_nobody(make_publisher: MakePub
         assert received < 20_000, "it never stalled: the test shows nothing"
 
 
-def test_a_full_queue_holds_the_caller_and_loses_nothing(make_publisher: MakePublisher) -> None:
+def test_a_full_queue_holds_the_caller_and_loses_nothing(
+    start_with_subscriber: StartWithSubscriber,
+) -> None:
     gate = threading.Event()
 
     def gated(seq: int, now: datetime) -> NumberedMessage:
         assert gate.wait(PATIENCE_S)
         return status("gated")(seq, now)
 
-    publisher, subscriber = start_with_subscriber(
-        lambda cb: make_publisher(on_subscriber=cb, limits=SocketLimits(queue_messages=5))
-    )
+    publisher, subscriber = start_with_subscriber(limits=SocketLimits(queue_messages=5))
     publisher.publish(gated)
     for number in range(4):
         publisher.publish(status(str(number)))
@@ -192,8 +193,7 @@ def test_a_full_queue_holds_the_caller_and_loses_nothing(make_publisher: MakePub
     gate.set()
     assert handed_over.wait(PATIENCE_S)
     caller.join()
-    with subscriber:
-        texts = [text_of(receive(subscriber)) for _ in range(6)]
+    texts = [text_of(receive(subscriber)) for _ in range(6)]
     assert texts == ["gated", "0", "1", "2", "3", "last"]
 
 
@@ -211,9 +211,9 @@ def test_a_failure_of_the_thread_is_told(make_publisher: MakePublisher) -> None:
         publisher.publish(status("nobody sends this"))
 
 
-def test_hostile_subscriptions_are_ignored(make_publisher: MakePublisher) -> None:
-    publisher, subscriber = start_with_subscriber(lambda cb: make_publisher(on_subscriber=cb))
-    with zmq.Context() as context, context.socket(zmq.XSUB) as hostile, subscriber:
+def test_hostile_subscriptions_are_ignored(start_with_subscriber: StartWithSubscriber) -> None:
+    publisher, subscriber = start_with_subscriber()
+    with zmq.Context() as context, context.socket(zmq.XSUB) as hostile:
         hostile.set(zmq.LINGER, 0)
         hostile.connect(publisher.endpoints[0])
         for junk in ([b""], [b"\xff" * 100, b"more", b""], [b"\1" + b"t" * 100_000], [b"\2"]):
@@ -244,32 +244,26 @@ def test_ipc_socket_is_private_and_removed_at_the_end(
 
 
 def test_a_socket_file_that_a_dead_process_left_is_replaced(
-    tmp_path: Path, make_publisher: MakePublisher
+    tmp_path: Path, start_with_subscriber: StartWithSubscriber
 ) -> None:
     path = tmp_path / "streamsed.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     assert path.is_socket()
-    publisher, subscriber = start_with_subscriber(
-        lambda cb: make_publisher(f"ipc://{path}", on_subscriber=cb)
-    )
+    publisher, subscriber = start_with_subscriber(f"ipc://{path}")
     publisher.publish(status("alive"))
-    with subscriber:
-        assert text_of(receive(subscriber)) == "alive"
+    assert text_of(receive(subscriber)) == "alive"
 
 
 def test_an_ipc_path_is_not_taken_from_its_owner(
-    tmp_path: Path, make_publisher: MakePublisher
+    tmp_path: Path, make_publisher: MakePublisher, start_with_subscriber: StartWithSubscriber
 ) -> None:
     address = f"ipc://{tmp_path / 'streamsed.sock'}"
-    publisher, subscriber = start_with_subscriber(
-        lambda cb: make_publisher(address, on_subscriber=cb)
-    )
+    publisher, subscriber = start_with_subscriber(address)
     with pytest.raises(PublishError, match="another process is listening"):
         make_publisher(address)
     publisher.publish(status("still mine"))
-    with subscriber:
-        assert text_of(receive(subscriber)) == "still mine"
+    assert text_of(receive(subscriber)) == "still mine"
 
 
 def test_an_ipc_path_over_a_file_or_too_long_is_refused(
@@ -336,10 +330,9 @@ def test_default_binds_follow_the_runtime_directory(monkeypatch: pytest.MonkeyPa
     assert default_binds()[1] == "ipc:///run/streamsed/streamsed.sock"
 
 
-def test_publication_is_stamped_as_it_is_sent(make_publisher: MakePublisher) -> None:
-    publisher, subscriber = start_with_subscriber(lambda cb: make_publisher(on_subscriber=cb))
+def test_publication_is_stamped_as_it_is_sent(start_with_subscriber: StartWithSubscriber) -> None:
+    publisher, subscriber = start_with_subscriber()
     before = time.time()
     publisher.publish(status("now"))
-    with subscriber:
-        message = receive(subscriber)
+    message = receive(subscriber)
     assert before - 1 <= message.published.timestamp() <= time.time() + 1

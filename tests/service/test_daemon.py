@@ -270,7 +270,7 @@ def test_a_source_that_fails_costs_the_others_nothing(bundle: Path, tmp_path: Pa
 def test_a_source_that_cannot_be_closed_ends_all_the_same(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def close(source: Any) -> None:  # noqa: ARG001 - the signature of what it replaces
+    def close(source: Any) -> None:
         raise RuntimeError("the driver is stuck")
 
     monkeypatch.setattr("streamsed.sources.file.AudioFile.close", close)
