@@ -108,6 +108,7 @@ def assemble(
         [[(e.label, e.onset_s, e.offset_s) for e in scene.events] for scene in calibration],
         classes=first.classes,
         frame_s=frame_s,
+        false_alarm_price=recipe.false_alarm_price,
     )
     with tempfile.TemporaryDirectory() as temporary:
         draft = Path(temporary) / folder.name
@@ -165,6 +166,7 @@ def assemble(
             chunk_s=first.chunk_samples / rate,
             frame_s=frame_s,
             look_ahead_s=max(m.config.latency_frames for m in models) * frame_s,
+            false_alarm_price=recipe.false_alarm_price,
             command=f"streamsed-train measure {folder} --recipe {recipe_file} --bank BANK "
             f"--scenes {scenes}",
         )

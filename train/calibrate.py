@@ -25,8 +25,6 @@ ENTERS = tuple(np.round(np.arange(0.05, 0.96, 0.05), 2))
 EXIT_SHARES = (1.0, 0.8, 0.6, 0.4, 0.2)
 MIN_ONS_FRAMES = (1, 2, 4, 6, 10)
 MIN_OFFS_FRAMES = (1, 3, 5, 8, 12, 16, 20)
-FALSE_ALARM_PRICE = 0.001
-"""F1 given up for one false alarm an hour less."""
 KEPT = 4
 """Best windows and thresholds that go on to the second round."""
 
@@ -152,23 +150,31 @@ def false_alarms(found: Intervals, truth: Intervals) -> int:
 
 
 def objective(
-    filtered: NDArray[np.float32], decoding: Decoding, truth: Intervals, *, frame_s: float
+    filtered: NDArray[np.float32],
+    decoding: Decoding,
+    truth: Intervals,
+    *,
+    frame_s: float,
+    false_alarm_price: float,
 ) -> float:
     """Return the mean of event F1 and intersection F1 of one class, less its false alarms."""
     events = decode(filtered, decoding)
     found = Intervals(events[:, 0], events[:, 1] * frame_s, events[:, 2] * frame_s)
     hours = filtered.size * frame_s / 3600
     f1 = 0.5 * (event_f1(found, truth) + intersection_f1(found, truth))
-    return f1 - FALSE_ALARM_PRICE * false_alarms(found, truth) / hours
+    return f1 - false_alarm_price * false_alarms(found, truth) / hours
 
 
-def fit_class(scores: NDArray[np.float32], truth: Intervals, *, frame_s: float) -> Decoding:
+def fit_class(
+    scores: NDArray[np.float32], truth: Intervals, *, frame_s: float, false_alarm_price: float
+) -> Decoding:
     """Return the best postprocessing of one class.
 
     Args:
         scores: ``(n, T)``, before the median filter.
         truth: its events; onsets in seconds from the start of each clip.
         frame_s: seconds of a frame.
+        false_alarm_price: F1 given up for one false alarm an hour less.
     """
     smoothed = {
         window: median_filter(scores, size=(1, window), mode="nearest") for window in WINDOWS_FRAMES
@@ -178,7 +184,15 @@ def fit_class(scores: NDArray[np.float32], truth: Intervals, *, frame_s: float) 
         # Ties go to the earlier candidate, which is the simpler one.
         return sorted(
             candidates,
-            key=lambda d: -objective(smoothed[d.median], d, truth, frame_s=frame_s),
+            key=lambda d: (
+                -objective(
+                    smoothed[d.median],
+                    d,
+                    truth,
+                    frame_s=frame_s,
+                    false_alarm_price=false_alarm_price,
+                )
+            ),
         )
 
     coarse = rank(Decoding(enter, enter, window) for window in WINDOWS_FRAMES for enter in ENTERS)[
@@ -203,6 +217,7 @@ def fit_postprocessing(
     *,
     classes: Sequence[str],
     frame_s: float,
+    false_alarm_price: float = 0.0,
 ) -> dict[str, ClassPostprocessing]:
     """Fit every class on its own.
 
@@ -211,6 +226,7 @@ def fit_postprocessing(
         truth: for each clip its events ``(label, onset_s, offset_s)``.
         classes: the C class names.
         frame_s: seconds of a frame.
+        false_alarm_price: F1 given up for one false alarm an hour less.
     """
     fitted = {}
     for index, label in enumerate(classes):
@@ -220,6 +236,11 @@ def fit_postprocessing(
             for name, onset, offset in rows
             if name == label
         )
-        best = fit_class(np.ascontiguousarray(scores[:, :, index]), events, frame_s=frame_s)
+        best = fit_class(
+            np.ascontiguousarray(scores[:, :, index]),
+            events,
+            frame_s=frame_s,
+            false_alarm_price=false_alarm_price,
+        )
         fitted[label] = best.in_seconds(frame_s)
     return fitted

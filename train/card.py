@@ -43,6 +43,7 @@ def write_card(
     chunk_s: float,
     frame_s: float,
     look_ahead_s: float,
+    false_alarm_price: float,
     command: str,
 ) -> str:
     """Return the card as Markdown.
@@ -58,6 +59,7 @@ def write_card(
         chunk_s: audio of one step.
         frame_s: score resolution.
         look_ahead_s: of the slowest member.
+        false_alarm_price: with which the thresholds were fitted.
         command: that printed the figures.
     """
     classes = [
@@ -167,7 +169,9 @@ little about others of their kind.
 
 {_table(("class", "enter", "exit", "median s", "min on s", "min off s"), rules)}
 
-Fitted on validation soundscapes for the mean of event F1 and intersection F1, less 0.001 for each
+Fitted on validation soundscapes for the mean of event F1 and intersection F1, less {
+        false_alarm_price
+    } for each
 false alarm an hour.
 
 ## Sources and licences

