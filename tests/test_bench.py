@@ -93,6 +93,19 @@ def test_a_daemon_that_dies_is_told(
         measure_live(bundle)
 
 
+def test_what_fails_while_it_runs_is_no_bad_usage(
+    bundle: streamsed.bundle.Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def died(*_arguments: object, **_options: object) -> None:
+        raise StreamsedError("the measured daemon failed: no word")
+
+    monkeypatch.setattr("streamsed.bench.throughput.measure", died)
+    assert invoke(["bench", "--bundle", str(bundle.folder)]) == 1
+    assert capsys.readouterr().err == "streamsed: the measured daemon failed: no word\n"
+
+
 def test_the_command_prints_three_tables(
     bundle: streamsed.bundle.Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,9 +15,20 @@ from streamsed.cli.check import check
 from streamsed.cli.devices import devices
 from streamsed.cli.listen import listen
 from streamsed.cli.run import run
-from streamsed.errors import StreamsedError
+from streamsed.errors import (
+    BundleError,
+    ConfigError,
+    ProviderError,
+    PublishError,
+    SourceError,
+    SourceLost,
+    StreamsedError,
+)
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+# What a user can put right before the next start; the daemon deals with those of its run itself.
+_AT_START = (ConfigError, BundleError, ProviderError, SourceError, PublishError)
 
 # Typer brings its own copy of click in some versions and asks for click in others; either way
 # its BadParameter derives from the two classes that are wanted here.
@@ -75,7 +86,8 @@ def invoke(arguments: Sequence[str]) -> int:
 
 def _complain(error: Exception) -> int:
     if isinstance(error, StreamsedError):
-        line, code = str(error), BAD_USAGE
+        at_start = isinstance(error, _AT_START) and not isinstance(error, SourceLost)
+        line, code = str(error), BAD_USAGE if at_start else FAILED
     elif isinstance(error, typer.Abort):
         return INTERRUPTED
     elif isinstance(error, _CLICK_ERROR):

@@ -119,7 +119,7 @@ class Daemon:
     def _run(self) -> int:
         self._say(DaemonState.STARTED)
         for stream in self.streams:
-            self.publisher.publish(compose.status(stream.condition()))
+            self._publish(compose.status(stream.condition()))
         self._log_start()
         detection = Detection(
             self._plan.detector,
@@ -223,8 +223,11 @@ class Daemon:
                 published=published,
             )
 
-        with contextlib.suppress(StreamsedError):  # the publisher may be what failed
-            self.publisher.publish(complete)
+        self._publish(complete)
+
+    def _publish(self, draft: compose.Draft) -> None:
+        with contextlib.suppress(StreamsedError):  # that the publisher failed is seen elsewhere
+            self.publisher.publish(draft)
 
     def _heartbeat(self, last_seq: int, published: datetime) -> Heartbeat:
         return Heartbeat(
