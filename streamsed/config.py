@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -27,6 +28,13 @@ from streamsed.sources.config import FileSource, MicrophoneSource, PipeSource, S
 
 Provider = Literal["auto", "cpu", "cuda"]
 PositiveSeconds = Annotated[float, Field(gt=0.0, le=3600.0)]
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{str(path)!r}: there is no such user's home directory") from error
 
 
 class _Strict(BaseModel):
@@ -84,12 +92,12 @@ class DetectConfig(_Strict):
 
     Attributes:
         update_every_s: interval of update messages during an event; 0 for none.
-        fusion_weights: weight of each member of the bundle; null for the manifest's.
+        fusion_weights: weight by member of the bundle, in place of the manifest's.
         classes: replacements by class name.
     """
 
     update_every_s: Seconds = 0.0
-    fusion_weights: dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] | None = None
+    fusion_weights: dict[str, Annotated[float, Field(gt=0.0, allow_inf_nan=False)]] | None = None
     classes: dict[str, ClassOverride] = Field(default_factory=dict)
 
 
@@ -105,7 +113,7 @@ class Config(_Strict):
 
     Attributes:
         bundle: folder of the model bundle; relative to the configuration file, else to the
-            working directory.
+            working directory; ``~`` is the home directory.
         provider: hardware for inference; ``auto`` takes a GPU if there is one that works.
         require_gpu: refuse to start without one.
         threads: of ONNX Runtime, for one inference.
@@ -115,7 +123,7 @@ class Config(_Strict):
         sources: the default is the default microphone.
     """
 
-    bundle: Path = Path("models/domestic")
+    bundle: Annotated[Path, AfterValidator(_expanded)] = Path("models/domestic")
     provider: Provider = "auto"
     require_gpu: bool = False
     threads: Annotated[int, Field(ge=1, le=256)] = 1
@@ -184,20 +192,19 @@ class Config(_Strict):
         return entries
 
     def fusion_weights(self, manifest: Manifest) -> dict[str, float] | None:
-        """Return the weight of each member; None for those of the manifest.
+        """Return the given weights by member; those it leaves out are as in the manifest.
 
         Raises:
-            ConfigError: the weights name other members than the bundle has, or are all zero.
+            ConfigError: one names no member of the bundle.
         """
         weights = self.detect.fusion_weights
-        if weights is None:
-            return None
-        names = {member.name for member in manifest.members}
-        if set(weights) != names or not any(weights.values()):
-            raise ConfigError(
-                f"{self.origin}: detect.fusion_weights: give each member of bundle "
-                f"{manifest.name!r} a weight, not all zero: {', '.join(sorted(names))}"
-            )
+        names = [member.name for member in manifest.members]
+        for name in weights or ():
+            if name not in names:
+                raise ConfigError(
+                    f"{self.origin}: detect.fusion_weights.{name}: no member of bundle "
+                    f"{manifest.name!r}; {suggest(name, names)}"
+                )
         return weights
 
 

@@ -10,6 +10,7 @@ import yaml
 
 import streamsed.bundle
 from streamsed.config import Config, load, override, parse
+from streamsed.detect.fusion import Fusion
 from streamsed.errors import ConfigError
 from streamsed.sources.config import FileSource, MicrophoneSource
 from tests.bundles import ToneMember, make_bundle
@@ -212,10 +213,21 @@ def test_overrides_that_do_not_fit_the_bundle(
         config_of(classes=classes).postprocessing(manifest)
 
 
-def test_fusion_weights_must_name_every_member(manifest: streamsed.bundle.Manifest) -> None:
+def test_fusion_weights_name_members(manifest: streamsed.bundle.Manifest) -> None:
     assert config_of().fusion_weights(manifest) is None
-    weights = {"dull": 1.0, "sharp": 0.0}
-    assert config_of(fusion_weights=weights).fusion_weights(manifest) == weights
-    for wrong in ({"dull": 1.0}, {"dull": 0.0, "sharp": 0.0}, weights | {"third": 1.0}):
-        with pytest.raises(ConfigError, match=r"fusion_weights: .* dull, sharp"):
-            config_of(fusion_weights=wrong).fusion_weights(manifest)
+    for weights in ({"dull": 1.0, "sharp": 0.1}, {"dull": 3.0}, {}):
+        accepted = config_of(fusion_weights=weights).fusion_weights(manifest)
+        assert accepted == weights
+        Fusion(manifest, manifest.postprocessing, accepted)
+    expected = r"^c\.yaml: detect\.fusion_weights\.shrap: no member of .* 'sharp'\? known: dull, sh"
+    with pytest.raises(ConfigError, match=expected):
+        config_of(fusion_weights={"dull": 1.0, "shrap": 1.0}).fusion_weights(manifest)
+    with pytest.raises(ConfigError, match=r"detect\.fusion_weights\.sharp: .* greater than 0"):
+        config_of(fusion_weights={"sharp": 0.0})
+
+
+def test_a_bundle_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    config = load(write(tmp_path, "bundle: ~/models/mine"))
+    assert config.bundle == Path("/home/somebody/models/mine")
+    assert complaint(tmp_path, "bundle: ~nobody.at.all/x").startswith(": bundle: '~nobody.at.all")
