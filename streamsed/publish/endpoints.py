@@ -37,7 +37,8 @@ def check_bind(address: str, *, insecure: bool) -> None:
     """Check that ``address`` may be bound.
 
     Raises:
-        ValueError: it is malformed, or reachable from other machines and not ``insecure``.
+        ValueError: it is malformed; or, if not ``insecure``, unknown or reachable from other
+            machines.
     """
     if address.startswith("ipc://") and len(address) > len("ipc://"):
         return
@@ -47,7 +48,13 @@ def check_bind(address: str, *, insecure: bool) -> None:
     if match["port"] != "*" and not 1 <= int(match["port"]) <= 65535:
         raise ValueError(f"port {match['port']} of {address!r} is not within 1 to 65535 (or *)")
     # The place of CURVE: a bind with keys is let through here.
-    if not insecure and not _is_loopback(match["host"].strip("[]")):
+    host = match["host"].strip("[]")
+    if not insecure and not _is_loopback(host):
+        if not _is_known(host):
+            raise ValueError(
+                f"{address!r} cannot be resolved; name an IP address or a network interface "
+                f"of this machine"
+            )
         raise ValueError(
             f"{address!r} is reachable from other machines, who could then read every event "
             f"unencrypted; bind 127.0.0.1, or set publish.insecure: true if that is wanted"
@@ -59,6 +66,15 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host in {"localhost", "lo"}
+
+
+def _is_known(host: str) -> bool:
+    if host == "*" or host in (name for _, name in socket.if_nameindex()):
+        return True
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except (OSError, UnicodeError):  # the latter for what cannot even be asked for
+        return False
 
 
 def ipc_path(address: str) -> Path | None:

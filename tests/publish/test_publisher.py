@@ -292,12 +292,21 @@ def test_local_addresses_may_be_bound(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["tcp://0.0.0.0:5577", "tcp://*:5577", "tcp://192.168.1.5:1", "tcp://eth0:5577"]
+    "address", ["tcp://0.0.0.0:5577", "tcp://*:5577", "tcp://192.168.1.5:1", "tcp://eth7:5577"]
 )
-def test_addresses_that_others_reach_need_insecure(address: str) -> None:
+def test_addresses_that_others_reach_need_insecure(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.if_nameindex", lambda: [(1, "lo"), (2, "eth7")])
     check_bind(address, insecure=True)
     with pytest.raises(ValueError, match=r"publish\.insecure"):
         check_bind(address, insecure=False)
+
+
+@pytest.mark.parametrize("host", ["nonsense.invalid", f"{'long' * 20}.invalid", "a..b"])
+def test_a_host_that_nobody_knows_is_called_that(host: str) -> None:
+    with pytest.raises(ValueError, match="cannot be resolved"):
+        check_bind(f"tcp://{host}:5577", insecure=False)
 
 
 @pytest.mark.parametrize(
