@@ -51,8 +51,31 @@ def _problem(complaint: Mapping[str, Any], model: type[BaseModel]) -> str:
             return f"{str(complaint['ctx']['discriminator']).strip(chr(39))} is missing"
         case "value_error":
             return str(message)
-    message = message[0].lower() + message[1:]
-    return f"{message}, not {value!r}" if isinstance(value, str | int | float) else str(message)
+        case "too_short":
+            return f"at least {complaint['ctx']['min_length']} item is wanted"
+        case "tuple_type" | "list_type":
+            message = "input should be a list"
+        case "dict_type" | "mapping_type" | "model_type" | "model_attributes_type":
+            message = "input should be a mapping of keys to values"
+        case "path_type":
+            message = "input should be a path"
+    return f"{message[0].lower()}{message[1:]}, not {_as_yaml(value)}"
+
+
+def _as_yaml(value: object) -> str:
+    """Write a value so that whoever wrote it knows it again."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case str() | int() | float():
+            return repr(value)
+        case Mapping():
+            return "a mapping"
+        case Sequence():
+            return "a list"
+    return type(value).__name__  # such as a date, which YAML reads without being asked
 
 
 def _key_path(location: Sequence[str | int], content: Any) -> str:

@@ -92,6 +92,7 @@ def _complain(error: Exception) -> int:
         return INTERRUPTED
     elif isinstance(error, _CLICK_ERROR):
         message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        message = message.replace("Value error, ", "")  # pydantic's, which some versions show
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "streamsed"
         line, code = f"{message.rstrip('.')}; see {command} --help", BAD_USAGE

@@ -88,7 +88,7 @@ def test_address_in_use(bundle: Path, wav: Path, command: str) -> None:
     [
         (["rnu"], "'rnu'"),
         (["run", "--sorce", "mic"], "--sorce"),
-        (["run", "--provider", "tpu"], "'tpu'"),
+        (["run", "--provider", "tpu"], "Invalid value for '--provider': 'tpu' is not one of"),
         (["run", "--bind", "5577"], "'5577' is no address"),
         (["run", "--wait-for-subscriber", "soon"], "'--wait-for-subscriber'"),
         (["listen", "--connect", "nonsense"], "cannot connect to 'nonsense'"),
