@@ -158,7 +158,8 @@ class Detection:
         for what, burst, total in kinds:
             match burst.update(total, at_sample=stream.position):
                 case Change.BEGUN:
-                    log.warning(what, source=stream.name, samples=burst.in_burst)
+                    flags = stream.device_flags if burst is stream.lost else {}
+                    log.warning(what, source=stream.name, samples=burst.in_burst, **flags)
                     stream.message = what
                 case Change.ENDED:
                     stream.message = f"over: {what} ({burst.in_burst} samples)"
@@ -173,6 +174,16 @@ class Detection:
             self._publish_event(transition)
         for name in result.ended:
             self._forget(self._streams.pop(name))
+        for scored in result.frames:
+            if (stream := self._streams.get(scored.source)) is not None:
+                self._note_bad_steps(stream)
+
+    def _note_bad_steps(self, stream: Stream) -> None:
+        steps = self._detector.bad_steps(stream.name)
+        if stream.bad_steps.update(steps, at_sample=stream.position) is Change.BEGUN:
+            log.warning(
+                "the model gives scores that are no numbers; they count as 0", source=stream.name
+            )
 
     def _publish(self, draft: compose.Draft) -> None:
         with self._speaking:
@@ -199,5 +210,10 @@ class Detection:
             burst.active = False
         level = log.warning if lost else log.info
         why = {"message": stream.message} if stream.message else {}
+        counts = stream.device_flags
+        if stream.bad_steps.total:
+            counts["bad_steps"] = stream.bad_steps.total
         level(f"source {stream.state}", source=stream.name, **why)
+        if counts:
+            log.warning("what went wrong with a source in all", source=stream.name, **counts)
         self._publish(compose.status(stream.condition()))

@@ -69,6 +69,7 @@ class Stream:
         self.position = 0
         quiet = round(_QUIET_S * sample_rate)
         self.overload, self.lost, self.bad = (LossBurst(quiet) for _ in range(3))
+        self.bad_steps = LossBurst(quiet)  # in steps, not samples
         self._sample_rate = sample_rate
         self._real_time = _in_real_time(config)
         self._started_at: datetime | None = None
@@ -114,6 +115,12 @@ class Stream:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         self._close()
+
+    @property
+    def device_flags(self) -> dict[str, int]:
+        """What the device complained of so far, and how often; empty if of nothing."""
+        flags: dict[str, int] = getattr(self.source, "status_flags", {})
+        return {flag: count for flag, count in flags.items() if count}
 
     def condition(self) -> SourceCondition:
         """Say how the source is doing."""

@@ -403,6 +403,41 @@ def test_values_that_are_no_samples_are_told(bundle: Path, monkeypatch: pytest.M
     assert any("no samples" in (s.message or "") for s in statuses(messages))
 
 
+def test_scores_that_are_no_numbers_are_logged_once(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(bundle, [recording(tmp_path / "a.wav", tones(TWO_EVENTS, duration_s=2.5))])
+    plan = Plan.of(config)
+    scores, calls = plan.engine.scores, itertools.count(1)
+
+    def failing(member: str) -> NDArray[np.float32]:
+        found = scores(member).copy()
+        if next(calls) in {5, 7, 9}:
+            found[:] = np.nan
+        return found
+
+    monkeypatch.setattr(plan.engine, "scores", failing)
+    monkeypatch.setattr("tests.service.daemons.Plan", _Given(plan))
+    with capture_logs() as logs, running(config) as run:
+        run.until_stopped()
+    warnings = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert ["no numbers" in entry["event"] for entry in warnings] == [True, False]
+    assert (warnings[1]["source"], warnings[1]["bad_steps"]) == ("a", 3)
+
+
+def test_what_the_device_complained_of_is_logged_at_the_end(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = {"input_overflow": 2, "input_underflow": 0}
+    monkeypatch.setattr("streamsed.sources.file.AudioFile.status_flags", flags, raising=False)
+    source = recording(tmp_path / "a.wav", tones([], duration_s=0.5))
+    with capture_logs() as logs, running(configure(bundle, [source])) as run:
+        run.until_stopped()
+    (warning,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert warning["input_overflow"] == 2
+    assert "input_underflow" not in warning
+
+
 def test_an_empty_pipe_is_a_lost_source(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with standard_input(monkeypatch) as put, running(configure(bundle, [PIPE])) as run:
         put(None)
