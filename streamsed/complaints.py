@@ -9,6 +9,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 
+_LIST = "input should be a list"
+_MAPPING = "input should be a mapping of keys to values"
+_IN_YAML = {  # where pydantic speaks of Python's types
+    "too_short": "input should be a list of at least one",
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+    "path_type": "input should be a path",
+}
+
+
 def first_complaint(error: ValidationError, *, content: Any, model: type[BaseModel]) -> str:
     """Say in one line what is wrong first: key path, problem, value, what would be right.
 
@@ -51,15 +64,8 @@ def _problem(complaint: Mapping[str, Any], model: type[BaseModel]) -> str:
             return f"{str(complaint['ctx']['discriminator']).strip(chr(39))} is missing"
         case "value_error":
             return str(message)
-        case "too_short":
-            return f"at least {complaint['ctx']['min_length']} item is wanted"
-        case "tuple_type" | "list_type":
-            message = "input should be a list"
-        case "dict_type" | "mapping_type" | "model_type" | "model_attributes_type":
-            message = "input should be a mapping of keys to values"
-        case "path_type":
-            message = "input should be a path"
-    return f"{message[0].lower()}{message[1:]}, not {_as_yaml(value)}"
+    message = _IN_YAML.get(complaint["type"], message[0].lower() + message[1:])
+    return f"{message}, not {_as_yaml(value)}"
 
 
 def _as_yaml(value: object) -> str:
@@ -74,7 +80,7 @@ def _as_yaml(value: object) -> str:
         case Mapping():
             return "a mapping"
         case Sequence():
-            return "a list"
+            return "a list" if value else "an empty list"
     return type(value).__name__  # such as a date, which YAML reads without being asked
 
 

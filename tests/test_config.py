@@ -59,7 +59,7 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("queue_s: .nan", ": queue_s: "),
         ("provider: gpu", ": provider: input should be 'auto', 'cpu' or 'cuda', not 'gpu'"),
         ("provider: cpu\nrequire_gpu: true", ": require_gpu: true contradicts provider: cpu"),
-        ("sources: []", ": sources: at least 1 item is wanted"),
+        ("sources: []", ": sources: input should be a list of at least one, not an empty list"),
         ("sources: [{type: file, path: a.wav}]", ": sources[0].name: missing"),
         ("sources: [{type: flie, name: a}]", ": sources[0]: unknown type 'flie'; did you mean"),
         ("sources: [{name: a}]", ": sources[0]: type is missing"),
@@ -77,7 +77,10 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
             "sources: [{type: pipe, name: a}, {type: pipe, name: b}]",
             ": sources: there is one standard input",
         ),
-        ("publish: {bind: []}", ": publish.bind: at least 1 item is wanted"),
+        (
+            "publish: {bind: []}",
+            ": publish.bind: input should be a list of at least one, not an empty list",
+        ),
         ("publish: {bind: ['5577']}", ": publish: '5577' is no address; write tcp://HOST:PORT"),
         (
             "publish: {bind: ['tcp://0.0.0.0:5577']}",
