@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-
 _LIST = "input should be a list"
 _MAPPING = "input should be a mapping of keys to values"
 _IN_YAML = {  # where pydantic speaks of Python's types
