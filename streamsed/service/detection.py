@@ -145,7 +145,7 @@ class Detection:
 
     def _note_losses(self, stream: Stream) -> None:
         source = stream.source
-        bad = self._detector.bad_samples(stream.name) + getattr(source, "unusable_samples", 0)
+        bad = self._detector.bad_samples(stream.name) + source.unusable_samples
         kinds = (
             (
                 "cannot keep up: dropping the oldest audio",

@@ -23,10 +23,13 @@ class Source(Protocol):
         name: the name under which events are published; unique in one daemon.
         live: whether audio arrives by a clock of its own and cannot be held back. A live source
             loses its oldest audio when the daemon cannot keep up; any other source waits.
+        unusable_samples: values so far that were no samples (NaN, infinite or absurd) and were
+            replaced by silence.
     """
 
     name: str
     live: bool
+    unusable_samples: int
 
     def open(self, sample_rate: int) -> None:
         """Acquire the device or file and start delivering audio at ``sample_rate`` Hz.
