@@ -238,7 +238,7 @@ class Run:
                     loss.zero_()
                 since, started = 0, time.monotonic()
                 if all(x.stale >= training.patience for x in self.learners.values()):
-                    log.info("stopped: no model improves", step=self.step)
+                    log.info("stopped_early", why="no model improves", step=self.step)
                     return True
                 if late:
                     return self.step == training.steps

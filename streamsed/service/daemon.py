@@ -188,13 +188,13 @@ class Daemon:
         if not patience_s:
             return
         endpoints = list(self.publisher.endpoints)
-        log.info("waiting for a subscriber", on=endpoints, at_most_s=patience_s)
+        log.info("waiting_for_subscriber", on=endpoints, at_most_s=patience_s)
         self._sleep_until(
             lambda: self.publisher.subscribed or self._stop_reason is not None or self._over,
             timeout_s=patience_s,
         )
         if not self.publisher.subscribed:
-            log.warning("no subscriber came; going on without")
+            log.warning("no_subscriber_came", patience_s=patience_s)
 
     def _sleep_until(self, ready: Callable[[], bool], *, timeout_s: float | None = None) -> None:
         """Sleep until a wake-up finds ``ready`` true, or the time is up."""
@@ -243,12 +243,12 @@ class Daemon:
 
     def _log_start(self) -> None:
         plan = self._plan
-        log.info("bundle", runs=plan.bundle_line)
-        log.info("provider", runs=plan.provider_line)
+        log.info("bundle_loaded", runs=plan.bundle_line)
+        log.info("provider_chosen", runs=plan.provider_line)
         for stream in self.streams:
-            log.info("source", name=stream.name, **_described(stream))
+            log.info("source_opened", source=stream.name, **_described(stream))
         latencies = [plan.detector.latency(label).total_s for label in plan.bundle.manifest.classes]
-        log.info("latency", least_s=round(min(latencies), 3), most_s=round(max(latencies), 3))
+        log.info("onset_latency", least_s=round(min(latencies), 3), most_s=round(max(latencies), 3))
         log.info("started", version=__version__, config=plan.config.origin)
 
 

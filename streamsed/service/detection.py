@@ -138,7 +138,7 @@ class Detection:
             stream.position = block.end_sample
             if stream.state is SourceState.CONNECTING:
                 stream.state = SourceState.RUNNING
-                log.info("source runs", source=name)
+                log.info("source_running", source=name)
                 self._publish(compose.status(stream.condition()))
         self._note_losses(stream)
         return emptied
@@ -148,20 +148,28 @@ class Detection:
         bad = self._detector.bad_samples(stream.name) + source.unusable_samples
         kinds = (
             (
+                "overload",
                 "cannot keep up: dropping the oldest audio",
                 stream.overload,
                 stream.queue.dropped_samples,
             ),
-            ("audio is lost before it arrives", stream.lost, source.lost_samples),
-            ("audio holds values that are no samples", stream.bad, bad),
+            ("loss", "audio is lost before it arrives", stream.lost, source.lost_samples),
+            ("bad_samples", "audio holds values that are no samples", stream.bad, bad),
         )
-        for what, burst, total in kinds:
+        for name, what, burst, total in kinds:
             match burst.update(total, at_sample=stream.position):
                 case Change.BEGUN:
                     flags = stream.device_flags if burst is stream.lost else {}
-                    log.warning(what, source=stream.name, samples=burst.in_burst, **flags)
+                    log.warning(
+                        f"{name}_begun",
+                        source=stream.name,
+                        why=what,
+                        samples=burst.in_burst,
+                        **flags,
+                    )
                     stream.message = what
                 case Change.ENDED:
+                    log.info(f"{name}_ended", source=stream.name, samples=burst.in_burst)
                     stream.message = f"over: {what} ({burst.in_burst} samples)"
                 case None:
                     continue
@@ -182,7 +190,9 @@ class Detection:
         steps = self._detector.bad_steps(stream.name)
         if stream.bad_steps.update(steps, at_sample=stream.position) is Change.BEGUN:
             log.warning(
-                "the model gives scores that are no numbers; they count as 0", source=stream.name
+                "bad_scores_begun",
+                source=stream.name,
+                why="the model gives scores that are no numbers; they count as 0",
             )
 
     def _publish(self, draft: compose.Draft) -> None:
@@ -213,7 +223,7 @@ class Detection:
         counts = stream.device_flags
         if stream.bad_steps.total:
             counts["bad_steps"] = stream.bad_steps.total
-        level(f"source {stream.state}", source=stream.name, **why)
+        level(f"source_{stream.state}", source=stream.name, **why)
         if counts:
-            log.warning("what went wrong with a source in all", source=stream.name, **counts)
+            log.warning("source_trouble_in_all", source=stream.name, **counts)
         self._publish(compose.status(stream.condition()))

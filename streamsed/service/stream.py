@@ -153,7 +153,7 @@ class Stream:
         except SourceError as error:
             ending = Ending(Reason.SOURCE_LOST, str(error))
         except Exception as error:  # a fault in one source must not cost the others
-            log.exception("source failed", source=self.name)
+            log.exception("source_failed", source=self.name)
             ending = Ending(Reason.SOURCE_LOST, f"internal error: {error!r}")
         finally:
             try:
@@ -166,7 +166,7 @@ class Stream:
         try:
             self.source.close()
         except Exception:  # what was read is good, and the rest of the daemon has to end too
-            log.exception("source cannot be closed", source=self.name)
+            log.exception("source_close_failed", source=self.name)
 
 
 def _in_real_time(config: SourceConfig) -> bool:

@@ -46,7 +46,7 @@ def published_live(config: Path) -> dict[str, list[str]]:
     said: dict[str, list[str]] = {}
     arguments = ("run", "-c", config, "--bind", RANDOM_PORT, "--log-format", "json")
     with process(*arguments, "--wait-for-subscriber", "30") as daemon:
-        (address,) = daemon.log.event("waiting for a subscriber")["on"]
+        (address,) = daemon.log.event("waiting_for_subscriber")["on"]
         with Subscriber(address, topics=["event/", "status/daemon/"]) as subscriber:
             while True:
                 frames = subscriber.receive_frames(PATIENCE_S)

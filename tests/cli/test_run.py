@@ -25,7 +25,7 @@ RUN = ("run", "--bind", RANDOM_PORT, "--log-format", "json", "--wait-for-subscri
 
 def test_a_recording_to_its_end(bundle: Path, wav: Path) -> None:
     with process(*RUN, "--bundle", bundle, "--source", wav) as daemon:
-        (address,) = daemon.log.event("waiting for a subscriber")["on"]
+        (address,) = daemon.log.event("waiting_for_subscriber")["on"]
         with Subscriber(address, topics=[""]) as subscriber:
             messages = receive_until(
                 subscriber, lambda m: getattr(m, "state", None) is DaemonState.STOPPED
@@ -34,9 +34,9 @@ def test_a_recording_to_its_end(bundle: Path, wav: Path) -> None:
         log = [json.loads(line) for line in daemon.log.rest()]
     assert_close(spans(events(messages)), [("low", 0.3, 0.7)])
     said = {entry["event"]: entry for entry in log}
-    assert "tones 1 from" in said["bundle"]["runs"]
-    assert said["provider"]["runs"].startswith("CPUExecutionProvider")
-    assert said["source"]["path"] == str(wav)
+    assert "tones 1 from" in said["bundle_loaded"]["runs"]
+    assert said["provider_chosen"]["runs"].startswith("CPUExecutionProvider")
+    assert said["source_opened"]["path"] == str(wav)
     assert said["stopped"]["reason"] == "every source has ended"
 
 
@@ -45,7 +45,7 @@ def test_a_signal_ends_the_open_event(bundle: Path, number: signal.Signals) -> N
     audio = tones([("low", 0.5, 9.0)], duration_s=1.5)
     samples = (audio * 32767).astype("<i2").tobytes()
     with process(*RUN, "--bundle", bundle, "--source", "desk=-") as daemon:
-        (address,) = daemon.log.event("waiting for a subscriber")["on"]
+        (address,) = daemon.log.event("waiting_for_subscriber")["on"]
         with Subscriber(address, topics=["event/desk/", "status/daemon/"]) as subscriber:
             daemon.stdin.buffer.write(samples)
             daemon.stdin.flush()
@@ -64,7 +64,7 @@ def test_a_signal_ends_the_open_event(bundle: Path, number: signal.Signals) -> N
 
 def test_a_signal_while_nobody_has_subscribed(bundle: Path, wav: Path) -> None:
     with process(*RUN, "--bundle", bundle, "--source", wav) as daemon:
-        daemon.log.event("waiting for a subscriber")
+        daemon.log.event("waiting_for_subscriber")
         daemon.signal(signal.SIGTERM)
         assert daemon.wait() == 0
 
@@ -75,7 +75,7 @@ def test_a_source_that_was_cut_short_fails_the_run(bundle: Path, wav: Path, tmp_
     done = execute("run", "--bundle", bundle, "--source", cut, "--bind", RANDOM_PORT)
     assert done.returncode == 1
     log = [json.loads(line) for line in done.stderr.splitlines()]
-    (lost,) = [entry for entry in log if entry["event"] == "source lost"]
+    (lost,) = [entry for entry in log if entry["event"] == "source_lost"]
     assert "cut short" in lost["message"]
 
 
@@ -104,9 +104,9 @@ def test_a_microphone_heard_over_the_socket(
     audio = tones([("low", 0.5, 1.2), ("high", 1.6, 2.2)], duration_s=2.6)
     soundfile.write(path, np.stack([audio, audio], axis=1), SAMPLE_RATE)
     with process(*RUN, "--bundle", bundle, "--source", "room=mic:pulse") as daemon:
-        (address,) = daemon.log.event("waiting for a subscriber")["on"]
+        (address,) = daemon.log.event("waiting_for_subscriber")["on"]
         with Subscriber(address, topics=["event/", "status/"]) as subscriber:
-            daemon.log.event("source runs")
+            daemon.log.event("source_running")
             player = pulse.play(path)
             messages = receive_until(
                 subscriber,

@@ -284,7 +284,7 @@ def test_a_source_that_cannot_be_closed_ends_all_the_same(
     assert run.exit_code == 0
     assert_close(spans(events(messages)), TWO_EVENTS)
     assert states(messages, "kitchen")[-1] is SourceState.ENDED
-    assert "source cannot be closed" in {entry["event"] for entry in logs}
+    assert "source_close_failed" in {entry["event"] for entry in logs}
 
 
 def test_overload_drops_the_oldest_audio_and_says_so(
@@ -319,7 +319,7 @@ def test_overload_drops_the_oldest_audio_and_says_so(
     assert (last.state, last.overload_bursts, last.overloaded) == (SourceState.ENDED, 1, False)
     assert 25 * SAMPLE_RATE < last.dropped_samples < 28 * SAMPLE_RATE
     assert last.dropped_samples == bursts[0].dropped_samples
-    lines = [entry for entry in logs if "cannot keep up" in entry["event"]]
+    lines = [entry for entry in logs if entry["event"] == "overload_begun"]
     assert [(line["source"], line["log_level"]) for line in lines] == [("pipe", "warning")]
 
 
@@ -425,7 +425,7 @@ def test_scores_that_are_no_numbers_are_logged_once(
     with capture_logs() as logs, running(config) as run:
         run.until_stopped()
     warnings = [entry for entry in logs if entry["log_level"] == "warning"]
-    assert ["no numbers" in entry["event"] for entry in warnings] == [True, False]
+    assert [entry["event"] for entry in warnings] == ["bad_scores_begun", "source_trouble_in_all"]
     assert (warnings[1]["source"], warnings[1]["bad_steps"]) == ("a", 3)
 
 
@@ -475,4 +475,4 @@ def test_it_does_not_wait_for_a_subscriber_for_ever(bundle: Path, tmp_path: Path
     config = configure(bundle, [source], publish={"wait_for_subscriber_s": 0.05})
     with capture_logs() as logs:
         assert Daemon(Plan.of(config)).run() == 0
-    assert [e for e in logs if e["event"].startswith("no subscriber came")]
+    assert [e for e in logs if e["event"] == "no_subscriber_came"]

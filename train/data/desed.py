@@ -139,7 +139,7 @@ def read_desed(
     if missing == "leave_out":
         there = tuple(clip for clip in clips if clip.path.is_file())
         if len(there) < len(clips):
-            log.warning("left out missing files", part=part, count=len(clips) - len(there))
+            log.warning("missing_files_left_out", part=part, count=len(clips) - len(there))
         clips = there
     elif place.table is not None:
         require_files(clips, table=_find(root, place.table), layout=f"in {folder}")
