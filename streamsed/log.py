@@ -8,6 +8,8 @@ from typing import Literal
 
 import structlog
 
+from streamsed.redaction import redacted
+
 
 def configure(
     *,
@@ -32,6 +34,7 @@ def configure(
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
             structlog.processors.format_exc_info,
+            _redact,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -39,3 +42,14 @@ def configure(
         ),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
+
+
+def _redact(
+    logger: object,  # noqa: ARG001 - structlog's signature
+    method: str,  # noqa: ARG001
+    event: structlog.typing.EventDict,
+) -> structlog.typing.EventDict:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = redacted(value)
+    return event

@@ -27,6 +27,7 @@ from streamsed.errors import (
     SourceLost,
     StreamsedError,
 )
+from streamsed.redaction import redacted
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -101,7 +102,7 @@ def _complain(error: Exception) -> int:
         line, code = f"{message.rstrip('.')}; see {command} --help", BAD_USAGE
     else:
         line, code = f"internal error: {error!r}; streamsed --debug shows where", FAILED
-    typer.echo(f"streamsed: {' '.join(line.splitlines())}", err=True)
+    typer.echo(f"streamsed: {redacted(' '.join(line.splitlines()))}", err=True)
     return code
 
 

@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from streamsed.detect.events import Kind, Reason
+from streamsed.redaction import redacted
 
 DAEMON = "daemon"
 """No source may have this name: ``status/daemon/`` is the daemon's own topic."""
@@ -46,6 +47,7 @@ Utc = Annotated[
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda s: round(s, 6))]
 Probability = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(lambda p: round(p, 4))]
+Note = Annotated[str, AfterValidator(redacted)]  # for people; may quote a URL
 
 
 class _Part(BaseModel):
@@ -159,7 +161,7 @@ class SourceCondition(_Part):
 
     source: str
     state: SourceState
-    message: str | None = None
+    message: Note | None = None
     position: Moment | None = None
     lost_samples: Count = 0
     dropped_samples: Count = 0
@@ -198,7 +200,7 @@ class DaemonMessage(_Numbered):
 
     schema_: Literal["streamsed.daemon/1"] = Field("streamsed.daemon/1", alias="schema")
     state: DaemonState
-    message: str | None
+    message: Note | None
     version: str
     provider: str
     bundle: BundleName
