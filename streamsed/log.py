@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Literal
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
+from streamsed.log_repeats import RepeatLimit
 from streamsed.redaction import redacted
+
+# Of syslog(3), as systemd reads them at the head of a line: sd-daemon(3).
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
 def configure(
@@ -18,24 +24,29 @@ def configure(
 ) -> None:
     """Log to standard error.
 
+    Where that is systemd's journal, each line begins with its priority, which the journal takes
+    off, so that ``journalctl -p warning`` works.
+
     Args:
         level: the least severe level that is shown.
         form: ``console`` for people, ``json`` for machines, ``auto`` for the first on a
             terminal and the second elsewhere.
     """
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
-    renderer: structlog.typing.Processor = (
+    renderer: Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
         if console
         else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
+            structlog.processors.format_exc_info,
+            RepeatLimit(),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
-            structlog.processors.format_exc_info,
             _redact,
             renderer,
+            *([_with_priority] if _is_journal() else []),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
@@ -44,12 +55,19 @@ def configure(
     )
 
 
-def _redact(
-    logger: object,  # noqa: ARG001 - structlog's signature
-    method: str,  # noqa: ARG001
-    event: structlog.typing.EventDict,
-) -> structlog.typing.EventDict:
+def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001 - structlog's signature
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = redacted(value)
     return event
+
+
+def _is_journal() -> bool:
+    """Whether standard error is the stream that systemd says it has connected to the journal."""
+    status = os.fstat(sys.stderr.fileno())
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _with_priority(logger: WrappedLogger, method: str, text: EventDict) -> str:  # noqa: ARG001 - structlog's signature
+    prefix = f"<{_PRIORITIES[method]}>"
+    return "\n".join(prefix + line for line in str(text).split("\n"))
