@@ -64,8 +64,11 @@ def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict: 
 
 def _is_journal() -> bool:
     """Whether standard error is the stream that systemd says it has connected to the journal."""
+    stream = os.environ.get("JOURNAL_STREAM")
+    if stream is None:
+        return False
     status = os.fstat(sys.stderr.fileno())
-    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+    return stream == f"{status.st_dev}:{status.st_ino}"
 
 
 def _with_priority(logger: WrappedLogger, method: str, text: EventDict) -> str:  # noqa: ARG001 - structlog's signature
