@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,27 +33,11 @@ from tests.service.daemons import (
     states,
     statuses,
 )
+from tests.service.holding import Given, held_at, standard_input
 from tests.sockets import PATIENCE_S, AnyMessage, receive_until
 
 TWO_EVENTS = [("low", 0.5, 1.0), ("high", 1.4, 2.0)]
 PIPE = {"type": "pipe", "name": "pipe", "rate": SAMPLE_RATE, "format": "f32le"}
-
-
-@contextmanager
-def standard_input(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
-    """Make a pipe the standard input; yields what writes audio into it (None closes it)."""
-    read, write = os.pipe()
-    writer = os.fdopen(write, "wb", buffering=0)
-    with os.fdopen(read, "rb") as reader, writer:
-        monkeypatch.setattr(sys, "stdin", reader)
-
-        def put(audio: NDArray[np.float32] | None) -> None:
-            if audio is None:
-                writer.close()
-            else:
-                writer.write(audio.tobytes())
-
-        yield put
 
 
 def test_a_recording_becomes_onsets_and_offsets(bundle: Path, tmp_path: Path) -> None:
@@ -323,47 +302,6 @@ def test_overload_drops_the_oldest_audio_and_says_so(
     assert [(line["source"], line["log_level"]) for line in lines] == [("pipe", "warning")]
 
 
-@contextmanager
-def held_at(step_number: int, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
-    """Hold the given step of a plan's engine until it is released."""
-    held = Held(threading.Event(), threading.Event())
-    step, steps = plan.engine.step, itertools.count(1)
-
-    def held_step(slots: Any) -> None:
-        if next(steps) == step_number:
-            held.reached.set()
-            assert held.release.wait(PATIENCE_S)
-        step(slots)
-
-    monkeypatch.setattr(plan.engine, "step", held_step)
-    monkeypatch.setattr("tests.service.daemons.Plan", _Given(plan))
-    try:
-        yield held
-    finally:
-        held.release.set()
-        for thread in threading.enumerate():
-            if thread.name == "detection":  # one that was given up
-                thread.join(PATIENCE_S)
-
-
-@dataclass
-class Held:
-    """An engine that waits in a step."""
-
-    reached: threading.Event
-    release: threading.Event
-
-
-class _Given:
-    """Stands where the plan's class is looked up, and gives a plan that is made already."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-
-    def of(self, config: Any) -> Plan:  # noqa: ARG002 - the signature of what it replaces
-        return self._plan
-
-
 def test_when_detection_fails_open_events_still_end(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,7 +316,7 @@ def test_when_detection_fails_open_events_still_end(
         step(slots)
 
     monkeypatch.setattr(plan.engine, "step", failing_step)
-    monkeypatch.setattr("tests.service.daemons.Plan", _Given(plan))
+    monkeypatch.setattr("tests.service.daemons.Plan", Given(plan))
     audio = tones([("low", 0.5, 9.0)], duration_s=3.0)
     with standard_input(monkeypatch) as put, running(config) as run:
         put(audio[: 2 * SAMPLE_RATE])
@@ -421,7 +359,7 @@ def test_scores_that_are_no_numbers_are_logged_once(
         return found
 
     monkeypatch.setattr(plan.engine, "scores", failing)
-    monkeypatch.setattr("tests.service.daemons.Plan", _Given(plan))
+    monkeypatch.setattr("tests.service.daemons.Plan", Given(plan))
     with capture_logs() as logs, running(config) as run:
         run.until_stopped()
     warnings = [entry for entry in logs if entry["log_level"] == "warning"]
