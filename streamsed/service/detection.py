@@ -76,10 +76,10 @@ class Detection:
         self._interrupted = False
 
     def discard(self) -> None:
-        """Give up the audio that still waits once its reader has ended."""
+        """Give up the audio that still waits, and the readers that do not end."""
         self._discarding = True
         for stream in tuple(self._streams.values()):
-            self._inbox.put(stream)
+            stream.abandon()
 
     def interrupt(self) -> None:
         """Close what is open, for an onset always gets its offset; publish nothing from then on.

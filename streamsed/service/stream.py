@@ -110,11 +110,22 @@ class Stream:
         self._stopping = True
         self.queue.close()
 
+    def abandon(self) -> None:
+        """End the stream now, whether or not its reader does."""
+        if self.ending is None:
+            log.warning("reader_hangs", source=self.name)
+            self.ending = Ending(Reason.SHUTDOWN, "reading hangs")
+        self._tell()
+
     def join(self, timeout_s: float) -> None:
-        """Wait for the reader thread, if it runs, to end; close the source."""
+        """Wait for the reader thread, if it runs, to end; close the source.
+
+        A source whose reader hangs is left to the end of the process: closing would wait for it.
+        """
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
-        self._close()
+        if not self._thread.is_alive():
+            self._close()
 
     @property
     def device_flags(self) -> dict[str, int]:
@@ -159,7 +170,8 @@ class Stream:
             try:
                 self._close()
             finally:
-                self.ending = ending
+                if self.ending is None:  # or it was abandoned
+                    self.ending = ending
                 self._tell()
 
     def _close(self) -> None:
