@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -71,12 +72,16 @@ def run(
     # Only now, so that a mistake in the configuration is told at once.
     from streamsed import log
     from streamsed.service.daemon import Daemon
+    from streamsed.service.notify import Notifier
     from streamsed.service.plan import Plan
 
     log.configure(level=settings.log.level, form=settings.log.format)
-    daemon = Daemon(Plan.of(settings))
-    with _stopped_by_signals(daemon):
-        return daemon.run()
+    faulthandler.enable()  # where each thread was, if the watchdog ends a frozen process
+    with closing(Notifier.of_environment()) as notifier:
+        notifier.loading(str(settings.bundle))
+        daemon = Daemon(Plan.of(settings), notifier=notifier)
+        with _stopped_by_signals(daemon):
+            return daemon.run()
 
 
 @contextmanager

@@ -26,11 +26,17 @@ from streamsed.publish.messages import (
 from streamsed.publish.publisher import Publisher
 from streamsed.service.detection import Detection
 from streamsed.service.inbox import Inbox
+from streamsed.service.notify import Notifier
 from streamsed.service.plan import Plan
 from streamsed.service.stream import Stream
+from streamsed.service.summary import Summary
+from streamsed.service.watchdog import Watchdog
 
+_FIRST_AUDIO_S = 5.0  # a start waits so long for every source; then it is done without
+_LOOK_S = 0.05  # how often it looks meanwhile
 _DRAIN_S = 3.0  # for the audio that waits when the daemon is stopped
 _ABANDON_S = 3.0  # after that, for the step that is being computed
+_JOIN_S = 1.0  # after that, for the readers to close what they read
 
 log = structlog.get_logger()
 
@@ -46,19 +52,27 @@ class Daemon:
         publisher: bound, and started by :meth:`run`.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, notifier: Notifier | None = None) -> None:
         """Bind the sockets; sources are opened by :meth:`run`.
+
+        Args:
+            plan: what to run.
+            notifier: told how it gets on; by default nobody is.
 
         Raises:
             PublishError: an address cannot be bound.
         """
         config, manifest = plan.config, plan.bundle.manifest
         self._plan = plan
+        self._notifier = notifier or Notifier()
         self._bundle = BundleName(name=manifest.name, version=manifest.version)
         self._began = time.monotonic()
+        self._summary = Summary(sample_rate=manifest.sample_rate)
         self._stop_reason: str | None = None
         self._failure: BaseException | None = None
         self._finished = False
+        self._ready = False
+        self._detection: Detection | None = None
         self._inbox: Inbox[Stream] = Inbox()
         self.streams = [
             Stream(
@@ -110,8 +124,9 @@ class Daemon:
             log.info("listening", on=list(self.publisher.endpoints))
             return self._run()
         finally:
+            deadline = time.monotonic() + _JOIN_S
             for stream in self.streams:
-                stream.join(timeout_s=1.0)
+                stream.join(timeout_s=max(0.0, deadline - time.monotonic()))
             self.publisher.close()
             self._wake_in.close()
             self._wake_out.close()
@@ -121,7 +136,7 @@ class Daemon:
         for stream in self.streams:
             self._publish(compose.status(stream.condition()))
         self._log_start()
-        detection = Detection(
+        detection = self._detection = Detection(
             self._plan.detector,
             self.streams,
             chunk_samples=self._plan.bundle.manifest.chunk_samples,
@@ -129,6 +144,7 @@ class Daemon:
             disabled=self._plan.config.disabled,
             publish=self.publisher.publish,
             inbox=self._inbox,
+            watchdog=Watchdog.of_environment(self._notifier.alive),
         )
         worker = threading.Thread(
             target=self._detect, args=(detection,), name="detection", daemon=True
@@ -136,7 +152,9 @@ class Daemon:
         worker.start()
         for stream in self.streams:
             stream.start()
-        self._sleep_until(lambda: self._over or self._stop_reason is not None)
+        self._await_first_audio()
+        self._sleep_until(lambda: self._ending)
+        self._notifier.stopping(self._stop_reason or "there is nothing more to do")
         if not self._over:
             log.info("stopping", reason=self._stop_reason)
             self._say(DaemonState.STOPPING, self._stop_reason)
@@ -174,6 +192,25 @@ class Daemon:
     def _over(self) -> bool:
         return self._finished or self.publisher.failure is not None
 
+    @property
+    def _ending(self) -> bool:
+        return self._over or self._stop_reason is not None
+
+    def _await_first_audio(self) -> None:
+        """Be ready once every source has been heard, or is known to be missing."""
+        deadline = time.monotonic() + _FIRST_AUDIO_S
+        while not self._ending and (waiting := self._unheard()):
+            if time.monotonic() >= deadline:
+                log.warning("no_audio_yet", sources=waiting)
+                break
+            self._sleep_until(lambda: self._ending, timeout_s=_LOOK_S)
+        if not self._ending:
+            self._notifier.ready(self._status_line())
+            self._ready = True
+
+    def _unheard(self) -> list[str]:
+        return [stream.name for stream in self.streams if stream.state is SourceState.CONNECTING]
+
     def _detect(self, detection: Detection) -> None:
         try:
             detection.run()
@@ -189,8 +226,9 @@ class Daemon:
             return
         endpoints = list(self.publisher.endpoints)
         log.info("waiting_for_subscriber", on=endpoints, at_most_s=patience_s)
+        self._notifier.waiting("a subscriber", at_most_s=patience_s)
         self._sleep_until(
-            lambda: self.publisher.subscribed or self._stop_reason is not None or self._over,
+            lambda: self.publisher.subscribed or self._ending,
             timeout_s=patience_s,
         )
         if not self.publisher.subscribed:
@@ -229,7 +267,14 @@ class Daemon:
         with contextlib.suppress(StreamsedError):  # that the publisher failed is seen elsewhere
             self.publisher.publish(draft)
 
+    def _status_line(self) -> str:
+        assert self._detection is not None
+        conditions = [stream.condition() for stream in self.streams]
+        return self._summary.line(conditions, busy_s=self._detection.busy_s)
+
     def _heartbeat(self, last_seq: int, published: datetime) -> Heartbeat:
+        if self._ready and not self._ending:
+            self._notifier.status(self._status_line())
         return Heartbeat(
             last_seq=last_seq,
             interval_s=self._plan.config.publish.heartbeat_s,

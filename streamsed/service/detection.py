@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from streamsed.publish.messages import BundleName, Moment, SourceState
 from streamsed.service.inbox import Inbox
 from streamsed.service.losses import Change
 from streamsed.service.stream import Stream
+from streamsed.service.watchdog import Watchdog
 
 Publish = Callable[[compose.Draft], None]
 
@@ -39,6 +41,9 @@ class Detection:
 
     It takes from a queue only what the next step needs, so that audio waits where waiting is
     bounded. It looks only at streams that have news, and with nothing to do it sleeps.
+
+    Attributes:
+        busy_s: time it did not sleep.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class Detection:
         disabled: Collection[str],
         publish: Publish,
         inbox: Inbox[Stream],
+        watchdog: Watchdog,
     ) -> None:
         """Take everything that it works with; :meth:`run` does the work.
 
@@ -62,6 +68,7 @@ class Detection:
             disabled: labels that are not published.
             publish: takes drafts of messages.
             inbox: names the streams that have a new block, or have ended.
+            watchdog: told of every advance.
         """
         self._detector = detector
         self._streams = {stream.name: stream for stream in streams}
@@ -70,6 +77,8 @@ class Detection:
         self._disabled = frozenset(disabled)
         self._publish_at_once = publish
         self._inbox = inbox
+        self._watchdog = watchdog
+        self.busy_s = 0.0
         self._discarding = False
         self._open: dict[tuple[str, int], OpenEvent] = {}
         self._speaking = threading.RLock()  # what is published and what is open go together
@@ -110,12 +119,16 @@ class Detection:
             more: list[Stream] = []  # whose queues hold more than the last step needed
             idle = True
             while self._streams and not self._interrupted:
-                news = dict.fromkeys([*more, *self._inbox.take(wait=idle)])
+                arrived = self._inbox.take(wait=idle, timeout_s=self._watchdog.interval_s)
+                began = time.perf_counter()
+                news = dict.fromkeys([*more, *arrived])
                 more = [stream for stream in news if not self._feed(stream)]
                 result = self._detector.step()
                 idle = result is None
                 if result is not None:
                     self._handle(result)
+                self.busy_s += time.perf_counter() - began
+                self._watchdog.beat()
         except BaseException:
             self.interrupt()
             raise

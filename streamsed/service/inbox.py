@@ -29,14 +29,15 @@ class Inbox(Generic[T]):
             self._items[item] = None
             self._arrived.notify()
 
-    def take(self, *, wait: bool) -> list[T]:
-        """Return everything that has news, each once, in order of arrival.
+    def take(self, *, wait: bool, timeout_s: float | None = None) -> list[T]:
+        """Return everything that has news, each once, in order of arrival; perhaps nothing.
 
         Args:
-            wait: sleep until there is news; otherwise the list may be empty.
+            wait: sleep until there is news.
+            timeout_s: the longest sleep; None for any.
         """
         with self._arrived:
             if wait:
-                self._arrived.wait_for(lambda: self._items)
+                self._arrived.wait_for(lambda: self._items, timeout_s)
             taken, self._items = self._items, {}
         return list(taken)

@@ -23,6 +23,7 @@ from streamsed.publish.messages import (
     StatusMessage,
 )
 from streamsed.service.daemon import Daemon
+from streamsed.service.notify import Notifier
 from streamsed.service.plan import Plan
 from tests.bundles import SAMPLE_RATE
 from tests.sockets import PATIENCE_S, RANDOM_PORT, AnyMessage, receive_until
@@ -77,8 +78,8 @@ class Running:
 
 
 @contextmanager
-def running(config: Config) -> Iterator[Running]:
-    daemon = Daemon(Plan.of(config))
+def running(config: Config, *, notifier: Notifier | None = None) -> Iterator[Running]:
+    daemon = Daemon(Plan.of(config), notifier=notifier)
     with Subscriber(daemon.publisher.endpoints[0], topics=[""]) as subscriber:
         run = Running(daemon, subscriber)
         try:
