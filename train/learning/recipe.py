@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +12,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from streamsed.errors import ConfigError
 from train.augment import AugmentConfig
 from train.data.classes import CLASSES
-from train.learning.layering import Plain, delta, read_layers
+from train.learning.layering import Plain, delta, laid_over, read_layers
 from train.learning.mixup import MixupConfig
 from train.learning.schedules import TEACHER_DECAY
 from train.models.crnn2021 import CRNN2021Config
+from train.models.presets import PRESETS, preset
 from train.models.registry import AnyModelConfig
 
 StepName = Literal["supervised", "mean_teacher"]
@@ -251,15 +253,30 @@ def load_recipe(path: Path) -> LearningRecipe:
 def parse_recipe(content: object, *, where: str) -> LearningRecipe:
     """Build a recipe from plain data, as YAML or a run's folder holds it.
 
+    ``model: {preset: NAME}`` stands for all that :mod:`train.models.presets` says under this name,
+    under whatever else the model says.
+
     Raises:
         ConfigError: an unknown key or a wrong value; the line names it.
     """
     try:
-        return _RECIPE.validate_python(content)
+        return _RECIPE.validate_python(_with_preset(content, where=where))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{where}: {key or 'recipe'}: {first['msg']}") from error
+
+
+def _with_preset(content: object, *, where: str) -> object:
+    """Lay a recipe's model over the preset that it names, if it names one."""
+    model = content.get("model") if isinstance(content, Mapping) else None
+    if not isinstance(content, Mapping) or not isinstance(model, Mapping) or "preset" not in model:
+        return content
+    said = dict(model)
+    name = said.pop("preset")
+    if name not in PRESETS:
+        raise ConfigError(f"{where}: model.preset: {name!r}; there are {', '.join(PRESETS)}")
+    return {**content, "model": laid_over(asdict(preset(name, CLASSES)), said)}
 
 
 def dump_recipe(recipe: LearningRecipe) -> Plain:
