@@ -17,6 +17,7 @@ from streamsed.errors import (
     SourceLost,
     StreamsedError,
 )
+from train.commands.compare import compare
 from train.commands.fit import fit
 from train.commands.soundscapes import soundscapes
 from train.postprocess.choices import DEFAULT_ETA, Censored, ObjectiveName, WindowMethod
@@ -175,6 +176,7 @@ def calibrate(
 
 
 app.command()(fit)
+app.command()(compare)
 app.command()(soundscapes)
 
 

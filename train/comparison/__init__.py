@@ -1,0 +1,1 @@
+"""Recipes trained on one data set and held side by side."""

@@ -1,0 +1,121 @@
+"""What a trained network reaches on the validation part, with postprocessing that is not fitted.
+
+Scores are filtered by one median window for all classes, that of the baseline, because fitted
+windows and thresholds are worth as much as the differences between recipes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.ndimage import median_filter
+
+from streamsed.evaluate.detections import merge_overlapping
+from streamsed.evaluate.material import Material, ScoreTable
+from streamsed.evaluate.measure import evaluate
+from streamsed.evaluate.tables import event_table
+from train.data.batches import OrderedBatches
+from train.data.clips import ClipSet
+from train.data.inputs import AudioInputs
+from train.data.labels import LabelGrid
+from train.data.loading import load
+from train.learning.validation import Scores, odd_frames, score_clips
+from train.models.model import SoundEventModel
+
+MEDIAN_S = 0.45
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Figures of one network.
+
+    Attributes:
+        psds1: over 50 thresholds.
+        psds2: the same.
+        event_f1: macro, above 0.5.
+        intersection_f1: macro, above 0.5.
+    """
+
+    psds1: float
+    psds2: float
+    event_f1: float
+    intersection_f1: float
+
+
+Figure = Literal["psds1", "psds2", "event_f1", "intersection_f1"]
+
+
+def reached(
+    network: SoundEventModel, clips: ClipSet, *, duration_s: float, look_ahead_frames: int | None
+) -> Reached:
+    """Score clips and return the figures.
+
+    Args:
+        network: in evaluation mode.
+        clips: with events.
+        duration_s: of each clip; longer ones are cropped.
+        look_ahead_frames: score each clip as a stream with this look-ahead; None scores it whole.
+
+    Raises:
+        ConfigError: the network cannot be run with this look-ahead.
+        DataError: a clip cannot be read.
+    """
+    config = network.config
+    grid = LabelGrid(
+        config.classes,
+        sample_rate=config.front_end.sample_rate,
+        frame_samples=config.frame_samples,
+        duration_s=duration_s,
+    )
+    batches = OrderedBatches(AudioInputs(grid), clips, batch=_BATCH)
+    loaded = load(batches, range(len(batches)), workers=0)
+    if look_ahead_frames is None:
+        scores = score_clips(network, loaded, device=torch.device("cpu")).strong
+    else:
+        scores = {}
+        for batch in loaded:
+            with torch.no_grad():
+                streamed = network.scores(batch.inputs, latency_frames=look_ahead_frames)
+            for name, row, count in zip(batch.names, streamed, batch.frames.tolist(), strict=True):
+                scores[name] = row[:count].numpy()
+    return figures(scores, clips, frame_s=grid.frame_s)
+
+
+def figures(scores: Mapping[str, Scores], clips: ClipSet, *, frame_s: float) -> Reached:
+    """Return the figures of scores ``(T, C)`` by clip, filtered here, against a set's events."""
+    window = odd_frames(MEDIAN_S, frame_s)
+    durations_s = clips.durations()
+    truth = event_table(
+        (clip.name, event.onset_s, min(event.offset_s, durations_s[clip.name]), event.label)
+        for clip in clips.clips
+        for event in clip.events or ()
+        if event.onset_s < durations_s[clip.name]
+    )
+    tables = {
+        name: ScoreTable(
+            np.minimum(np.arange(len(values) + 1) * frame_s, durations_s[name]),
+            median_filter(values, size=(window, 1), mode="nearest"),
+        )
+        for name, values in scores.items()
+    }
+    evaluation = evaluate(
+        Material(
+            classes=clips.classes,
+            durations_s=durations_s,
+            truth=merge_overlapping(truth, touching=True),
+            scores=tables,
+        ),
+        bootstrap=0,
+    )
+    values = {metric.key: metric.value for metric in evaluation.metrics}
+    return Reached(
+        psds1=values["psds1"],
+        psds2=values["psds2"],
+        event_f1=values["event_f1"],
+        intersection_f1=values["intersection_f1"],
+    )
