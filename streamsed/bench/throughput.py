@@ -73,10 +73,11 @@ class Workload:
 
     Args:
         engine: runs the model.
+        level_every_s: as the detector takes it; by default levels are measured as in the daemon.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._detector = Detector(engine)
+    def __init__(self, engine: Engine, *, level_every_s: float = 1.0) -> None:
+        self._detector = Detector(engine, level_every_s=level_every_s)
         self._hop = engine.manifest.chunk_samples
         noise = np.random.default_rng(0).standard_normal(97 * self._hop, dtype=np.float32)
         self._noise = noise * np.float32(0.05)

@@ -45,6 +45,11 @@ class Segment:
         """Samples not yet taken."""
         return self.samples - self._taken
 
+    @property
+    def taken_sample(self) -> int:
+        """Index one past the last sample taken."""
+        return self.first_sample + self._taken
+
     def append(self, part: Array) -> None:
         """Add samples at the end, without copying them."""
         self._parts.append(part)

@@ -15,6 +15,7 @@ from streamsed.detect.decoder import Decoder
 from streamsed.detect.engine import Engine
 from streamsed.detect.events import FilteredFrames, Reason, ScoredFrames, Transition
 from streamsed.detect.fusion import Fusion
+from streamsed.detect.level import LevelMeter, LevelReport
 from streamsed.detect.postprocessing import FrameRules, Latency
 from streamsed.errors import ConfigError
 from streamsed.sources.block import Block
@@ -31,6 +32,7 @@ class StepResult:
         bad: sources of which this step gave scores that are no numbers; see
             :meth:`Detector.bad_steps`.
         filtered: the median-filtered scores that became known; empty unless they are kept.
+        levels: reports of sources whose interval is complete; empty unless levels are measured.
     """
 
     transitions: tuple[Transition, ...]
@@ -38,6 +40,7 @@ class StepResult:
     ended: tuple[str, ...]
     bad: tuple[str, ...]
     filtered: tuple[FilteredFrames, ...]
+    levels: tuple[LevelReport, ...]
 
 
 @dataclass(slots=True)
@@ -49,6 +52,7 @@ class _Decided:
     ended: list[str] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
     filtered: list[FilteredFrames] = field(default_factory=list)
+    levels: list[LevelReport] = field(default_factory=list)
 
     def result(self) -> StepResult:
         return StepResult(
@@ -57,6 +61,7 @@ class _Decided:
             ended=tuple(self.ended),
             bad=tuple(self.bad),
             filtered=tuple(self.filtered),
+            levels=tuple(self.levels),
         )
 
 
@@ -69,6 +74,7 @@ class _Stream:
     decoder: Decoder | None = None  # of the current segment, from its first frame
     numbers: count[int] = field(default_factory=count)
     bad_steps: int = 0
+    meter: LevelMeter | None = None
 
 
 class Detector:
@@ -85,6 +91,7 @@ class Detector:
         decode_steps: steps of a source whose scores are decoded together. More is faster;
             transitions say the same, and come up to so many steps late.
         keep_filtered: whether steps return the median-filtered scores too.
+        level_every_s: seconds of audio between two reports of a source's level; 0 for none.
 
     Raises:
         ConfigError: an unknown class or member, or a value that makes no sense.
@@ -99,6 +106,7 @@ class Detector:
         update_every_s: float = 0.0,
         decode_steps: int = 1,
         keep_filtered: bool = False,
+        level_every_s: float = 0.0,
     ) -> None:
         manifest = engine.manifest
         merged = _merged(manifest.classes, manifest.postprocessing, postprocessing or {})
@@ -108,6 +116,8 @@ class Detector:
         self._manifest = manifest
         self._decode_steps = decode_steps
         self._keep_filtered = keep_filtered
+        self._level_samples = round(level_every_s * manifest.sample_rate)
+        self._magnitudes = np.empty(manifest.chunk_samples, np.float32)
         self._fusion = Fusion(manifest, merged, fusion_weights)
         self._tagged = [m.name for m in manifest.members if m.tags] if self._fusion.gated else []
         self._rules = [
@@ -144,7 +154,14 @@ class Detector:
         )
         slot = self._engine.open()
         self._fusion.reset(slot)
-        self._streams[source] = _Stream(source, slot, chunker)
+        stream = self._streams[source] = _Stream(source, slot, chunker)
+        if self._level_samples:
+            stream.meter = LevelMeter(
+                source,
+                classes=len(self._manifest.classes),
+                interval_samples=self._level_samples,
+                magnitudes=self._magnitudes,
+            )
 
     def push(self, source: str, block: Block) -> None:
         """Give a source's next block, at the bundle's sample rate.
@@ -238,9 +255,10 @@ class Detector:
             segment.take(chunk)
         engine.step(slots)
         fused = self._fuse(slots, streams, decided)
-        for stream, scores, columns in zip(
-            streams, fused, fused.transpose(0, 2, 1).tolist(), strict=True
+        for chunk, stream, scores, columns in zip(
+            engine.chunks, streams, fused, fused.transpose(0, 2, 1).tolist(), strict=False
         ):
+            self._measure(stream, chunk, scores, decided)
             self._decode(stream, scores, columns, decided)
             self._settle(stream)
 
@@ -261,6 +279,21 @@ class Detector:
                 streams[row].bad_steps += 1
                 decided.bad.append(streams[row].source)
         return fused
+
+    def _measure(
+        self,
+        stream: _Stream,
+        chunk: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        decided: _Decided,
+    ) -> None:
+        """Add the chunk of the step just made to the source's level."""
+        segment = stream.chunker.segment
+        assert segment is not None
+        if stream.meter is not None:
+            report = stream.meter.add(chunk, scores, end_sample=segment.taken_sample)
+            if report is not None:
+                decided.levels.append(report)
 
     def _decode(
         self,
@@ -293,11 +326,8 @@ class Detector:
                 steps_at_once=self._decode_steps,
                 keep_filtered=self._keep_filtered,
             )
-        heard = min(
-            segment.first_sample + segment.steps * manifest.chunk_samples, segment.end_sample
-        )
         decided.frames.append(ScoredFrames(stream.source, first_sample, scores))
-        decided.transitions += stream.decoder.push(columns, heard)
+        decided.transitions += stream.decoder.push(columns, segment.taken_sample)
         if self._keep_filtered:
             self._hand_over(stream.source, stream.decoder, decided)
 
