@@ -20,10 +20,11 @@ from streamsed.errors import MessageError, PublishError
 from streamsed.publish.endpoints import DEFAULT_TCP
 from streamsed.publish.messages import (
     MESSAGE,
+    AnyMessage,
     DaemonMessage,
     EventMessage,
     Heartbeat,
-    NumberedMessage,
+    LevelMessage,
     StatusMessage,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "DaemonMessage",
     "EventMessage",
     "Heartbeat",
+    "LevelMessage",
     "StatusMessage",
     "Subscriber",
     "parse",
@@ -39,7 +41,7 @@ __all__ = [
 _RECEIVE_HIGH_WATER = 100_000
 
 
-def parse(payload: bytes) -> NumberedMessage | Heartbeat:
+def parse(payload: bytes) -> AnyMessage:
     """Read the second frame of a message.
 
     Raises:
@@ -97,7 +99,7 @@ class Subscriber:
         topic, *payload = self._socket.recv_multipart()
         return topic.decode(errors="replace"), b"".join(payload)
 
-    def receive(self, timeout_s: float | None = None) -> NumberedMessage | Heartbeat | None:
+    def receive(self, timeout_s: float | None = None) -> AnyMessage | None:
         """Return the next message; None when none came in time.
 
         Raises:
@@ -106,7 +108,7 @@ class Subscriber:
         frames = self.receive_frames(timeout_s)
         return None if frames is None else parse(frames[1])
 
-    def __iter__(self) -> Iterator[NumberedMessage | Heartbeat]:
+    def __iter__(self) -> Iterator[AnyMessage]:
         """Yield messages for ever."""
         while True:
             if (message := self.receive()) is not None:

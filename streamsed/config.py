@@ -37,6 +37,12 @@ def _expanded(path: Path) -> Path:
         raise ValueError(f"{str(path)!r}: there is no such user's home directory") from error
 
 
+def _none_or_not_too_often(interval_s: float) -> float:
+    if interval_s and not 0.1 <= interval_s <= 3600.0:  # false for NaN
+        raise ValueError(f"{interval_s} is neither 0 nor within 0.1 to 3600")
+    return interval_s
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,6 +54,7 @@ class PublishConfig(_Strict):
         bind: addresses; by default TCP on loopback, and an ipc socket in the runtime directory.
         insecure: allow addresses that other machines reach, though nothing is encrypted.
         heartbeat_s: interval of heartbeats.
+        levels_every_s: interval, in a source's audio, of its level messages; 0 for none.
         send_high_water: messages kept for a slow subscriber before it loses the newest.
         linger_s: how long the end waits for subscribers to take the last messages.
         wait_for_subscriber_s: how long the start waits for a first subscriber; 0 for not at all.
@@ -56,6 +63,7 @@ class PublishConfig(_Strict):
     bind: Annotated[tuple[str, ...], Field(min_length=1)] = Field(default_factory=default_binds)
     insecure: bool = False
     heartbeat_s: PositiveSeconds = 1.0
+    levels_every_s: Annotated[float, AfterValidator(_none_or_not_too_often)] = 0.0
     send_high_water: Annotated[int, Field(ge=1)] = 10_000
     linger_s: Annotated[float, Field(ge=0.0, le=60.0)] = 2.0
     wait_for_subscriber_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0

@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from time import monotonic
 
 from streamsed.client import Subscriber
-from streamsed.publish.messages import Heartbeat, NumberedMessage
+from streamsed.publish.messages import AnyMessage
 
 RANDOM_PORT = "tcp://127.0.0.1:*"
 PATIENCE_S = 60.0
-
-AnyMessage = NumberedMessage | Heartbeat
 
 
 def receive(subscriber: Subscriber) -> AnyMessage:

@@ -57,6 +57,8 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("queue_s: long", ": queue_s: input should be a valid number"),
         ("queue_s: -1", ": queue_s: input should be greater than or equal to 0.1, not -1"),
         ("queue_s: .nan", ": queue_s: "),
+        ("publish: {levels_every_s: 0.01}", ": publish.levels_every_s: 0.01 is neither 0 nor"),
+        ("publish: {levels_every_s: .nan}", ": publish.levels_every_s: nan is neither 0 nor"),
         ("provider: gpu", ": provider: input should be 'auto', 'cpu' or 'cuda', not 'gpu'"),
         ("provider: cpu\nrequire_gpu: true", ": require_gpu: true contradicts provider: cpu"),
         ("sources: []", ": sources: input should be a list of at least one, not an empty list"),

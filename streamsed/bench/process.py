@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from streamsed.client import parse
 from streamsed.errors import StreamsedError
-from streamsed.publish.messages import Heartbeat, NumberedMessage
+from streamsed.publish.messages import AnyMessage
 
 _PATIENCE_S = 30.0
 
@@ -88,14 +88,14 @@ class DaemonProcess:
         except BrokenPipeError:
             raise self._gone() from None
 
-    def receive(self, timeout_s: float) -> tuple[NumberedMessage | Heartbeat, float] | None:
+    def receive(self, timeout_s: float) -> tuple[AnyMessage, float] | None:
         """Return the next message and when it came (perf_counter); None if none came."""
         if not self._socket.poll(round(timeout_s * 1e3)):
             return None
         payload = self._socket.recv_multipart()[1]
         return parse(payload), time.perf_counter()
 
-    def wait_for(self, wanted: Callable[[NumberedMessage | Heartbeat], bool]) -> float:
+    def wait_for(self, wanted: Callable[[AnyMessage], bool]) -> float:
         """Wait for a message; return when it came (perf_counter).
 
         Raises:

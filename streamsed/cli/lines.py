@@ -6,19 +6,21 @@ from datetime import datetime
 
 import typer
 
+from streamsed.cli import levels
 from streamsed.detect.events import Kind
 from streamsed.publish.messages import (
+    AnyMessage,
     DaemonMessage,
     EventMessage,
     Heartbeat,
-    NumberedMessage,
+    LevelMessage,
     StatusMessage,
 )
 
 _COLOURS = {Kind.ONSET: typer.colors.GREEN, Kind.UPDATE: None, Kind.OFFSET: typer.colors.CYAN}
 
 
-def line(message: NumberedMessage | Heartbeat) -> str:
+def line(message: AnyMessage) -> str:
     """Write a message as one line, with colours (which ``typer.echo`` drops off a terminal)."""
     match message:
         case EventMessage():
@@ -33,6 +35,8 @@ def line(message: NumberedMessage | Heartbeat) -> str:
         case Heartbeat():
             sources = ", ".join(f"{s.source} {s.state}" for s in message.sources)
             return f"{_clock(message.published)}  alive, seq {message.last_seq}: {sources}"
+        case LevelMessage():
+            return _level(message)
 
 
 def _event(message: EventMessage) -> str:
@@ -48,6 +52,19 @@ def _event(message: EventMessage) -> str:
     if message.duration is not None:
         parts.append(f"after {message.duration:.3f} s, {message.reason}")
     return "  ".join(parts)
+
+
+def _level(message: LevelMessage) -> str:
+    parts = [
+        _clock(message.end.utc),
+        f"{message.source:<12}",
+        f"{levels.decibels(message.rms_dbfs):>5} dBFS",
+        levels.bar(message),
+        f"peak {levels.decibels(message.peak_dbfs):>5}",
+        levels.top(message),
+        levels.remarks(message),
+    ]
+    return "  ".join(part for part in parts if part)
 
 
 def _clock(moment: datetime) -> str:

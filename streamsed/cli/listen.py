@@ -14,7 +14,7 @@ from streamsed.errors import MessageError
 
 if TYPE_CHECKING:
     from streamsed.client import Subscriber
-    from streamsed.publish.messages import Heartbeat, NumberedMessage
+    from streamsed.publish.messages import AnyMessage
 
 _HEARTBEAT = "heartbeat/"
 _DAEMON = "status/daemon/"
@@ -84,7 +84,7 @@ class Reader:
         self._topics = topics
         self._warned = False
 
-    def __call__(self, topic: str, payload: bytes) -> NumberedMessage | Heartbeat | None:
+    def __call__(self, topic: str, payload: bytes) -> AnyMessage | None:
         """Return the message; None if it need not be read or cannot be."""
         from streamsed.client import parse
 
@@ -101,7 +101,7 @@ class Reader:
 
 def _watch(
     subscriber: Subscriber, address: str, read: Reader, *, give_up: bool
-) -> Iterator[tuple[str, bytes, NumberedMessage | Heartbeat | None]]:
+) -> Iterator[tuple[str, bytes, AnyMessage | None]]:
     """Yield topic, JSON and message; say on standard error when nothing comes, and when again.
 
     Ends, if ``give_up``, when the daemon was heard and has then been silent for long.

@@ -85,7 +85,8 @@ class LevelMeter:
         self._interval_samples = interval_samples
         self._magnitudes = magnitudes
         self._scores = np.zeros(classes, np.float32)
-        self._clear()
+        self._samples = self._clipped = 0
+        self._energy = self._peak = 0.0
 
     def add(self, chunk: Array, scores: Array, *, end_sample: int) -> LevelReport | None:
         """Measure a chunk.
@@ -117,10 +118,7 @@ class LevelMeter:
             clipped_samples=self._clipped,
             scores=self._scores.copy(),
         )
-        self._clear()
-        return report
-
-    def _clear(self) -> None:
         self._samples = self._clipped = 0
         self._energy = self._peak = 0.0
         self._scores[:] = 0.0
+        return report

@@ -6,15 +6,19 @@ are added by the publisher as it sends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from streamsed.detect.events import Kind, Transition
+from streamsed.detect.level import LevelReport
 from streamsed.publish.anchor import Anchor
 from streamsed.publish.messages import (
     BundleName,
+    ClassScore,
     EventMessage,
     EventScore,
+    Level,
+    LevelMessage,
     Moment,
     NumberedMessage,
     SourceCondition,
@@ -23,6 +27,11 @@ from streamsed.publish.messages import (
 
 Draft = Callable[[int, datetime], NumberedMessage]
 """Completes a message, given its ``seq`` and the UTC of its publication."""
+
+Remark = Callable[[datetime], LevelMessage]
+"""Completes a message that has no number, given the UTC of its publication."""
+
+TOP_CLASSES = 5
 
 
 def event(
@@ -71,3 +80,29 @@ def status(condition: SourceCondition) -> Draft:
     """Draft a status message that says how a source is doing."""
     fields = dict(condition)
     return lambda seq, published: StatusMessage(seq=seq, published=published, **fields)
+
+
+def level(report: LevelReport, *, anchor: Anchor, classes: Sequence[str]) -> Level:
+    """Say how loud a source was.
+
+    Args:
+        report: what was measured.
+        anchor: of the source, as it stands now.
+        classes: the bundle's.
+    """
+    best = report.scores.argsort()[::-1][:TOP_CLASSES].tolist()
+    return Level(
+        end=anchor.moment(report.end_sample),
+        duration=report.samples / anchor.sample_rate,
+        rms_dbfs=report.rms_dbfs,
+        peak_dbfs=report.peak_dbfs,
+        clipped_samples=report.clipped_samples,
+        digital_silence=report.digital_silence,
+        top=tuple(ClassScore(label=classes[i], score=float(report.scores[i])) for i in best),
+    )
+
+
+def level_message(source: str, level: Level) -> Remark:
+    """Draft a message of a source's level."""
+    fields = dict(level)
+    return lambda published: LevelMessage(source=source, published=published, **fields)

@@ -7,6 +7,7 @@ that they do not know.
 Events, status and daemon messages are numbered: ``seq`` rises by one from message to message,
 whatever their kind, so a subscriber to everything sees any loss as a jump. Heartbeats have no
 number of their own; they carry the last one given, so that a loss at the end shows as well.
+Levels have none either: each replaces the one before it, and nothing keeps them.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ Utc = Annotated[
 ]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda s: round(s, 6))]
+Decibels = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda d: round(d, 2))]
 Probability = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(lambda p: round(p, 4))]
 Note = Annotated[str, AfterValidator(redacted)]  # for people; may quote a URL
 
@@ -238,6 +240,55 @@ class Heartbeat(_Message):
         return self.TOPIC
 
 
+class ClassScore(_Part):
+    """How sure the model is of one class."""
+
+    label: str
+    score: Probability
+
+
+class Level(_Part):
+    """How loud some audio of a source was, and what the model made of it.
+
+    0 dBFS is a sample of 1: a sine of full scale has an RMS of -3.01 dBFS.
+
+    Attributes:
+        end: end of the audio.
+        duration: of the audio, in seconds.
+        rms_dbfs: root mean square; null for digital silence.
+        peak_dbfs: largest magnitude; null for digital silence.
+        clipped_samples: how many reached full scale.
+        digital_silence: whether every sample was exactly 0.
+        top: the classes that scored highest, best first, each with its highest score before the
+            median filter: a class whose score stays below its `enter` makes no events.
+    """
+
+    end: Moment
+    duration: Seconds
+    rms_dbfs: Decibels | None
+    peak_dbfs: Decibels | None
+    clipped_samples: Count
+    digital_silence: bool
+    top: tuple[ClassScore, ...]
+
+
+class LevelMessage(Level, _Message):
+    """How loud a source was since the message before: topic ``status/<source>/level/``.
+
+    Sent only if the configuration asks for it.
+    """
+
+    schema_: Literal["streamsed.level/1"] = Field("streamsed.level/1", alias="schema")
+    source: str
+    published: Utc
+
+    @property
+    def topic(self) -> bytes:
+        """``status/<source>/level/``."""
+        return f"status/{self.source}/level/".encode()
+
+
 NumberedMessage = EventMessage | StatusMessage | DaemonMessage
-Message = Annotated[NumberedMessage | Heartbeat, Field(discriminator="schema_")]
-MESSAGE: TypeAdapter[NumberedMessage | Heartbeat] = TypeAdapter(Message)
+AnyMessage = NumberedMessage | Heartbeat | LevelMessage
+Message = Annotated[AnyMessage, Field(discriminator="schema_")]
+MESSAGE: TypeAdapter[AnyMessage] = TypeAdapter(Message)

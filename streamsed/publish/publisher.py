@@ -16,7 +16,7 @@ import zmq
 
 from streamsed.errors import PublishError
 from streamsed.publish.binding import BoundSocket, SocketLimits
-from streamsed.publish.compose import Draft
+from streamsed.publish.compose import Draft, Remark
 from streamsed.publish.messages import Heartbeat
 
 
@@ -70,6 +70,7 @@ class Publisher:
         self._on_failure = on_failure
         self._last_seq = 0
         self._drafts: deque[Draft] = deque()
+        self._remarks: deque[Remark] = deque(maxlen=self.limits.queue_messages)
         self._changed = threading.Condition()
         self._closing = False
         self._wake_in, self._wake_out = socket.socketpair()
@@ -94,6 +95,14 @@ class Publisher:
             if self._closing:
                 raise PublishError("cannot publish: the publisher is closed") from self.failure
             self._drafts.append(draft)
+        self._wake()
+
+    def remark(self, remark: Remark) -> None:
+        """Hand over a message without a number, from any thread.
+
+        Never waits, for nothing depends on it: when too many wait, the oldest is dropped.
+        """
+        self._remarks.append(remark)
         self._wake()
 
     def close(self) -> None:
@@ -143,6 +152,8 @@ class Publisher:
                 self._wake_out.recv(4096)
             closing = self._closing
             self._send_drafts()
+            while self._remarks:
+                self._send(self._remarks.popleft()(datetime.now(UTC)).frames())
             if closing:
                 return
             if time.monotonic() >= beat_at:

@@ -26,10 +26,12 @@ from streamsed.publish.messages import (
 from streamsed.publish.publisher import Publisher
 from streamsed.service.detection import Detection
 from streamsed.service.inbox import Inbox
+from streamsed.service.levels import Levels
 from streamsed.service.notify import Notifier
 from streamsed.service.plan import Plan
 from streamsed.service.stream import Stream
-from streamsed.service.summary import Summary
+from streamsed.service.summary import summary
+from streamsed.service.tally import Tally
 from streamsed.service.watchdog import Watchdog
 
 _FIRST_AUDIO_S = 5.0  # a start waits so long for every source; then it is done without
@@ -50,6 +52,8 @@ class Daemon:
     Attributes:
         streams: one for each source.
         publisher: bound, and started by :meth:`run`.
+        tally: what detection counts of its work.
+        levels: the latest level of each source.
     """
 
     def __init__(self, plan: Plan, *, notifier: Notifier | None = None) -> None:
@@ -67,12 +71,10 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._bundle = BundleName(name=manifest.name, version=manifest.version)
         self._began = time.monotonic()
-        self._summary = Summary(sample_rate=manifest.sample_rate)
         self._stop_reason: str | None = None
         self._failure: BaseException | None = None
         self._finished = False
         self._ready = False
-        self._detection: Detection | None = None
         self._inbox: Inbox[Stream] = Inbox()
         self.streams = [
             Stream(
@@ -93,6 +95,12 @@ class Daemon:
             ),
             on_subscriber=self._wake,
             on_failure=self._wake,
+        )
+        self.tally = Tally()
+        self.levels = Levels(
+            classes=manifest.classes,
+            every_s=config.publish.levels_every_s,
+            publish=self.publisher.remark,
         )
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -136,15 +144,18 @@ class Daemon:
         for stream in self.streams:
             self._publish(compose.status(stream.condition()))
         self._log_start()
-        detection = self._detection = Detection(
+        detection = Detection(
             self._plan.detector,
             self.streams,
             chunk_samples=self._plan.bundle.manifest.chunk_samples,
+            frame_s=self._plan.bundle.manifest.frame_s,
             bundle=self._bundle,
             disabled=self._plan.config.disabled,
             publish=self.publisher.publish,
             inbox=self._inbox,
             watchdog=Watchdog.of_environment(self._notifier.alive),
+            tally=self.tally,
+            levels=self.levels,
         )
         worker = threading.Thread(
             target=self._detect, args=(detection,), name="detection", daemon=True
@@ -268,9 +279,11 @@ class Daemon:
             self.publisher.publish(draft)
 
     def _status_line(self) -> str:
-        assert self._detection is not None
-        conditions = [stream.condition() for stream in self.streams]
-        return self._summary.line(conditions, busy_s=self._detection.busy_s)
+        return summary(
+            [stream.condition() for stream in self.streams],
+            sample_rate=self._plan.bundle.manifest.sample_rate,
+            real_time_factor=self.tally.real_time_factor(),
+        )
 
     def _heartbeat(self, last_seq: int, published: datetime) -> Heartbeat:
         if self._ready and not self._ending:

@@ -14,8 +14,10 @@ from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.publish import compose
 from streamsed.publish.messages import BundleName, Moment, SourceState
 from streamsed.service.inbox import Inbox
+from streamsed.service.levels import Levels
 from streamsed.service.losses import Change
 from streamsed.service.stream import Stream
+from streamsed.service.tally import Tally
 from streamsed.service.watchdog import Watchdog
 
 Publish = Callable[[compose.Draft], None]
@@ -41,9 +43,6 @@ class Detection:
 
     It takes from a queue only what the next step needs, so that audio waits where waiting is
     bounded. It looks only at streams that have news, and with nothing to do it sleeps.
-
-    Attributes:
-        busy_s: time it did not sleep.
     """
 
     def __init__(
@@ -52,11 +51,14 @@ class Detection:
         streams: Iterable[Stream],
         *,
         chunk_samples: int,
+        frame_s: float,
         bundle: BundleName,
         disabled: Collection[str],
         publish: Publish,
         inbox: Inbox[Stream],
         watchdog: Watchdog,
+        tally: Tally,
+        levels: Levels,
     ) -> None:
         """Take everything that it works with; :meth:`run` does the work.
 
@@ -64,21 +66,26 @@ class Detection:
             detector: with no sources yet.
             streams: opened, their readers started or about to be.
             chunk_samples: of one step.
+            frame_s: seconds of a frame of scores.
             bundle: named in the messages.
             disabled: labels that are not published.
             publish: takes drafts of messages.
             inbox: names the streams that have a new block, or have ended.
             watchdog: told of every advance.
+            tally: counts what is done here.
+            levels: takes the reports of levels.
         """
         self._detector = detector
         self._streams = {stream.name: stream for stream in streams}
         self._chunk_samples = chunk_samples
+        self._frame_s = frame_s
         self._bundle = bundle
         self._disabled = frozenset(disabled)
         self._publish_at_once = publish
         self._inbox = inbox
         self._watchdog = watchdog
-        self.busy_s = 0.0
+        self._tally = tally
+        self._levels = levels
         self._discarding = False
         self._open: dict[tuple[str, int], OpenEvent] = {}
         self._speaking = threading.RLock()  # what is published and what is open go together
@@ -120,14 +127,16 @@ class Detection:
             idle = True
             while self._streams and not self._interrupted:
                 arrived = self._inbox.take(wait=idle, timeout_s=self._watchdog.interval_s)
-                began = time.perf_counter()
+                self._tally.begin()
                 news = dict.fromkeys([*more, *arrived])
                 more = [stream for stream in news if not self._feed(stream)]
+                began = time.perf_counter()
                 result = self._detector.step()
                 idle = result is None
                 if result is not None:
+                    self._tally.steps.observe(time.perf_counter() - began)
                     self._handle(result)
-                self.busy_s += time.perf_counter() - began
+                self._tally.end()
                 self._watchdog.beat()
         except BaseException:
             self.interrupt()
@@ -192,10 +201,14 @@ class Detection:
         for transition in result.transitions:
             if transition.label in self._disabled:
                 continue
+            self._tally.decide(transition)
             self._publish_event(transition)
+        for report in result.levels:
+            self._levels.note(report, self._streams[report.source].anchor)
         for name in result.ended:
             self._forget(self._streams.pop(name))
         for scored in result.frames:
+            self._tally.hear(scored.source, len(scored.scores) * self._frame_s)
             if (stream := self._streams.get(scored.source)) is not None:
                 self._note_bad_steps(stream)
 
@@ -222,10 +235,11 @@ class Detection:
             if transition.kind is not Kind.OFFSET:
                 self._open[key] = OpenEvent(transition, onset)
             draft = compose.event(transition, anchor=anchor, bundle=self._bundle, onset=onset)
-            self._publish(draft)
+            self._publish(self._tally.watched(draft))
 
     def _forget(self, stream: Stream) -> None:
         assert stream.ending is not None
+        self._levels.forget(stream.name)
         lost = stream.ending.reason is Reason.SOURCE_LOST
         stream.state = SourceState.LOST if lost else SourceState.ENDED
         stream.message = stream.ending.message

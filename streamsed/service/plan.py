@@ -11,6 +11,7 @@ from streamsed.bundle import Bundle
 from streamsed.config import Config
 from streamsed.detect.detector import Detector
 from streamsed.detect.engine import Engine
+from streamsed.service.levels import report_interval_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Plan:
             postprocessing,
             fusion_weights=fusion_weights,
             update_every_s=config.detect.update_every_s,
+            level_every_s=report_interval_s(config.publish.levels_every_s),
         )
         return cls(config=config, bundle=bundle, engine=engine, detector=detector)
 

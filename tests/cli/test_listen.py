@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import cast
 
+import numpy as np
 import pytest
 
 from streamsed.detect.events import Kind, Reason, Score, Transition
+from streamsed.detect.level import LevelReport
 from streamsed.publish import compose
 from streamsed.publish.anchor import Anchor
 from streamsed.publish.messages import (
@@ -129,6 +131,46 @@ def test_lines_for_people(speaker: Speaker) -> None:
     )
     assert re.fullmatch(rf"{clock}  kitchen +lost: unplugged", status)
     assert daemon.endswith("received SIGTERM")
+
+
+def level(peak: float, clipped: int) -> compose.Remark:
+    report = LevelReport(
+        source="kitchen",
+        end_sample=16000,
+        samples=16000,
+        energy=16000 * (peak / 10) ** 2,
+        peak=peak,
+        clipped_samples=clipped,
+        scores=np.array([0.25, 0.75], np.float32),
+    )
+    return compose.level_message(
+        "kitchen", compose.level(report, anchor=ANCHOR, classes=["Dog", "Cat"])
+    )
+
+
+def test_levels_as_lines_for_people(speaker: Speaker) -> None:
+    with process(
+        *("listen", "--connect", speaker.address, "--until-stop", "--topic", "status/kitchen/")
+    ) as listener:
+        speaker.await_subscriptions(3)
+        for remark in (level(1.0, 3), level(0.1, 0), level(0.0, 0)):
+            speaker.publisher.remark(remark)
+        loud, quiet, silent = (listener.out.next() or "" for _ in range(3))
+        speaker.say(stopped)
+        assert listener.wait() == 0
+    clock = r"\d\d:\d\d:\d\d\.\d{3}"
+    scores = r"Cat 0\.75, Dog 0\.25"
+    assert re.fullmatch(
+        rf"{clock}  kitchen +-20\.0 dBFS  \[#{{13}}-{{7}}\]  peak   0\.0  {scores}  "
+        "3 samples clipped",
+        loud,
+    )
+    assert re.fullmatch(
+        rf"{clock}  kitchen +-40\.0 dBFS  \[#{{7}}-{{6}} {{7}}\]  peak -20\.0  {scores}", quiet
+    )
+    assert re.fullmatch(
+        rf"{clock}  kitchen +-inf dBFS  \[ {{20}}\]  peak  -inf  {scores}  digital silence", silent
+    )
 
 
 def test_json_as_it_came_and_topics(speaker: Speaker) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import jsonschema
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from streamsed.client import parse
 from streamsed.detect.events import Kind, Reason, Score, Transition
+from streamsed.detect.level import LevelReport
 from streamsed.errors import MessageError
 from streamsed.publish import compose
 from streamsed.publish.anchor import Anchor
@@ -23,6 +25,7 @@ from streamsed.publish.messages import (
     DaemonState,
     EventScore,
     Heartbeat,
+    Level,
     SourceCondition,
     SourceState,
     rfc3339,
@@ -58,6 +61,15 @@ REASONS = [
     "shutdown",
     "interrupted",
 ]
+LEVEL = {
+    "end": MOMENT,
+    "duration": "number",
+    "rms_dbfs": {"number", NULL},
+    "peak_dbfs": {"number", NULL},
+    "clipped_samples": "integer",
+    "digital_silence": "boolean",
+    "top": ("array", {"label": "string", "score": "number"}),
+}
 CONTRACT = {
     "streamsed.event/1": {
         "schema": "streamsed.event/1",
@@ -100,6 +112,12 @@ CONTRACT = {
         "provider": "string",
         "bundle": BUNDLE_NAME,
         "sources": ("array", CONDITION),
+        "published": "date-time",
+    },
+    "streamsed.level/1": {
+        "schema": "streamsed.level/1",
+        "source": "string",
+        **LEVEL,
         "published": "date-time",
     },
 }
@@ -178,7 +196,21 @@ def examples() -> list[Any]:
         compose.status(condition)(3, STARTED),
         daemon,
         heartbeat,
+        *(compose.level_message("kitchen", level)(STARTED) for level in (level(0.5), level(0.0))),
     ]
+
+
+def level(peak: float) -> Level:
+    report = LevelReport(
+        source="kitchen",
+        end_sample=32000,
+        samples=16000,
+        energy=16000 * (peak / 2) ** 2,
+        peak=peak,
+        clipped_samples=0,
+        scores=np.array([0.1, 0.7, 0.3, 0.0, 0.9, 0.2, 0.6], np.float32),
+    )
+    return compose.level(report, anchor=ANCHOR, classes="ABCDEFG")
 
 
 def test_every_field_and_type_is_pinned() -> None:
@@ -268,6 +300,32 @@ def test_event_ids_tie_the_messages_of_one_event_and_no_others() -> None:
     assert len(ids) == 200, "another opening of a source counts from 0 again, with other ids"
     assert ANCHOR.event_id(7) == ANCHOR.event_id(7)
     assert isinstance(ANCHOR.event_id(7), UUID)
+
+
+def test_a_level_message_says_what_the_contract_shows() -> None:
+    message = compose.level_message("kitchen", level(0.5))(STARTED)
+    topic, content = message.frames()
+    assert topic == b"status/kitchen/level/"
+    assert json.loads(content) == {
+        "schema": "streamsed.level/1",
+        "source": "kitchen",
+        "end": {"seconds": 2.0, "sample": 32000, "utc": "2026-01-02T03:04:07.000Z"},
+        "duration": 1.0,
+        "rms_dbfs": -12.04,
+        "peak_dbfs": -6.02,
+        "clipped_samples": 0,
+        "digital_silence": False,
+        "top": [
+            {"label": "E", "score": 0.9},
+            {"label": "B", "score": 0.7},
+            {"label": "G", "score": 0.6},
+            {"label": "C", "score": 0.3},
+            {"label": "F", "score": 0.2},
+        ],
+        "published": "2026-01-02T03:04:05.000Z",
+    }
+    silent = level(0.0)
+    assert (silent.rms_dbfs, silent.peak_dbfs, silent.digital_silence) == (None, None, True)
 
 
 def test_times_are_written_in_utc_with_milliseconds() -> None:

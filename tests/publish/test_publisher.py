@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,9 @@ from streamsed.publish.endpoints import check_bind, default_binds
 from streamsed.publish.messages import (
     BundleName,
     Heartbeat,
+    Level,
+    LevelMessage,
+    Moment,
     NumberedMessage,
     SourceCondition,
     SourceState,
@@ -103,6 +106,26 @@ def test_messages_arrive_once_in_order_and_numbered(
     assert [message.seq for message in received if isinstance(message, StatusMessage)] == list(
         range(1, 501)
     )
+
+
+def test_a_message_without_a_number_takes_none(start_with_subscriber: StartWithSubscriber) -> None:
+    publisher, subscriber = start_with_subscriber()
+    level = Level(
+        end=Moment(seconds=1.0, sample=16000, utc=datetime.now(UTC)),
+        duration=1.0,
+        rms_dbfs=-30.0,
+        peak_dbfs=-20.0,
+        clipped_samples=0,
+        digital_silence=False,
+        top=(),
+    )
+    publisher.publish(status("before"))
+    publisher.remark(compose.level_message("kitchen", level))
+    receive_until(subscriber, lambda message: isinstance(message, LevelMessage))
+    publisher.publish(status("after"))
+    message = receive(subscriber)
+    assert isinstance(message, StatusMessage)
+    assert (message.message, message.seq) == ("after", 2)
 
 
 def test_numbers_can_go_on_from_an_earlier_run(start_with_subscriber: StartWithSubscriber) -> None:

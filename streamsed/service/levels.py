@@ -1,0 +1,64 @@
+"""Levels: the latest of each source, kept for who asks, and published at their interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from streamsed.detect.level import LevelReport
+from streamsed.publish import compose
+from streamsed.publish.anchor import Anchor
+from streamsed.publish.messages import Level
+
+REPORT_S = 1.0
+"""Audio of a report; the interval of messages, where that is shorter."""
+
+
+def report_interval_s(levels_every_s: float) -> float:
+    """Return how often the detector should report, where messages go out at ``levels_every_s``."""
+    return min(levels_every_s or REPORT_S, REPORT_S)
+
+
+class Levels:
+    """Takes the detector's reports, in the detection thread; any thread may ask for the latest."""
+
+    def __init__(
+        self,
+        *,
+        classes: Sequence[str],
+        every_s: float,
+        publish: Callable[[compose.Remark], None],
+    ) -> None:
+        """Begin.
+
+        Args:
+            classes: the bundle's.
+            every_s: interval of messages, in each source's audio; 0 for no messages.
+            publish: takes messages without a number.
+        """
+        self._classes = tuple(classes)
+        self._every_s = every_s
+        self._publish = publish
+        self._latest: dict[str, Level] = {}
+        self._unsaid: dict[str, LevelReport] = {}
+
+    def note(self, report: LevelReport, anchor: Anchor) -> None:
+        """Keep a report of a source, whose anchor this is, and say what is due."""
+        self._latest[report.source] = compose.level(report, anchor=anchor, classes=self._classes)
+        if not self._every_s:
+            return
+        before = self._unsaid.pop(report.source, None)
+        joined = report if before is None else before.joined(report)
+        if joined.samples < self._every_s * anchor.sample_rate:
+            self._unsaid[report.source] = joined
+            return
+        level = compose.level(joined, anchor=anchor, classes=self._classes)
+        self._publish(compose.level_message(report.source, level))
+
+    def forget(self, source: str) -> None:
+        """Drop what is known of a source that has ended."""
+        self._latest.pop(source, None)
+        self._unsaid.pop(source, None)
+
+    def latest(self, source: str) -> Level | None:
+        """Return the level of a source over the last second or so; None if it is not heard."""
+        return self._latest.get(source)
