@@ -109,6 +109,21 @@ class DetectConfig(_Strict):
     classes: dict[str, ClassOverride] = Field(default_factory=dict)
 
 
+class RetryConfig(_Strict):
+    """When a source that was lost is tried again.
+
+    Attributes:
+        first_s: delay before the first attempt; each further one waits twice as long. All are up
+            to a quarter shorter or longer by chance.
+        most_s: longest delay.
+        healthy_s: a source that delivered audio for so long begins with ``first_s`` again.
+    """
+
+    first_s: PositiveSeconds = 1.0
+    most_s: PositiveSeconds = 15.0
+    healthy_s: PositiveSeconds = 30.0
+
+
 class LogConfig(_Strict):
     """What is logged, to standard error; ``auto`` is console on a terminal, else JSON."""
 
@@ -140,6 +155,7 @@ class Config(_Strict):
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)] = (
         MicrophoneSource(name="mic"),
     )
+    retry: RetryConfig = RetryConfig()
     publish: PublishConfig = PublishConfig()
     detect: DetectConfig = DetectConfig()
     log: LogConfig = LogConfig()

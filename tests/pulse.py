@@ -26,6 +26,7 @@ _PROGRAMS = {
     "paplay": "pulseaudio-utils",
     "parec": "pulseaudio-utils",
 }
+_NULL_SINK = ("module-null-sink", f"sink_name={SINK}", "rate=48000", "channels=2")
 _ALSA_PLUGIN = "libasound_module_pcm_pulse.so"
 _ALSA = """\
 pcm.pulse { type pulse }
@@ -70,7 +71,7 @@ class PulseServer:
             *("pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"),
             *("--disable-shm=yes", "--high-priority=no", "--realtime=no", "--log-target=stderr"),
             f"--load=module-native-protocol-unix socket={self._socket} auth-anonymous=1",
-            f"--load=module-null-sink sink_name={SINK} rate=48000 channels=2",
+            f"--load={' '.join(_NULL_SINK)}",
         ]
         with self._log.open("wb") as log:
             self._process = self._spawn(*arguments, output=log)
@@ -105,6 +106,15 @@ class PulseServer:
         player = self._spawn("paplay", f"--device={SINK}", str(path))
         self._clients.append(player)
         return player
+
+    def unplug(self) -> None:
+        """Take the null sink away, from under whoever plays to it or records it."""
+        assert self._spawn("pactl", "unload-module", _NULL_SINK[0]).wait(timeout=20) == 0
+
+    def plug_in(self) -> None:
+        """Bring the null sink back; returns when it delivers."""
+        assert self._spawn("pactl", "load-module", *_NULL_SINK).wait(timeout=20) == 0
+        self._keep_awake()
 
     def kill(self) -> None:
         """End the server at once, as a crash would, and its clients."""

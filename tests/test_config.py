@@ -39,7 +39,7 @@ def test_the_example_states_the_defaults() -> None:
     assert load(EXAMPLE).model_dump(exclude={"bundle"}) == Config().model_dump(exclude={"bundle"})
     written = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     assert set(written) == set(Config.model_fields)
-    for part in ("publish", "detect", "log"):
+    for part in ("retry", "publish", "detect", "log"):
         known = set(type(getattr(Config(), part)).model_fields)
         assert set(written[part]) | {"bind"} == known | {"bind"}
 

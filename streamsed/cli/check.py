@@ -15,6 +15,7 @@ from streamsed.cli.options import (
     SourceOption,
     configuration,
 )
+from streamsed.errors import SourceError
 
 if TYPE_CHECKING:
     from streamsed.config import Config
@@ -30,7 +31,8 @@ def check(
 ) -> int:
     """Validate the configuration and the bundle, open every source and address for a moment.
 
-    Prints what would run. The first mistake is one line, and the exit code 2.
+    Prints what would run. The first mistake is one line, and the exit code 2. A microphone that
+    is not there is none, unless it is required: the daemon waits for it.
     """
     settings = configuration(
         config,
@@ -53,6 +55,7 @@ def check(
 
 
 def _check_sources(config: Config, *, sample_rate: int) -> None:
+    from streamsed.service.supervision import Supervision
     from streamsed.sources.config import PipeSource, build
 
     for entry in config.sources:
@@ -60,9 +63,16 @@ def _check_sources(config: Config, *, sample_rate: int) -> None:
             typer.echo(f"source    {entry.name}: pipe, not opened: standard input is not read here")
             continue
         source = build(entry)
-        source.open(sample_rate)
-        source.close()
-        typer.echo(f"source    {entry.name}: {entry.type}, can be opened")
+        try:
+            source.open(sample_rate)
+        except SourceError as error:
+            if Supervision.of(entry).required:
+                raise
+            typer.echo(f"source    {entry.name}: {entry.type}, not there now: {error}")
+        else:
+            typer.echo(f"source    {entry.name}: {entry.type}, can be opened")
+        finally:
+            source.close()
 
 
 def _check_binds(config: Config) -> None:

@@ -139,21 +139,31 @@ class EventMessage(_Numbered):
 
 
 class SourceState(StrEnum):
-    """What a source is doing."""
+    """What a source is doing.
+
+    ``connecting``: not heard yet. ``running``: heard. ``silent``: heard, but for long nothing but
+    zeros. ``stalled``: open, but nothing comes. ``lost``: not open; that may be tried again.
+    ``ended``: over, as it should be.
+    """
 
     CONNECTING = "connecting"
     RUNNING = "running"
-    ENDED = "ended"
+    SILENT = "silent"
+    STALLED = "stalled"
     LOST = "lost"
+    ENDED = "ended"
 
 
 class SourceCondition(_Part):
     """How a source is doing: in its status messages and in every heartbeat.
 
     Attributes:
-        state: ``ended`` and ``lost`` come after the last event of the source.
+        state: ``ended``, ``lost`` and ``stalled`` come after the offsets of all its events.
+        since: when it came to this state; null from daemons that do not say.
         message: for people: why it was lost, what was dropped; null when there is nothing to say.
-        position: end of the audio processed so far; null before the first.
+        position: end of the audio processed so far; null before the first. Samples and seconds
+            count anew each time that a lost source comes back.
+        reconnections: how many times it came back.
         lost_samples: lost before they reached the daemon (device overruns).
         dropped_samples: dropped by the daemon because it could not keep up.
         bad_samples: values that were no samples (NaN, infinite); they count as silence.
@@ -163,11 +173,13 @@ class SourceCondition(_Part):
 
     source: str
     state: SourceState
+    since: Utc | None = None
     message: Note | None = None
     position: Moment | None = None
     lost_samples: Count = 0
     dropped_samples: Count = 0
     bad_samples: Count = 0
+    reconnections: Count = 0
     overload_bursts: Count = 0
     overloaded: bool = False
 

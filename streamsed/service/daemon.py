@@ -81,6 +81,7 @@ class Daemon:
                 source,
                 sample_rate=manifest.sample_rate,
                 queue_s=config.queue_s,
+                retry=config.retry,
                 inbox=self._inbox,
             )
             for source in config.sources
@@ -122,7 +123,7 @@ class Daemon:
             nothing is left to do.
 
         Raises:
-            SourceError: a source cannot be opened; nothing was started.
+            SourceError: a source that is required cannot be opened; nothing was started.
         """
         try:
             self.publisher.start()
@@ -304,7 +305,7 @@ class Daemon:
         log.info("bundle_loaded", runs=plan.bundle_line)
         log.info("provider_chosen", runs=plan.provider_line)
         for stream in self.streams:
-            log.info("source_opened", source=stream.name, **_described(stream))
+            log.info("source_configured", source=stream.name, **_described(stream))
         latencies = [plan.detector.latency(label).total_s for label in plan.bundle.manifest.classes]
         log.info("onset_latency", least_s=round(min(latencies), 3), most_s=round(max(latencies), 3))
         log.info("started", version=__version__, config=plan.config.origin)

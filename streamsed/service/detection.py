@@ -16,9 +16,11 @@ from streamsed.publish.messages import BundleName, Moment, SourceState
 from streamsed.service.inbox import Inbox
 from streamsed.service.levels import Levels
 from streamsed.service.losses import Change
+from streamsed.service.reader import Ending
 from streamsed.service.stream import Stream
 from streamsed.service.tally import Tally
 from streamsed.service.watchdog import Watchdog
+from streamsed.sources.block import Block
 
 Publish = Callable[[compose.Draft], None]
 
@@ -120,8 +122,6 @@ class Detection:
 
     def run(self) -> None:
         """Work until every source has ended and every event is closed."""
-        for name in self._streams:
-            self._detector.add(name)
         try:
             more: list[Stream] = []  # whose queues hold more than the last step needed
             idle = True
@@ -147,23 +147,29 @@ class Detection:
         if stream.name not in self._streams:
             return True
         ending = stream.ending  # looked at first: what was put before it is in the queue now
-        detector, name = self._detector, stream.name
-        emptied = False
-        while not emptied and detector.pending_samples(name) < self._chunk_samples:
+        while not stream.heard or self._detector.pending_samples(stream.name) < self._chunk_samples:
             block = None if ending and self._discarding else stream.queue.get(0)
             if block is None:
-                emptied = True
-                if ending is not None:
-                    detector.end(name, ending.reason)
-                continue
-            detector.push(name, block)
-            stream.position = block.end_sample
-            if stream.state is SourceState.CONNECTING:
-                stream.state = SourceState.RUNNING
-                log.info("source_running", source=name)
-                self._publish(compose.status(stream.condition()))
-        self._note_losses(stream)
-        return emptied
+                break
+            self._push(stream, block)
+        else:
+            self._note_losses(stream)
+            return False
+        if stream.heard:
+            self._note_losses(stream)
+            if ending is not None:
+                self._detector.end(stream.name, ending.reason)
+        elif ending is not None:
+            self._conclude(stream, ending)
+        return True
+
+    def _push(self, stream: Stream, block: Block) -> None:
+        if not stream.heard:
+            self._detector.add(stream.name)
+        changed = stream.take(block)
+        self._detector.push(stream.name, block)
+        if changed:
+            self._say_state(stream)
 
     def _note_losses(self, stream: Stream) -> None:
         source = stream.source
@@ -206,11 +212,13 @@ class Detection:
         for report in result.levels:
             self._levels.note(report, self._streams[report.source].anchor)
         for name in result.ended:
-            self._forget(self._streams.pop(name))
+            stream = self._streams[name]
+            assert stream.ending is not None
+            self._conclude(stream, stream.ending)
         for scored in result.frames:
             self._tally.hear(scored.source, len(scored.scores) * self._frame_s)
-            if (stream := self._streams.get(scored.source)) is not None:
-                self._note_bad_steps(stream)
+            if (heard := self._streams.get(scored.source)) is not None and heard.heard:
+                self._note_bad_steps(heard)
 
     def _note_bad_steps(self, stream: Stream) -> None:
         steps = self._detector.bad_steps(stream.name)
@@ -237,20 +245,23 @@ class Detection:
             draft = compose.event(transition, anchor=anchor, bundle=self._bundle, onset=onset)
             self._publish(self._tally.watched(draft))
 
-    def _forget(self, stream: Stream) -> None:
-        assert stream.ending is not None
+    def _conclude(self, stream: Stream, ending: Ending) -> None:
+        """Say how a source ended, once all that came of its audio is said."""
         self._levels.forget(stream.name)
-        lost = stream.ending.reason is Reason.SOURCE_LOST
-        stream.state = SourceState.LOST if lost else SourceState.ENDED
-        stream.message = stream.ending.message
-        for burst in (stream.overload, stream.lost, stream.bad):
-            burst.active = False
-        level = log.warning if lost else log.info
-        why = {"message": stream.message} if stream.message else {}
         counts = stream.device_flags
         if stream.bad_steps.total:
             counts["bad_steps"] = stream.bad_steps.total
+        if stream.end(ending):
+            self._say_state(stream)
+            if counts:
+                log.warning("source_trouble_in_all", source=stream.name, **counts)
+        if ending.final:
+            del self._streams[stream.name]
+        stream.go_on()
+
+    def _say_state(self, stream: Stream) -> None:
+        good = stream.state in {SourceState.RUNNING, SourceState.ENDED}
+        level = log.info if good else log.warning
+        why = {"message": stream.message} if stream.message else {}
         level(f"source_{stream.state}", source=stream.name, **why)
-        if counts:
-            log.warning("source_trouble_in_all", source=stream.name, **counts)
         self._publish(compose.status(stream.condition()))

@@ -31,14 +31,16 @@ class LossBurst:
     active: bool = False
     in_burst: int = 0
     _last_loss: int = 0
+    _before: int = 0
 
     def update(self, total: int, *, at_sample: int) -> Change | None:
         """Take note of how much has been lost by ``at_sample``.
 
         Args:
-            total: samples lost since the start; never falls.
+            total: samples lost since the start, or since :meth:`restart`; never falls.
             at_sample: where the source's audio has got to.
         """
+        total += self._before
         new = total - self.total
         self.total = total
         if new > 0:
@@ -53,3 +55,14 @@ class LossBurst:
             self.active = False
             return Change.ENDED
         return None
+
+    def restart(self, *, counter_too: bool) -> None:
+        """Go on with audio whose samples count anew; a burst is over.
+
+        Args:
+            counter_too: whether what is given to :meth:`update` begins at 0 again as well.
+        """
+        self.active = False
+        self._last_loss = 0
+        if counter_too:
+            self._before = self.total

@@ -1,53 +1,43 @@
-"""Stream: one source in the daemon, from its reader thread to its place in the status messages."""
+"""Stream: one source in the daemon, from its reader to its place in the status messages."""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import uuid4
 
-import structlog
-
-from streamsed.detect.events import Reason
-from streamsed.errors import SourceError
+from streamsed.config import RetryConfig
 from streamsed.publish.anchor import Anchor
 from streamsed.publish.messages import SourceCondition, SourceState
+from streamsed.service.backoff import Backoff
 from streamsed.service.inbox import Inbox
 from streamsed.service.losses import LossBurst
+from streamsed.service.reader import Ending, Reader
+from streamsed.service.silence import DigitalSilence
+from streamsed.service.supervision import Supervision
+from streamsed.sources.block import Block
 from streamsed.sources.config import FileSource, PipeSource, SourceConfig, build
-from streamsed.sources.protocol import EndOfSource
 from streamsed.sources.queue import BlockQueue
 
-_READ_TIMEOUT_S = 0.25  # a reader that is told to stop does so within this time
 _QUIET_S = 5.0  # audio without a loss that ends a burst of losses
-
-log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why no more audio comes.
-
-    Attributes:
-        reason: for the events that are still open.
-        message: for people; None when there is nothing to say.
-    """
-
-    reason: Reason
-    message: str | None = None
 
 
 class Stream:
-    """A source with its reader thread, its bounded queue, and what is known of it.
+    """A source with its reader, its bounded queue, and what is known of it.
 
-    The reader thread touches the source and the queue's far end; :attr:`ending` is set when it
-    is done. The rest belongs to the detection thread, and any thread may ask for
-    :meth:`condition`.
+    What is known belongs to the detection thread; any thread may ask for :meth:`condition`.
+
+    Attributes:
+        heard: whether audio of the present opening has been taken; samples count from it.
     """
 
     def __init__(
-        self, config: SourceConfig, *, sample_rate: int, queue_s: float, inbox: Inbox[Stream]
+        self,
+        config: SourceConfig,
+        *,
+        sample_rate: int,
+        queue_s: float,
+        retry: RetryConfig,
+        inbox: Inbox[Stream],
     ) -> None:
         """Build the source; nothing is opened.
 
@@ -55,28 +45,38 @@ class Stream:
             config: the source.
             sample_rate: the bundle's.
             queue_s: the audio that may wait.
+            retry: when it is tried again, if it is lost.
             inbox: told whenever there is something new for the detection thread.
         """
         self.config = config
         self.name = config.name
         self.source = build(config)
+        self._supervision = Supervision.of(config)
         self.queue = BlockQueue(
             round(queue_s * sample_rate), live=self.source.live, notify=self._tell
         )
-        self.ending: Ending | None = None
+        self._reader = Reader(
+            self.source,
+            self.queue,
+            sample_rate=sample_rate,
+            supervision=self._supervision,
+            backoff=Backoff(retry),
+            tell=self._tell,
+        )
         self.state = SourceState.CONNECTING
+        self.since = datetime.now(UTC)
         self.message: str | None = None
         self.position = 0
+        self.heard = False
         quiet = round(_QUIET_S * sample_rate)
         self.overload, self.lost, self.bad = (LossBurst(quiet) for _ in range(3))
         self.bad_steps = LossBurst(quiet)  # in steps, not samples
+        self._openings = 0
+        self._silence = DigitalSilence(self._supervision.silence_s, sample_rate)
         self._sample_rate = sample_rate
         self._real_time = _in_real_time(config)
-        self._started_at: datetime | None = None
         self._stream_id = uuid4()
         self._inbox = inbox
-        self._stopping = False
-        self._thread = threading.Thread(target=self._read, name=f"read {self.name}", daemon=True)
 
     @property
     def anchor(self) -> Anchor:
@@ -84,48 +84,81 @@ class Stream:
 
         Taken anew for each message: a device's clock drifts against the system's.
         """
-        assert self._started_at is not None
+        started_at = self._reader.started_at
+        assert started_at is not None
         return Anchor(
-            started_at=self._started_at,
+            started_at=started_at,
             sample_rate=self._sample_rate,
             real_time=self._real_time,
             stream_id=self._stream_id,
         )
 
+    @property
+    def ending(self) -> Ending | None:
+        """How the audio in the queue ends; None while more may come."""
+        return self._reader.ending
+
     def open(self) -> None:
-        """Open the source.
+        """Open the source, if it has to be there when the daemon starts.
 
         Raises:
             SourceError: it cannot be opened.
         """
-        self.source.open(self._sample_rate)
-        self._started_at = self.source.started_at
+        if self._supervision.required:
+            self._reader.open()
 
     def start(self) -> None:
         """Start to read."""
-        self._thread.start()
+        self._reader.start()
 
     def stop(self) -> None:
         """Ask the reader to end; what it has read remains in the queue."""
-        self._stopping = True
-        self.queue.close()
+        self._reader.stop()
 
     def abandon(self) -> None:
         """End the stream now, whether or not its reader does."""
-        if self.ending is None:
-            log.warning("reader_hangs", source=self.name)
-            self.ending = Ending(Reason.SHUTDOWN, "reading hangs")
-        self._tell()
+        self._reader.abandon()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the reader thread, if it runs, to end; close the source.
+        """Wait for the reader to end; close the source, unless its reader hangs."""
+        self._reader.join(timeout_s)
 
-        A source whose reader hangs is left to the end of the process: closing would wait for it.
+    def take(self, block: Block) -> bool:
+        """Note a block that detection takes; return whether the state has changed."""
+        if not self.heard:
+            self.heard = True
+            self._silence.restart()
+            self._openings += 1
+            self._stream_id = uuid4()
+        self.position = block.end_sample
+        if self._silence.update(block):
+            state, message = SourceState.SILENT, "digital silence: every sample is zero"
+        else:
+            state, message = SourceState.RUNNING, None
+        return state is not self.state and self._change(state, message)
+
+    def end(self, ending: Ending) -> bool:
+        """Note that the audio ended so; return whether that says anything new.
+
+        The reader goes on only after :meth:`go_on`.
         """
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        if not self._thread.is_alive():
-            self._close()
+        self.heard = False
+        self.overload.restart(counter_too=False)
+        for burst in (self.lost, self.bad, self.bad_steps):
+            burst.restart(counter_too=True)
+        return self._change(ending.state, ending.message)
+
+    def go_on(self) -> None:
+        """Let the reader go on after an ending: all that was to be done about it is done."""
+        self._reader.take_ending()
+
+    def _change(self, state: SourceState, message: str | None) -> bool:
+        if (state, message) == (self.state, self.message):
+            return False
+        if state is not self.state:
+            self.state, self.since = state, datetime.now(UTC)
+        self.message = message
+        return True
 
     @property
     def device_flags(self) -> dict[str, int]:
@@ -138,47 +171,19 @@ class Stream:
         return SourceCondition(
             source=self.name,
             state=self.state,
+            since=self.since,
             message=self.message,
-            position=self.anchor.moment(self.position) if self._started_at else None,
+            position=self.anchor.moment(self.position) if self._reader.started_at else None,
             lost_samples=self.lost.total,
             dropped_samples=self.overload.total,
             bad_samples=self.bad.total,
+            reconnections=max(0, self._openings - 1),
             overload_bursts=self.overload.bursts,
             overloaded=self.overload.active,
         )
 
     def _tell(self) -> None:
         self._inbox.put(self)
-
-    def _read(self) -> None:
-        # The place of reconnecting a lost device: here, around opening and reading.
-        ending = Ending(Reason.SHUTDOWN)
-        try:
-            while not self._stopping:
-                block = self.source.read(_READ_TIMEOUT_S)
-                if block is not None:
-                    self._started_at = self.source.started_at
-                    self.queue.put(block)
-        except EndOfSource:
-            ending = Ending(Reason.END_OF_STREAM)
-        except SourceError as error:
-            ending = Ending(Reason.SOURCE_LOST, str(error))
-        except Exception as error:  # a fault in one source must not cost the others
-            log.exception("source_failed", source=self.name)
-            ending = Ending(Reason.SOURCE_LOST, f"internal error: {error!r}")
-        finally:
-            try:
-                self._close()
-            finally:
-                if self.ending is None:  # or it was abandoned
-                    self.ending = ending
-                self._tell()
-
-    def _close(self) -> None:
-        try:
-            self.source.close()
-        except Exception:  # what was read is good, and the rest of the daemon has to end too
-            log.exception("source_close_failed", source=self.name)
 
 
 def _in_real_time(config: SourceConfig) -> bool:

@@ -42,7 +42,6 @@ class Capture:
         flags: how often PortAudio reported ``input_overflow`` and ``input_underflow``.
         lost_frames: frames lost so far.
         begun: set by the first callback.
-        last_callback: when the latest callback came (monotonic clock).
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class Capture:
         self.flags = dict.fromkeys(_FLAGS, 0)
         self.lost_frames = 0
         self.begun = Event()
-        self.last_callback = 0.0
         self._rate = rate
         self._clock = clock
         self._buffers = np.empty((slots, block_frames, channels), np.float32)
@@ -84,7 +82,6 @@ class Capture:
             overflow = bool(getattr(status, _FLAGS[0]))
         self._keep_time(heard, frames, overflow=overflow)
         self._utc_offset = time() - now
-        self.last_callback = now
         first = self._next_frame
         self._next_frame += frames
         try:

@@ -15,6 +15,8 @@ from streamsed.sources.protocol import Source
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
 """Stands in topics, so without slash or space."""
 
+Patience = Annotated[float, Field(gt=0.0, le=86_400.0)]
+
 PIPE_RATES = (4_000, 192_000)
 
 _NAMED = re.compile(r"(?P<name>[^=/\\]*)=(?P<spec>.*)", re.DOTALL)
@@ -23,6 +25,20 @@ _PIPE = re.compile(r"pipe:(?P<format>\w+)@(?P<rate>\d+)(x(?P<channels>\d+))?(?P<
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Returning(_Strict):
+    """A source that may be lost, and come back.
+
+    Attributes:
+        required: it has to be there when the daemon starts; otherwise it may come later.
+        reconnect: open it again when it is lost or stalls.
+        silence_s: so long nothing but zeros, and its state is ``silent``; None for never.
+    """
+
+    required: bool = False
+    reconnect: bool = True
+    silence_s: Patience | None = 60.0
 
 
 class FileSource(_Strict):
@@ -39,17 +55,19 @@ class FileSource(_Strict):
     channel: Channel = "mix"
 
 
-class MicrophoneSource(_Strict):
+class MicrophoneSource(_Returning):
     """An input of the sound system.
 
     Attributes:
         device: index, stable id or part of the name, as ``streamsed devices`` lists them; None is
             the system's default input.
+        stall_s: it stalls when nothing comes for so long, not even zeros.
     """
 
     type: Literal["microphone"] = "microphone"
     name: SourceName
     device: str | Annotated[int, Field(ge=0)] | None = None
+    stall_s: Patience = 5.0
     channel: Channel = "mix"
 
 
@@ -61,6 +79,9 @@ class PipeSource(_Strict):
         format: ``s16le`` (16-bit integers) or ``f32le`` (32-bit floats, full scale 1).
         live: the writer cannot wait: when detection cannot keep up, drop the oldest audio rather
             than hold the writer up.
+        stall_s: it stalls when nothing comes for so long: events end, and what comes later is a
+            stream of its own. None for never.
+        silence_s: so long nothing but zeros, and its state is ``silent``; None for never.
     """
 
     type: Literal["pipe"] = "pipe"
@@ -69,6 +90,8 @@ class PipeSource(_Strict):
     channels: Annotated[int, Field(ge=1, le=64)] = 1
     format: Literal["s16le", "f32le"] = "s16le"
     live: bool = False
+    stall_s: Patience | None = None
+    silence_s: Patience | None = None
     channel: Channel = "mix"
 
 
@@ -113,7 +136,8 @@ def parse(text: str) -> FileSource | MicrophoneSource | PipeSource:
     A path that contains ``=``, or looks like another form, is written ``./PATH``.
 
     Without ``NAME=`` a microphone is called ``mic``, standard input ``stdin``, and a recording
-    like its file without folder and extension.
+    like its file without folder and extension. What is asked for by hand has to be there at the
+    start (``required``); what a configuration file names may come later.
 
     Raises:
         ConfigError: it has none of the forms, or a value in it is out of range.
@@ -137,6 +161,7 @@ def _parse_spec(name: str | None, spec: str) -> FileSource | MicrophoneSource | 
         return MicrophoneSource(
             name="mic" if name is None else name,
             device=int(device) if device is not None and device.isdecimal() else device,
+            required=True,
         )
     if spec == "-":
         return PipeSource(name="stdin" if name is None else name)

@@ -21,8 +21,8 @@ DEVICE_LATENCY_S = 0.2
 BUFFER_S = 4.0
 """How long the reader may be held up before frames are lost."""
 
-STALL_S = 5.0
-"""A device that is silent for so long (not a callback, not even of zeros) is lost."""
+FIRST_CALLBACK_S = 5.0
+"""A device that delivers nothing (not even zeros) for so long after it was opened is dead."""
 
 MOST_CHANNELS = 8
 """Devices with more (sound servers offer 32 and up) are opened with two, or as many as needed."""
@@ -34,8 +34,11 @@ class Microphone(ResampledSource):
     It is opened at the wanted rate if it can do that, else at its own default rate.
 
     A device that is unplugged, or whose sound server goes away, may report nothing at all: the
-    sign is that callbacks stop, and after :data:`STALL_S` the source is lost. ``open`` waits for
-    the first callback, so that a dead device is an error there and ``started_at`` is known.
+    only sign is that callbacks stop, and ``read`` returns None for ever. ``open`` waits for the
+    first callback, so that a dead device is an error there and ``started_at`` is known.
+
+    Opened again, it finds its device by the id that it had, for its number and its name may have
+    changed; only if no device has that id, as at first.
 
     Attributes:
         device: index, stable id, or part of the name; None for the default input.
@@ -71,10 +74,7 @@ class Microphone(ResampledSource):
 
     def _acquire(self, sample_rate: int) -> int:
         with portaudio(refresh=True) as sd:
-            try:
-                device = find_device(input_devices(sd), self.device)
-            except SourceError as error:
-                raise SourceError(f"{self.name}: {error}") from error
+            device = self._find(input_devices(sd))
             where = f"{self.name}: input device {device.name!r}"
             self._found = device
             self._index = channel_index(self.channel, channels=device.channels, where=where)
@@ -91,6 +91,16 @@ class Microphone(ResampledSource):
                 ) from error
         self._await_first_callback(where)
         return rate
+
+    def _find(self, devices: tuple[Device, ...]) -> Device:
+        if self._found is not None and self.device is not None:
+            same = [device for device in devices if device.id == self._found.id]
+            if len(same) == 1:
+                return same[0]
+        try:
+            return find_device(devices, self.device)
+        except SourceError as error:
+            raise SourceError(f"{self.name}: {error}") from error
 
     def _open_stream(self, sd: Any, *, channels: int, rate: int) -> int:
         assert self._found is not None
@@ -121,7 +131,7 @@ class Microphone(ResampledSource):
 
     def _await_first_callback(self, where: str) -> None:
         assert self._capture is not None
-        deadline = monotonic() + STALL_S
+        deadline = monotonic() + FIRST_CALLBACK_S
         while not self._capture.begun.wait(0.02):
             if self._closed.is_set():
                 raise SourceError(f"{where}: closed while it was being opened")
@@ -135,8 +145,7 @@ class Microphone(ResampledSource):
         if taken is not None:
             first, frames = taken
             return Block(self._mono(frames, self._index), first)
-        silent_s = monotonic() - self._capture.last_callback
-        if (self._stopped or silent_s > STALL_S) and not self._closed.is_set():
+        if self._stopped and not self._closed.is_set():
             raise SourceLost(
                 f"{self.name}: input device {self._found.name!r} stopped delivering audio; "
                 "was it unplugged, or the sound server stopped?"

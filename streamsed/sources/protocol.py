@@ -56,5 +56,11 @@ class Source(Protocol):
             SourceLost: reading failed and will not go on.
         """
 
+    def interrupt(self) -> None:
+        """Make an ``open`` or ``read`` that is under way give up soon; from any thread, at once.
+
+        For a source that is about to be closed: it delivers nothing more.
+        """
+
     def close(self) -> None:
         """Release the device or file; may be called twice, and from another thread."""

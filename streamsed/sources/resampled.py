@@ -110,10 +110,14 @@ class ResampledSource(ABC):
                     return None
         return None
 
-    def close(self) -> None:
-        """Release the device or file; may be called twice, and from another thread."""
+    def interrupt(self) -> None:
+        """Make an ``open`` or ``read`` that is under way return; waits for nothing."""
         self._closed.set()
         self._wake()
+
+    def close(self) -> None:
+        """Release the device or file; may be called twice, and from another thread."""
+        self.interrupt()
         with self._busy:
             self._release()
 

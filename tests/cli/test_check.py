@@ -46,6 +46,20 @@ def test_check_finds_a_source_that_cannot_be_opened(bundle: Path, tmp_path: Path
     assert done.stderr.splitlines()[0].startswith(f"streamsed: {gone}: no such file")
 
 
+def test_check_tells_of_a_microphone_that_is_not_there(
+    bundle: Path, tmp_path: Path, pulse: PulseServer
+) -> None:
+    entry = {"type": "microphone", "name": "desk", "device": "yeti"}
+    path = tmp_path / "c.yaml"
+    content = {"bundle": str(bundle), "publish": {"bind": [RANDOM_PORT]}}
+    path.write_text(yaml.safe_dump(content | {"sources": [entry]}), encoding="utf-8")
+    done = execute("check", "-c", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "source    desk: microphone, not there now: desk: no input device 'yeti'" in done.stdout
+    path.write_text(yaml.safe_dump(content | {"sources": [entry | {"required": True}]}), "utf-8")
+    assert execute("check", "-c", path).returncode == 2
+
+
 def test_devices_lists_microphones(pulse: PulseServer) -> None:
     done = execute("devices")
     assert (done.returncode, done.stderr) == (0, "")

@@ -36,7 +36,7 @@ def test_a_recording_to_its_end(bundle: Path, wav: Path) -> None:
     said = {entry["event"]: entry for entry in log}
     assert "tones 1 from" in said["bundle_loaded"]["runs"]
     assert said["provider_chosen"]["runs"].startswith("CPUExecutionProvider")
-    assert said["source_opened"]["path"] == str(wav)
+    assert said["source_configured"]["path"] == str(wav)
     assert said["stopped"]["reason"] == "every source has ended"
 
 

@@ -42,12 +42,14 @@ SCORE = {"current": "number", "peak": "number", "mean": "number"}
 BUNDLE_NAME = {"name": "string", "version": "string"}
 CONDITION = {
     "source": "string",
-    "state": ["connecting", "running", "ended", "lost"],
+    "state": ["connecting", "running", "silent", "stalled", "lost", "ended"],
+    "since": {"date-time", NULL},
     "message": {"string", NULL},
     "position": [MOMENT, NULL],
     "lost_samples": "integer",
     "dropped_samples": "integer",
     "bad_samples": "integer",
+    "reconnections": "integer",
     "overload_bursts": "integer",
     "overloaded": "boolean",
 }

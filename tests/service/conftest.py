@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.bundles import make_bundle
+from tests.pulse import pulse
+
+__all__ = ["bundle", "pulse"]
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ from streamsed.service.plan import Plan
 from tests.bundles import SAMPLE_RATE
 from tests.sockets import PATIENCE_S, RANDOM_PORT, AnyMessage, receive_until
 
+PIPE = {"type": "pipe", "name": "pipe", "rate": SAMPLE_RATE, "format": "f32le"}
+
 
 def configure(bundle: Path, sources: Sequence[dict[str, Any]], **settings: Any) -> Config:
     publish = {"bind": [RANDOM_PORT], "wait_for_subscriber_s": PATIENCE_S, "heartbeat_s": 0.1}

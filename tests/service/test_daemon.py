@@ -23,6 +23,7 @@ from streamsed.service.detection import Detection
 from streamsed.service.plan import Plan
 from tests.bundles import SAMPLE_RATE, tones
 from tests.service.daemons import (
+    PIPE,
     assert_close,
     configure,
     daemon_states,
@@ -37,7 +38,6 @@ from tests.service.holding import Given, held_at, standard_input
 from tests.sockets import PATIENCE_S, AnyMessage, receive_until
 
 TWO_EVENTS = [("low", 0.5, 1.0), ("high", 1.4, 2.0)]
-PIPE = {"type": "pipe", "name": "pipe", "rate": SAMPLE_RATE, "format": "f32le"}
 
 
 def test_a_recording_becomes_onsets_and_offsets(bundle: Path, tmp_path: Path) -> None:

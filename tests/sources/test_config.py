@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -23,14 +24,19 @@ from streamsed.sources.protocol import Source
 from tests.sources.reading import one_line
 
 
+def asked_for(**entry: Any) -> MicrophoneSource:
+    """Return a microphone as the command line asks for it: it has to be there."""
+    return MicrophoneSource(required=True, **entry)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("mic", MicrophoneSource(name="mic")),
-        ("mic:3", MicrophoneSource(name="mic", device=3)),
-        ("mic:USB Audio", MicrophoneSource(name="mic", device="USB Audio")),
-        ("mic:alsa:pulse", MicrophoneSource(name="mic", device="alsa:pulse")),
-        ("kitchen=mic:USB", MicrophoneSource(name="kitchen", device="USB")),
+        ("mic", asked_for(name="mic")),
+        ("mic:3", asked_for(name="mic", device=3)),
+        ("mic:USB Audio", asked_for(name="mic", device="USB Audio")),
+        ("mic:alsa:pulse", asked_for(name="mic", device="alsa:pulse")),
+        ("kitchen=mic:USB", asked_for(name="kitchen", device="USB")),
         ("a/rec 1.wav", FileSource(name="rec_1", path=Path("a/rec 1.wav"))),
         ("/a=b.wav", FileSource(name="a_b", path=Path("/a=b.wav"))),
         ("./mic", FileSource(name="mic", path=Path("mic"))),

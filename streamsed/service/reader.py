@@ -1,0 +1,227 @@
+"""Reader: the thread of one source, which opens it, reads it, and reopens it when it is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+
+import structlog
+
+from streamsed.detect.events import Reason
+from streamsed.errors import SourceError
+from streamsed.publish.messages import SourceState
+from streamsed.service.backoff import Backoff
+from streamsed.service.supervision import Supervision
+from streamsed.sources.protocol import EndOfSource, Source
+from streamsed.sources.queue import BlockQueue
+
+_READ_TIMEOUT_S = 0.25  # a reader that is told to stop does so within this time
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why no more audio comes, for now or for good.
+
+    Attributes:
+        reason: for the events that are still open.
+        state: what the source is now.
+        message: for people; None when there is nothing to say.
+        final: whether the reader has given up, or was told to stop.
+    """
+
+    reason: Reason
+    state: SourceState
+    message: str | None = None
+    final: bool = True
+
+
+_STOPPED = Ending(Reason.SHUTDOWN, SourceState.ENDED)
+
+
+class Reader:
+    """Reads a source into a queue, in a thread, for as long as there is something to hope for.
+
+    Each opening that comes to an end, and each attempt that fails, leaves an :class:`Ending`.
+    The reader goes on only when the detection thread has taken it, and so has taken all audio
+    before it: what is in the queue belongs to one opening, and events of a lost source end
+    before anything is done that may hang, such as closing a device that is gone.
+
+    Attributes:
+        source: only the reader's thread opens and reads it.
+        queue: where the audio goes.
+        started_at: UTC of sample 0 of what is in the queue; None before the first opening.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        queue: BlockQueue,
+        *,
+        sample_rate: int,
+        supervision: Supervision,
+        backoff: Backoff,
+        tell: Callable[[], None],
+    ) -> None:
+        """Take the source; nothing is opened.
+
+        Args:
+            source: not open.
+            queue: empty.
+            sample_rate: the bundle's.
+            supervision: when the source is opened again.
+            backoff: how soon.
+            tell: called after each ending.
+        """
+        self.source = source
+        self.queue = queue
+        self.started_at: datetime | None = None
+        self._sample_rate = sample_rate
+        self._supervision = supervision
+        self._backoff = backoff
+        self._tell = tell
+        self._endings: deque[Ending] = deque()  # at most two: the last, and the final one
+        self._taken = threading.Event()
+        self._stopping = threading.Event()
+        self._open = False
+        self._healthy_for_s = 0.0
+        self._thread = threading.Thread(target=self._run, name=f"read {source.name}", daemon=True)
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the audio in the queue ends; None while more may come."""
+        return self._endings[0] if self._endings else None
+
+    def take_ending(self) -> None:
+        """Let the reader go on: the audio in the queue, and its ending, have been dealt with."""
+        self._endings.popleft()
+        self._taken.set()
+        if self._endings:
+            self._tell()
+
+    def open(self) -> None:
+        """Open the source, before :meth:`start`, which otherwise does.
+
+        Raises:
+            SourceError: it cannot be opened.
+        """
+        self.source.open(self._sample_rate)
+        self.started_at = self.source.started_at
+        self._open = True
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; what it has read remains in the queue."""
+        self._stopping.set()
+        self.queue.close()
+        self.source.interrupt()
+
+    def abandon(self) -> None:
+        """End the stream now, whether or not the thread does."""
+        if not any(ending.final for ending in self._endings):
+            log.warning("reader_hangs", source=self.source.name)
+            self._endings.append(Ending(Reason.SHUTDOWN, SourceState.ENDED, "reading hangs"))
+        self._tell()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread, if it runs, to end; close the source.
+
+        A source whose reader hangs is left to the end of the process: closing would wait for it.
+        """
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        if not self._thread.is_alive():
+            self._close()
+
+    def _run(self) -> None:
+        while not (ending := self._attempt()).final:
+            self._report(ending)
+            if not self._wait_until_taken() or not self._prepare_again():
+                ending = _STOPPED
+                break
+        try:
+            self._close()
+        finally:
+            self._report(ending)
+
+    def _attempt(self) -> Ending:
+        """Open the source unless it is open, and read it until something ends that."""
+        self._healthy_for_s = 0.0
+        try:
+            if not self._open:
+                self.open()
+            return self._read()
+        except EndOfSource:
+            if self._supervision.reconnect:
+                return self._lost("the stream ended")
+            return Ending(Reason.END_OF_STREAM, SourceState.ENDED)
+        except SourceError as error:
+            return _STOPPED if self._stopping.is_set() else self._lost(str(error))
+        except Exception as error:  # a fault in one source must not cost the others
+            log.exception("source_failed", source=self.source.name)
+            return self._lost(f"internal error: {error!r}")
+
+    def _read(self) -> Ending:
+        timeout_s, stall_s = _READ_TIMEOUT_S, self._supervision.stall_s
+        began = heard = monotonic()
+        try:
+            while not self._stopping.is_set():
+                block = self.source.read(timeout_s)
+                if block is not None:
+                    self.started_at = self.source.started_at
+                    self.queue.put(block)
+                    heard = monotonic()
+                elif stall_s is not None and monotonic() - heard >= stall_s:
+                    return self._stalled(stall_s)
+            return _STOPPED
+        finally:
+            self._healthy_for_s = heard - began
+
+    def _lost(self, message: str) -> Ending:
+        if self._supervision.reconnect:
+            message += " (trying again)"
+            return Ending(Reason.SOURCE_LOST, SourceState.LOST, message, final=False)
+        return Ending(Reason.SOURCE_LOST, SourceState.LOST, message)
+
+    def _stalled(self, stall_s: float) -> Ending:
+        message = f"no audio for {stall_s:g} s"
+        if self._supervision.reconnect:
+            message += " (trying again)"
+        elif not self._supervision.patient:
+            return self._lost(message)
+        return Ending(Reason.SOURCE_LOST, SourceState.STALLED, message, final=False)
+
+    def _report(self, ending: Ending) -> None:
+        self._taken.clear()
+        self._endings.append(ending)
+        self._tell()
+
+    def _wait_until_taken(self) -> bool:
+        """Wait for :meth:`take_ending`; return False when told to stop before."""
+        while not self._taken.wait(_READ_TIMEOUT_S):
+            if self._stopping.is_set():
+                return False
+        return not self._stopping.is_set()
+
+    def _prepare_again(self) -> bool:
+        """Close and wait, if the source is to be opened again; return False when told to stop."""
+        if not self._supervision.reconnect:
+            return True
+        self._close()
+        delay_s = self._backoff.next_s(healthy_for_s=self._healthy_for_s)
+        return not self._stopping.wait(delay_s)
+
+    def _close(self) -> None:
+        self._open = False
+        try:
+            self.source.close()
+        except Exception:  # what was read is good, and the rest of the daemon has to end too
+            log.exception("source_close_failed", source=self.source.name)

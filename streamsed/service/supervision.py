@@ -1,0 +1,50 @@
+"""Supervision: what the daemon makes of a source that delivers nothing, or nothing but zeros."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamsed.sources.config import FileSource, PipeSource, SourceConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """How long a source may be quiet, and what is done then.
+
+    Attributes:
+        required: whether it has to be there when the daemon starts.
+        reconnect: whether it is opened again when it was lost, or stalls.
+        patient: whether one that is not opened again may stall, and go on by itself.
+        stall_s: it stalls when nothing has come for so long; None for never.
+        silence_s: so long nothing but zeros is worth saying; None for never.
+    """
+
+    required: bool
+    reconnect: bool
+    patient: bool
+    stall_s: float | None
+    silence_s: float | None
+
+    @classmethod
+    def of(cls, config: SourceConfig) -> Supervision:
+        """Say how a source is supervised."""
+        match config:
+            case FileSource():
+                return cls(
+                    required=True, reconnect=False, patient=True, stall_s=None, silence_s=None
+                )
+            case PipeSource():
+                return cls(
+                    required=True,
+                    reconnect=False,
+                    patient=True,
+                    stall_s=config.stall_s,
+                    silence_s=config.silence_s,
+                )
+        return cls(
+            required=config.required,
+            reconnect=config.reconnect,
+            patient=False,
+            stall_s=config.stall_s,
+            silence_s=config.silence_s,
+        )
