@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from streamsed.errors import MessageError, PublishError
 from streamsed.publish.endpoints import DEFAULT_TCP
+from streamsed.publish.keys import CurveKeys
 from streamsed.publish.messages import (
     MESSAGE,
     AnyMessage,
@@ -29,6 +30,7 @@ from streamsed.publish.messages import (
 )
 
 __all__ = [
+    "CurveKeys",
     "DaemonMessage",
     "EventMessage",
     "Heartbeat",
@@ -62,13 +64,20 @@ class Subscriber:
     shows it to whoever subscribes to everything.
     """
 
-    def __init__(self, address: str = DEFAULT_TCP, *, topics: Sequence[str] = ("event/",)) -> None:
+    def __init__(
+        self,
+        address: str = DEFAULT_TCP,
+        *,
+        topics: Sequence[str] = ("event/",),
+        keys: CurveKeys | None = None,
+    ) -> None:
         """Connect, in the background: the daemon may be started later.
 
         Args:
             address: one that the daemon binds.
             topics: prefixes, such as ``event/kitchen/`` or ``event/kitchen/Dog/``; an empty
                 string for everything.
+            keys: for a daemon that asks for keys; with none or others it is silent.
 
         Raises:
             PublishError: the address is malformed.
@@ -81,6 +90,8 @@ class Subscriber:
         self._socket.set(zmq.RECONNECT_IVL, 100)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 2000)
         self._socket.set(zmq.IPV6, "[" in address)
+        if keys is not None:
+            keys.apply(self._socket)
         for topic in topics:
             self._socket.subscribe(topic)
         try:

@@ -22,6 +22,7 @@ from pydantic import (
 from streamsed.bundle.manifest import ClassPostprocessing, Manifest, Score, Seconds
 from streamsed.complaints import first_complaint, suggest
 from streamsed.errors import ConfigError
+from streamsed.publish.admission import Admission
 from streamsed.publish.endpoints import check_bind, default_binds
 from streamsed.publish.messages import DAEMON
 from streamsed.sources.config import FileSource, MicrophoneSource, PipeSource, SourceConfig
@@ -47,12 +48,36 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class CurveConfig(_Strict):
+    """Who may connect: those whose keys are known; everything is encrypted.
+
+    Attributes:
+        secret_key: the daemon's file ``NAME.key_secret``, as ``streamsed keys new`` makes it.
+        clients: folder of the public keys of those who may connect, looked at as they come.
+    """
+
+    secret_key: Annotated[Path, AfterValidator(_expanded)]
+    clients: Annotated[Path, AfterValidator(_expanded)]
+
+    def beside(self, file: Path) -> Self:
+        """Resolve its paths as those of the configuration file ``file``."""
+        return self.model_copy(
+            update={
+                "secret_key": _beside(file, self.secret_key),
+                "clients": _beside(file, self.clients),
+            }
+        )
+
+
 class PublishConfig(_Strict):
     """Where and how messages are published.
 
     Attributes:
         bind: addresses; by default TCP on loopback, and an ipc socket in the runtime directory.
-        insecure: allow addresses that other machines reach, though nothing is encrypted.
+        ipc_mode: permissions of the files of ipc sockets, in octal.
+        curve: keys, on every address; null for none.
+        insecure: allow addresses that other machines reach, though without keys anybody there may
+            connect and nothing is encrypted.
         heartbeat_s: interval of heartbeats.
         levels_every_s: interval, in a source's audio, of its level messages; 0 for none.
         send_high_water: messages kept for a slow subscriber before it loses the newest.
@@ -61,6 +86,8 @@ class PublishConfig(_Strict):
     """
 
     bind: Annotated[tuple[str, ...], Field(min_length=1)] = Field(default_factory=default_binds)
+    ipc_mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0600"
+    curve: CurveConfig | None = None
     insecure: bool = False
     heartbeat_s: PositiveSeconds = 1.0
     levels_every_s: Annotated[float, AfterValidator(_none_or_not_too_often)] = 0.0
@@ -68,11 +95,39 @@ class PublishConfig(_Strict):
     linger_s: Annotated[float, Field(ge=0.0, le=60.0)] = 2.0
     wait_for_subscriber_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
 
+    @field_validator("ipc_mode", mode="before")
+    @classmethod
+    def _octal(cls, mode: object) -> object:
+        if isinstance(mode, int):  # YAML takes 0660 for an octal number, and 660 for a decimal one
+            raise ValueError('must be in quotes, such as "0660"')
+        return mode
+
     @model_validator(mode="after")
     def _binds_allowed(self) -> Self:
         for address in self.bind:
-            check_bind(address, insecure=self.insecure)
+            check_bind(address, guarded=self.insecure or self.curve is not None)
         return self
+
+    @property
+    def ipc_permissions(self) -> int:
+        """``ipc_mode`` as a number."""
+        return int(self.ipc_mode, 8)
+
+    def beside(self, file: Path) -> Self:
+        """Resolve its paths as those of the configuration file ``file``."""
+        if self.curve is None:
+            return self
+        return self.model_copy(update={"curve": self.curve.beside(file)})
+
+    def admission(self) -> Admission | None:
+        """Read the keys; None if none are asked for.
+
+        Raises:
+            KeysError: they are missing, malformed or not safe from others.
+        """
+        if self.curve is None:
+            return None
+        return Admission.read(secret_key=self.curve.secret_key, clients=self.curve.clients)
 
 
 class ClassOverride(_Strict):
@@ -243,6 +298,7 @@ def load(path: Path) -> Config:
     return config.model_copy(
         update={
             "bundle": _beside(path, config.bundle),
+            "publish": config.publish.beside(path),
             "sources": tuple(
                 source.model_copy(update={"path": _beside(path, source.path)})
                 if isinstance(source, FileSource)

@@ -8,6 +8,7 @@
     ├── ProviderError    the inference hardware that was asked for cannot be used
     ├── SourceError      audio cannot be opened or read
     │   └── SourceLost   audio stopped: the device, file or pipe failed while it was being read
+    ├── KeysError        a CURVE key is missing, malformed or not safe from others
     ├── PublishError     a socket cannot be bound, connected or written
     ├── ReplayError      a replay cannot go on
     ├── DataError        a table or folder that is to be evaluated cannot be used
@@ -41,6 +42,10 @@ class SourceError(StreamsedError):
 
 class SourceLost(SourceError):
     """An audio source failed after it had been opened; what came before it is good."""
+
+
+class KeysError(StreamsedError):
+    """A CURVE key, or the folder of clients' keys, is missing, malformed or not safe."""
 
 
 class PublishError(StreamsedError):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 import zmq
 
 from streamsed.errors import PublishError
+from streamsed.publish.admission import Admission, Doorkeeper
 from streamsed.publish.endpoints import claim_ipc, ipc_path
 
 _LONGEST_SUBSCRIPTION_BYTES = 4096
+_REBIND_S = 5.0  # libzmq gives an address back a moment after it was unbound
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +50,30 @@ class BoundSocket:
         endpoints: the addresses, wildcards resolved.
     """
 
-    def __init__(self, binds: Sequence[str], limits: SocketLimits) -> None:
+    def __init__(
+        self,
+        binds: Sequence[str],
+        limits: SocketLimits,
+        *,
+        ipc_mode: int = 0o600,
+        admission: Admission | None = None,
+        on_revoked: Callable[[], None] = lambda: None,
+    ) -> None:
         """Bind.
+
+        Args:
+            binds: the addresses.
+            limits: bounds of the socket.
+            ipc_mode: permissions of the files of ipc sockets.
+            admission: who may connect, on any of the addresses; None for everybody.
+            on_revoked: called, in some thread, when :meth:`evict` has something to do.
 
         Raises:
             PublishError: an address cannot be bound; none is held then.
         """
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket_files: list[Path] = []
+        self._ipc_mode = ipc_mode
+        self._socket_files: set[Path] = set()
         self.socket = self._context.socket(zmq.XPUB)
         # Left to the collector, the context may go before its socket and wait for it for ever.
         self._abandoned = weakref.finalize(self, _abandon, self._context, self.socket)
@@ -59,6 +81,10 @@ class BoundSocket:
         self.socket.set(zmq.SNDHWM, limits.send_high_water)
         self.socket.set(zmq.LINGER, int(limits.linger_s * 1e3))
         self.socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION_BYTES)
+        self._doorkeeper: Doorkeeper | None = None
+        if admission is not None:
+            admission.apply(self.socket)
+            self._doorkeeper = Doorkeeper(self._context, admission.clients, on_revoked=on_revoked)
         try:
             self.endpoints = tuple(self._bind(address) for address in binds)
         except PublishError:
@@ -68,9 +94,9 @@ class BoundSocket:
     def _bind(self, address: str) -> str:
         path = ipc_path(address)
         if path is not None:
-            claim_ipc(path)
+            claim_ipc(path, mode=self._ipc_mode)
         self.socket.set(zmq.IPV6, "[" in address)
-        umask = os.umask(0o177)  # an ipc socket is for its owner alone
+        umask = os.umask(0o177)  # an ipc socket is for its owner alone, at first
         try:
             self.socket.bind(address)
         except zmq.ZMQError as error:
@@ -82,8 +108,42 @@ class BoundSocket:
         finally:
             os.umask(umask)
         if path is not None:
-            self._socket_files.append(path)
+            path.chmod(self._ipc_mode)
+            self._socket_files.add(path)
         return self.socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+
+    def evict(self) -> None:
+        """Close all connections if a client that is connected may no longer be.
+
+        For the socket's own thread, from time to time. libzmq cannot close a single connection;
+        clients that are still allowed come back by themselves, and miss what is sent meanwhile.
+
+        Raises:
+            PublishError: another process took an address at this moment.
+        """
+        if self._doorkeeper is None or not self._doorkeeper.revoked:
+            return
+        self._doorkeeper.revoked = False
+        linger_ms = self.socket.get(zmq.LINGER)
+        self.socket.set(zmq.LINGER, 0)
+        for endpoint in self.endpoints:
+            self.socket.unbind(endpoint)
+        self.socket.set(zmq.LINGER, linger_ms)
+        for endpoint in self.endpoints:
+            self._rebind(endpoint)
+        log.warning("clients_disconnected", why="the key of one was removed; others reconnect")
+
+    def _rebind(self, endpoint: str) -> None:
+        deadline = time.monotonic() + _REBIND_S
+        while True:
+            try:
+                self._bind(endpoint)
+            except PublishError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     def close(self) -> None:
         """Close, once subscribers took what was sent or the linger is over; twice is fine."""

@@ -33,12 +33,16 @@ def default_binds() -> tuple[str, ...]:
     return (DEFAULT_TCP, f"ipc://{directory / SOCKET_NAME}")
 
 
-def check_bind(address: str, *, insecure: bool) -> None:
+def check_bind(address: str, *, guarded: bool) -> None:
     """Check that ``address`` may be bound.
 
+    Args:
+        address: a tcp or ipc address.
+        guarded: whether it may be reachable from other machines: keys are asked for, or whoever
+            runs this takes the risk.
+
     Raises:
-        ValueError: it is malformed; or, if not ``insecure``, unknown or reachable from other
-            machines.
+        ValueError: it is malformed; or, if not ``guarded``, unknown or reachable from others.
     """
     if address.startswith("ipc://") and len(address) > len("ipc://"):
         return
@@ -47,17 +51,17 @@ def check_bind(address: str, *, insecure: bool) -> None:
         raise ValueError(f"{address!r} is no address; write tcp://HOST:PORT or ipc:///PATH")
     if match["port"] != "*" and not 1 <= int(match["port"]) <= 65535:
         raise ValueError(f"port {match['port']} of {address!r} is not within 1 to 65535 (or *)")
-    # The place of CURVE: a bind with keys is let through here.
     host = match["host"].strip("[]")
-    if not insecure and not _is_loopback(host):
+    if not guarded and not _is_loopback(host):
         if not _is_known(host):
             raise ValueError(
                 f"{address!r} cannot be resolved; name an IP address or a network interface "
                 f"of this machine"
             )
         raise ValueError(
-            f"{address!r} is reachable from other machines, who could then read every event "
-            f"unencrypted; bind 127.0.0.1, or set publish.insecure: true if that is wanted"
+            f"{address!r} is reachable from other machines, where anybody could then read every "
+            f"event; make keys with `streamsed keys new server` and name them in publish.curve, "
+            f"bind 127.0.0.1, or set publish.insecure: true if that is wanted"
         )
 
 
@@ -83,16 +87,29 @@ def ipc_path(address: str) -> Path | None:
     return None if path == address or path[0] in "@*" else Path(path)
 
 
-def claim_ipc(path: Path) -> None:
+def claim_ipc(path: Path, *, mode: int) -> None:
     """Make ``path`` free to bind: create its directory, remove what a dead process left.
 
     libzmq itself would silently take the path from a running daemon.
 
+    Args:
+        path: of the socket.
+        mode: permissions that the socket will have; whoever may connect may enter a directory
+            that is made here.
+
     Raises:
-        PublishError: another process listens there, or something else lies there.
+        PublishError: another process listens there, something else lies there, or anybody may
+            put another socket in its place.
     """
+    enter = mode >> 1 & 0o011  # to connect is to write
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700 | enter, parents=True, exist_ok=True)
+        directory = path.parent.stat().st_mode
+        if directory & stat.S_IWOTH and not directory & stat.S_ISVTX:
+            raise PublishError(
+                f"cannot bind ipc://{path}: anybody may write to {path.parent}, and put a socket "
+                f"of their own there; chmod o-w it or name another path in publish.bind"
+            )
         try:
             kind = path.lstat().st_mode
         except FileNotFoundError:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import zmq
 
 from streamsed.errors import PublishError
+from streamsed.publish.admission import Admission
 from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.compose import Draft, Remark
 from streamsed.publish.messages import Heartbeat
@@ -39,6 +40,8 @@ class Publisher:
         heartbeat_s: float = 1.0,
         limits: SocketLimits | None = None,
         sequence: Iterator[int] | None = None,
+        ipc_mode: int = 0o600,
+        admission: Admission | None = None,
         on_subscriber: Callable[[], None] = lambda: None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
@@ -51,6 +54,8 @@ class Publisher:
             heartbeat_s: interval of heartbeats.
             limits: bounds of the socket and the queue.
             sequence: numbers of the messages; counts from 1 unless given (the journal's place).
+            ipc_mode: permissions of the files of ipc sockets.
+            admission: who may connect; None for everybody.
             on_subscriber: called in the publisher's thread when somebody subscribes.
             on_failure: called in the publisher's thread when it dies; see :attr:`failure`.
 
@@ -58,7 +63,13 @@ class Publisher:
             PublishError: an address cannot be bound.
         """
         self.limits = limits or SocketLimits()
-        self._bound = BoundSocket(binds, self.limits)
+        self._bound = BoundSocket(
+            binds,
+            self.limits,
+            ipc_mode=ipc_mode,
+            admission=admission,
+            on_revoked=self._wake,
+        )
         self._socket = self._bound.socket
         self.endpoints = self._bound.endpoints
         self.failure: Exception | None = None
@@ -147,6 +158,7 @@ class Publisher:
         beat_at = time.monotonic()
         while True:
             poller.poll(max(0, math.ceil((beat_at - time.monotonic()) * 1e3)))
+            self._bound.evict()
             self._read_subscriptions()
             with contextlib.suppress(BlockingIOError):
                 self._wake_out.recv(4096)

@@ -65,6 +65,7 @@ class Daemon:
 
         Raises:
             PublishError: an address cannot be bound.
+            KeysError: the keys that clients are asked for cannot be used.
         """
         config, manifest = plan.config, plan.bundle.manifest
         self._plan = plan
@@ -94,6 +95,8 @@ class Daemon:
                 send_high_water=config.publish.send_high_water,
                 linger_s=config.publish.linger_s,
             ),
+            ipc_mode=config.publish.ipc_permissions,
+            admission=config.publish.admission(),
             on_subscriber=self._wake,
             on_failure=self._wake,
         )

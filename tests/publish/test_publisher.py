@@ -311,7 +311,7 @@ def test_an_ipc_path_over_a_file_or_too_long_is_refused(
     ],
 )
 def test_local_addresses_may_be_bound(address: str) -> None:
-    check_bind(address, insecure=False)
+    check_bind(address, guarded=False)
 
 
 @pytest.mark.parametrize(
@@ -321,15 +321,15 @@ def test_addresses_that_others_reach_need_insecure(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.if_nameindex", lambda: [(1, "lo"), (2, "eth7")])
-    check_bind(address, insecure=True)
+    check_bind(address, guarded=True)
     with pytest.raises(ValueError, match=r"publish\.insecure"):
-        check_bind(address, insecure=False)
+        check_bind(address, guarded=False)
 
 
 @pytest.mark.parametrize("host", ["nonsense.invalid", f"{'long' * 20}.invalid", "a..b"])
 def test_a_host_that_nobody_knows_is_called_that(host: str) -> None:
     with pytest.raises(ValueError, match="cannot be resolved"):
-        check_bind(f"tcp://{host}:5577", insecure=False)
+        check_bind(f"tcp://{host}:5577", guarded=False)
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_a_host_that_nobody_knows_is_called_that(host: str) -> None:
 )
 def test_malformed_addresses_are_refused(address: str) -> None:
     with pytest.raises(ValueError, match=r"address|port"):
-        check_bind(address, insecure=True)
+        check_bind(address, guarded=True)
 
 
 def test_default_binds_follow_the_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> None:

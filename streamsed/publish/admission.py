@@ -1,0 +1,215 @@
+"""Who may connect: the server's keys, the folder of allowed clients, and the answer to each.
+
+libzmq asks about each client that has proven to own its key, over the socket that ZAP names
+(RFC 27). pyzmq's own authenticator is not used: it refuses for good, after which a client never
+tries again, though it be allowed a minute later; and it reads the folder once, whole or not at
+all, where here one broken file costs one client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import structlog
+import zmq
+from zmq.utils import z85
+
+from streamsed.errors import KeysError
+from streamsed.publish.keys import PUBLIC_SUFFIX, KeyPair, public_key
+
+_HANDLER = "inproc://zeromq.zap.01"
+_VERSION = b"1.0"
+_DOMAIN = b"streamsed"
+_HANDSHAKE_MS = 5_000  # a refused client is let go after this, and tries again
+_LOOK_S = 1.0  # at the folder, for keys that were removed
+_REMEMBERED = 1_000
+
+log = structlog.get_logger()
+
+
+class AllowedClients:
+    """A folder of public keys, each in a file ``NAME.key``; it may change at any time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder.
+
+        Raises:
+            KeysError: there is no such folder, or anybody may write to it.
+        """
+        self.folder = folder
+        self._known: dict[Path, tuple[tuple[int, ...], str | KeysError]] = {}
+        self._unreadable = False
+        try:
+            mode = folder.stat().st_mode
+        except OSError as error:
+            raise KeysError(
+                f"{folder}: no folder of clients' keys: {(error.strerror or '').lower()}"
+            ) from error
+        if not stat.S_ISDIR(mode):
+            raise KeysError(f"{folder}: is no folder; it should hold the public keys of clients")
+        if mode & stat.S_IWOTH:
+            raise KeysError(f"{folder}: anybody may add a key to it; chmod o-w it")
+
+    def files(self) -> Mapping[Path, str | KeysError]:
+        """Return the public key in each file, or why there is none, as the folder is now.
+
+        A folder that cannot be read holds nothing, which is logged once.
+        """
+        try:
+            versions = _versions(self.folder)
+        except OSError as error:
+            if not self._unreadable:
+                log.error("clients_unreadable", folder=str(self.folder), why=error.strerror)
+            self._unreadable = True
+            versions = {}
+        else:
+            self._unreadable = False
+        before, self._known = self._known, {}
+        for path, version in versions.items():
+            known = before.get(path)
+            self._known[path] = known if known and known[0] == version else (version, _read(path))
+        return {path: content for path, (_, content) in self._known.items()}
+
+    def names(self) -> Mapping[str, str]:
+        """Return the name of each public key that is allowed now."""
+        return {key: path.stem for path, key in self.files().items() if isinstance(key, str)}
+
+
+def _versions(folder: Path) -> dict[Path, tuple[int, ...]]:
+    """Return what tells that a file is no longer the same, for each key in a folder."""
+    versions: dict[Path, tuple[int, ...]] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(PUBLIC_SUFFIX):
+                with contextlib.suppress(FileNotFoundError):  # removed at this moment
+                    status = entry.stat()
+                    versions[Path(entry.path)] = (
+                        status.st_mtime_ns,
+                        status.st_size,
+                        status.st_ino,
+                        status.st_mode,
+                    )
+    return versions
+
+
+def _read(path: Path) -> str | KeysError:
+    try:
+        if path.stat().st_mode & stat.S_IWOTH:
+            return KeysError(f"{path}: anybody may change it; chmod o-w it")
+        return public_key(path)
+    except KeysError as error:
+        return error
+    except OSError as error:
+        return KeysError(f"{path}: cannot be read: {error.strerror}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What a server needs to let in those it knows, and nobody else.
+
+    Attributes:
+        pair: the server's own.
+        clients: those it knows.
+    """
+
+    pair: KeyPair
+    clients: AllowedClients
+
+    @classmethod
+    def read(cls, *, secret_key: Path, clients: Path) -> Self:
+        """Read the server's key and look at the folder.
+
+        Raises:
+            KeysError: one of them is missing, malformed or not safe from others.
+        """
+        return cls(pair=KeyPair.read(secret_key), clients=AllowedClients(clients))
+
+    def apply(self, socket: zmq.Socket[bytes]) -> None:
+        """Make a socket ask for keys, before it is bound."""
+        socket.curve_server = True
+        socket.curve_secretkey = self.pair.secret.encode()
+        socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
+        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # with nobody to ask, nobody is let in
+        socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+
+
+class Doorkeeper:
+    """Answers, in a thread of its own, whether a client of any socket of a context may come in.
+
+    The thread ends with the context.
+
+    Attributes:
+        revoked: whether a client that came in has been denied since; whoever acts on it resets it.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        clients: AllowedClients,
+        *,
+        on_revoked: Callable[[], None],
+    ) -> None:
+        """Begin to answer.
+
+        Args:
+            context: whose sockets' clients; sockets are to be bound after this.
+            clients: the allowed ones.
+            on_revoked: called, in the thread, when :attr:`revoked` becomes true.
+        """
+        self.revoked = False
+        self._clients = clients
+        self._on_revoked = on_revoked
+        self._inside: set[str] = set()
+        self._refused: set[str] = set()
+        self._socket = context.socket(zmq.REP)
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.bind(_HANDLER)
+        threading.Thread(target=self._run, name="doorkeeper", daemon=True).start()
+
+    def _run(self) -> None:
+        look_at = time.monotonic()
+        try:
+            while True:
+                if self._socket.poll(int(_LOOK_S * 1e3)):
+                    self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
+                if time.monotonic() >= look_at:
+                    self._look()
+                    look_at = time.monotonic() + _LOOK_S
+        except zmq.ContextTerminated:
+            self._socket.close()
+
+    def _look(self) -> None:
+        if self._inside - self._clients.names().keys():
+            self._inside.clear()
+            self.revoked = True
+            self._on_revoked()
+
+    def _answer(self, request: list[bytes]) -> list[bytes]:
+        _, request_id, _, address, _, mechanism, *credentials = request
+        key = z85.encode(credentials[0]).decode() if mechanism == b"CURVE" else ""
+        name = self._clients.names().get(key)
+        if name is None:
+            self._note_refused(key, address.decode(errors="replace"))
+            # "Temporary error": at any other the client gives up for good.
+            return [_VERSION, request_id, b"300", b"unknown key", b"", b""]
+        self._refused.discard(key)
+        if key not in self._inside:
+            log.info("client_let_in", client=name, address=address.decode(errors="replace"))
+        self._inside.add(key)
+        return [_VERSION, request_id, b"200", b"OK", name.encode(), b""]
+
+    def _note_refused(self, key: str, address: str) -> None:
+        if key in self._refused:
+            return
+        if len(self._refused) == _REMEMBERED:
+            self._refused.clear()
+        self._refused.add(key)
+        log.warning("client_refused", key=key, address=address, folder=str(self._clients.folder))

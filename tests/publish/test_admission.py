@@ -1,0 +1,229 @@
+"""Who is let in: real sockets, keys that are known and keys that are not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+
+import pytest
+import structlog
+import zmq
+
+from streamsed.client import CurveKeys, Subscriber
+from streamsed.errors import KeysError
+from streamsed.publish.admission import Admission, AllowedClients, Doorkeeper
+from streamsed.publish.binding import BoundSocket, SocketLimits
+from streamsed.publish.keys import KeyPair, write_public
+from streamsed.publish.messages import BundleName, Heartbeat
+from streamsed.publish.publisher import Publisher
+from tests.sockets import PATIENCE_S, RANDOM_PORT, receive
+
+UNHEARD_S = 0.5  # silence is seen by waiting; a beat comes every 20 ms
+
+
+@pytest.fixture
+def admission(tmp_path: Path) -> Admission:
+    """A server that knows one client, ``laptop``."""
+    (tmp_path / "clients").mkdir()
+    _, secret = KeyPair.generate().write(tmp_path, "server")
+    return Admission.read(secret_key=secret, clients=tmp_path / "clients")
+
+
+def known(admission: Admission, name: str) -> CurveKeys:
+    pair = KeyPair.generate()
+    write_public(admission.clients.folder / f"{name}.key", pair.public)
+    return CurveKeys(server=admission.pair.public, own=pair)
+
+
+def stranger(admission: Admission) -> CurveKeys:
+    return CurveKeys(server=admission.pair.public, own=KeyPair.generate())
+
+
+@contextmanager
+def publishing(admission: Admission | None, bind: str = RANDOM_PORT) -> Iterator[str]:
+    def beat(last_seq: int, published: datetime) -> Heartbeat:
+        return Heartbeat(
+            last_seq=last_seq,
+            interval_s=0.02,
+            uptime_s=0.0,
+            version="0",
+            provider="none",
+            bundle=BundleName(name="none", version="0"),
+            sources=(),
+            published=published,
+        )
+
+    publisher = Publisher(
+        [bind],
+        heartbeat=beat,
+        heartbeat_s=0.02,
+        limits=SocketLimits(linger_s=0),
+        admission=admission,
+    )
+    publisher.start()
+    try:
+        yield publisher.endpoints[0]
+    finally:
+        publisher.close()
+        assert publisher.failure is None
+
+
+def listening(address: str, keys: CurveKeys | None) -> Subscriber:
+    return Subscriber(address, topics=[""], keys=keys)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = monotonic() + PATIENCE_S
+    while not true():
+        assert monotonic() < deadline, "it never came true"
+
+
+@pytest.mark.parametrize("bind", [RANDOM_PORT, "ipc://{folder}/socket"])
+def test_only_a_known_client_with_the_right_server_key_hears(
+    admission: Admission, tmp_path: Path, bind: str
+) -> None:
+    laptop = known(admission, "laptop")
+    wrong = CurveKeys(server=KeyPair.generate().public, own=laptop.own)
+    with publishing(admission, bind.format(folder=tmp_path)) as address:
+        outside = [listening(address, keys) for keys in (None, stranger(admission), wrong)]
+        with listening(address, laptop) as inside:
+            receive(inside)
+            for subscriber in outside:
+                assert subscriber.receive(UNHEARD_S) is None
+                subscriber.close()
+            receive(inside)
+
+
+def test_a_client_with_keys_does_not_listen_to_a_server_without(admission: Admission) -> None:
+    with publishing(None) as address, listening(address, known(admission, "laptop")) as subscriber:
+        assert subscriber.receive(UNHEARD_S) is None
+
+
+def test_a_refused_client_gets_in_once_it_is_allowed(admission: Admission) -> None:
+    keys = stranger(admission)
+    with publishing(admission) as address, listening(address, keys) as subscriber:
+        assert subscriber.receive(UNHEARD_S) is None
+        write_public(admission.clients.folder / "late.key", keys.own.public)
+        receive(subscriber)
+
+
+@contextmanager
+def all_disconnected() -> Iterator[None]:
+    """Wait, at the end, until the publisher says that it closed all connections."""
+    with structlog.testing.capture_logs() as logged:
+        yield
+        wait_until(lambda: any(line["event"] == "clients_disconnected" for line in logged))
+
+
+def drain(subscriber: Subscriber) -> None:
+    """Take what came before now."""
+    while subscriber.receive(0) is not None:
+        pass
+
+
+@pytest.mark.parametrize("bind", [RANDOM_PORT, "ipc://{folder}/socket"])
+def test_a_removed_client_is_disconnected_and_others_come_back(
+    admission: Admission, tmp_path: Path, bind: str
+) -> None:
+    laptop, phone = known(admission, "laptop"), known(admission, "phone")
+    with publishing(admission, bind.format(folder=tmp_path)) as address:
+        with listening(address, laptop) as removed, listening(address, phone) as kept:
+            receive(removed)
+            receive(kept)
+            with all_disconnected():
+                (admission.clients.folder / "laptop.key").unlink()
+            drain(removed)
+            drain(kept)
+            assert removed.receive(UNHEARD_S) is None
+            receive(kept)
+        with listening(address, phone) as newcomer:
+            receive(newcomer)
+
+
+def test_a_folder_that_goes_takes_everybody_along(admission: Admission) -> None:
+    laptop = known(admission, "laptop")
+    with publishing(admission) as address, listening(address, laptop) as subscriber:
+        receive(subscriber)
+        folder = admission.clients.folder
+        with all_disconnected():
+            folder.rename(folder.with_name("gone"))
+        drain(subscriber)
+        assert subscriber.receive(UNHEARD_S) is None
+        folder.with_name("gone").rename(folder)
+        receive(subscriber)
+
+
+def test_a_router_is_covered_and_knows_who_asks(admission: Admission) -> None:
+    """The socket that answers questions is bound like the one that publishes."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    router.linger = 0
+    admission.apply(router)
+    keeper = Doorkeeper(context, admission.clients, on_revoked=lambda: None)
+    assert not keeper.revoked
+    router.bind(RANDOM_PORT)
+    address = router.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+    askers: list[zmq.Socket[bytes]] = []
+    for keys in (None, stranger(admission), known(admission, "laptop")):
+        asker = zmq.Context.instance().socket(zmq.DEALER)
+        asker.linger = 0
+        if keys is not None:
+            keys.apply(asker)
+        asker.connect(address)
+        asker.send(b"what is on?")
+        askers.append(asker)
+    assert router.poll(int(PATIENCE_S * 1e3))
+    _, question = router.recv_multipart(copy=False)
+    assert (question.bytes, question["User-Id"]) == (b"what is on?", "laptop")
+    assert not router.poll(int(UNHEARD_S * 1e3)), "a stranger was heard"
+    for socket in (router, *askers):
+        socket.close()
+    context.term()
+
+
+def test_what_is_refused_is_said_once_for_each_key(admission: Admission) -> None:
+    keys = stranger(admission)
+    with structlog.testing.capture_logs() as logged, publishing(admission) as address:
+        with listening(address, keys), listening(address, keys), listening(address, None):
+            wait_until(lambda: any(line["event"] == "client_refused" for line in logged))
+        with listening(address, known(admission, "laptop")) as subscriber:
+            receive(subscriber)
+    refused = [line for line in logged if line["event"] == "client_refused"]
+    assert [(line["key"], line["address"]) for line in refused] == [(keys.own.public, "127.0.0.1")]
+    assert [line["client"] for line in logged if line["event"] == "client_let_in"] == ["laptop"]
+
+
+def test_a_broken_file_costs_one_client(admission: Admission) -> None:
+    laptop = known(admission, "laptop")
+    folder = admission.clients.folder
+    (folder / "broken.key").write_text("curve\n    public-key = 'short'\n")
+    (folder / "notes.txt").write_text("not a key\n")
+    known(admission, "open")
+    (folder / "open.key").chmod(0o666)
+    files = admission.clients.files()
+    assert [path.name for path in sorted(files)] == ["broken.key", "laptop.key", "open.key"]
+    assert "holds no public key" in str(files[folder / "broken.key"])
+    assert "anybody may change it" in str(files[folder / "open.key"])
+    assert admission.clients.names() == {laptop.own.public: "laptop"}
+
+
+def test_a_folder_that_is_not_safe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeysError, match="no folder of clients' keys: no such file"):
+        AllowedClients(tmp_path / "nothing")
+    (tmp_path / "file").touch()
+    with pytest.raises(KeysError, match="is no folder"):
+        AllowedClients(tmp_path / "file")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(KeysError, match="anybody may add a key"):
+        AllowedClients(tmp_path / "open")
+
+
+def test_no_thread_outlives_its_socket(admission: Admission) -> None:
+    for _ in range(3):
+        BoundSocket([RANDOM_PORT], SocketLimits(), admission=admission).close()
+    wait_until(lambda: all(t.name != "doorkeeper" for t in threading.enumerate()))
