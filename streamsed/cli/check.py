@@ -78,6 +78,21 @@ def _check_sources(config: Config, *, sample_rate: int) -> None:
 def _check_binds(config: Config) -> None:
     from streamsed.publish.binding import BoundSocket, SocketLimits
 
-    BoundSocket(config.publish.bind, SocketLimits()).close()
+    admission = config.publish.admission()
+    BoundSocket(
+        config.publish.bind,
+        SocketLimits(),
+        ipc_mode=config.publish.ipc_permissions,
+        admission=admission,
+    ).close()
     for address in config.publish.bind:
         typer.echo(f"listens   {address}, which is free")
+    if admission is None:
+        return
+    clients = admission.clients
+    names = ", ".join(sorted(clients.names().values()))
+    typer.echo(f"keys      asked for; the daemon's is {admission.pair.public}")
+    typer.echo(f"clients   {names or 'none'} may connect: {clients.folder}")
+    for problem in clients.files().values():
+        if not isinstance(problem, str):
+            typer.echo(f"client    cannot connect: {problem}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamsed.cli.options import KeyOption, ServerKeyOption, curve_keys
 from streamsed.errors import MessageError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def listen(
     connect: Annotated[
         str, typer.Option(metavar="ADDRESS", help="An address that the daemon publishes on.")
     ] = "tcp://127.0.0.1:5577",
+    server_key: ServerKeyOption = None,
+    key: KeyOption = None,
     topic: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,7 +54,8 @@ def listen(
 
     wanted = tuple(["event/", "status/"] if topic is None else topic)
     try:
-        with Subscriber(connect, topics=(*wanted, _HEARTBEAT, _DAEMON)) as subscriber:
+        keys = curve_keys(server_key, key)
+        with Subscriber(connect, topics=(*wanted, _HEARTBEAT, _DAEMON), keys=keys) as subscriber:
             read = Reader(topics=_NEEDED if json else ("",))
             for name, payload, message in _watch(subscriber, connect, read, give_up=until_stop):
                 if name.startswith(wanted) and json:

@@ -14,6 +14,7 @@ from streamsed.cli.bench import bench
 from streamsed.cli.check import check
 from streamsed.cli.devices import devices
 from streamsed.cli.evaluate import evaluate
+from streamsed.cli.keys import keys
 from streamsed.cli.listen import listen
 from streamsed.cli.replay import replay
 from streamsed.cli.run import run
@@ -21,6 +22,7 @@ from streamsed.errors import (
     BundleError,
     ConfigError,
     DataError,
+    KeysError,
     ProviderError,
     PublishError,
     SourceError,
@@ -32,7 +34,15 @@ from streamsed.redaction import redacted
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 # What a user can put right before the next start; the daemon deals with those of its run itself.
-_AT_START = (ConfigError, BundleError, ProviderError, SourceError, PublishError, DataError)
+_AT_START = (
+    ConfigError,
+    BundleError,
+    ProviderError,
+    SourceError,
+    KeysError,
+    PublishError,
+    DataError,
+)
 
 # Typer brings its own copy of click in some versions and asks for click in others; either way
 # its BadParameter derives from the two classes that are wanted here.
@@ -55,6 +65,7 @@ app = typer.Typer(
 )
 for command in (run, listen, replay, evaluate, devices, check, bench):
     app.command()(command)
+app.add_typer(keys, name="keys")
 
 
 @app.callback(invoke_without_command=True)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamsed.errors import ConfigError
+
 if TYPE_CHECKING:
     from streamsed.config import Config
+    from streamsed.publish.keys import CurveKeys
 
 DEFAULT_FILE = Path("config.yaml")
 ORIGIN = "command line"
@@ -49,6 +52,40 @@ BindOption = Annotated[
         help="Address to publish on, in place of the configured; repeatable.",
     ),
 ]
+ServerKeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server-key",
+        metavar="KEY|FILE",
+        help="The daemon's public key, if it asks for keys: itself or the file NAME.key.",
+    ),
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key", metavar="FILE", help="Your own NAME.key_secret, whose public key it was given."
+    ),
+]
+
+
+def curve_keys(server_key: str | None, key: Path | None) -> CurveKeys | None:
+    """Read the keys that the options name; None without them.
+
+    Raises:
+        ConfigError: there is one without the other.
+        KeysError: a key cannot be used.
+    """
+    from streamsed.publish.keys import CurveKeys
+
+    if server_key is None and key is None:
+        return None
+    if server_key is None or key is None:
+        missing = "--key" if key is None else "--server-key"
+        raise ConfigError(
+            f"{missing} is missing: it takes the daemon's public key and a pair of your own; "
+            f"see streamsed keys --help"
+        )
+    return CurveKeys.read(server=server_key, own=key)
 
 
 def configuration(
