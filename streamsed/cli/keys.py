@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from streamsed.publish.admission import AllowedClients
 
 keys = typer.Typer(
-    help="Make CURVE keys, and say whose may connect to the daemon.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="Make CURVE keys, and say whose may connect to the daemon.", rich_markup_mode=None
 )
 
 ClientsOption = Annotated[
@@ -28,6 +26,12 @@ ClientsOption = Annotated[
         help="Folder of the public keys that may connect; by default that of the configuration.",
     ),
 ]
+
+
+@keys.callback(invoke_without_command=True)
+def _help(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @keys.command()

@@ -128,4 +128,7 @@ def _watch(
             return
         elif not missed and now - heard_at > silence_s:
             missed = True
-            typer.echo(f"streamsed: nothing to be heard from {address}; still trying", err=True)
+            why = "does it run, and does it let you in?"
+            typer.echo(
+                f"streamsed: nothing to be heard from {address}: {why} Still trying", err=True
+            )

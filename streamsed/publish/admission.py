@@ -49,10 +49,10 @@ class AllowedClients:
         self._unreadable = False
         try:
             mode = folder.stat().st_mode
+        except FileNotFoundError as error:
+            raise KeysError(f"{folder}: no such folder; `streamsed keys allow` makes it") from error
         except OSError as error:
-            raise KeysError(
-                f"{folder}: no folder of clients' keys: {(error.strerror or '').lower()}"
-            ) from error
+            raise KeysError(f"{folder}: cannot be read: {error.strerror}") from error
         if not stat.S_ISDIR(mode):
             raise KeysError(f"{folder}: is no folder; it should hold the public keys of clients")
         if mode & stat.S_IWOTH:

@@ -268,7 +268,8 @@ def test_a_daemon_that_goes_without_a_word(speaker: Speaker) -> None:
         assert listener.out.next() is not None
         speaker.publisher.close()
         assert listener.wait() == 1
+        why = "does it run, and does it let you in?"
         assert listener.log.rest() == [
-            f"streamsed: nothing to be heard from {speaker.address}; still trying",
+            f"streamsed: nothing to be heard from {speaker.address}: {why} Still trying",
             f"streamsed: {speaker.address} fell silent without saying that it stops",
         ]

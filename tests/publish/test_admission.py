@@ -212,7 +212,7 @@ def test_a_broken_file_costs_one_client(admission: Admission) -> None:
 
 
 def test_a_folder_that_is_not_safe_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeysError, match="no folder of clients' keys: no such file"):
+    with pytest.raises(KeysError, match="no such folder; `streamsed keys allow` makes it"):
         AllowedClients(tmp_path / "nothing")
     (tmp_path / "file").touch()
     with pytest.raises(KeysError, match="is no folder"):
