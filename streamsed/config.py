@@ -23,7 +23,7 @@ from streamsed.bundle.manifest import ClassPostprocessing, Manifest, Score, Seco
 from streamsed.complaints import first_complaint, suggest
 from streamsed.errors import ConfigError
 from streamsed.publish.admission import Admission
-from streamsed.publish.endpoints import check_bind, default_binds
+from streamsed.publish.endpoints import check_bind, default_binds, http_address
 from streamsed.publish.messages import DAEMON
 from streamsed.sources.config import FileSource, MicrophoneSource, PipeSource, SourceConfig
 
@@ -179,6 +179,24 @@ class RetryConfig(_Strict):
     healthy_s: PositiveSeconds = 30.0
 
 
+class MetricsConfig(_Strict):
+    """The HTTP server with ``/metrics`` for Prometheus, ``/healthz`` and ``/readyz``.
+
+    Attributes:
+        bind: ``HOST:PORT``; None for no server.
+        insecure: allow an address that other machines reach, though nobody is asked who they are.
+    """
+
+    bind: str | None = None
+    insecure: bool = False
+
+    @model_validator(mode="after")
+    def _bind_allowed(self) -> Self:
+        if self.bind is not None:
+            http_address(self.bind, insecure=self.insecure)
+        return self
+
+
 class LogConfig(_Strict):
     """What is logged, to standard error; ``auto`` is console on a terminal, else JSON."""
 
@@ -213,6 +231,7 @@ class Config(_Strict):
     retry: RetryConfig = RetryConfig()
     publish: PublishConfig = PublishConfig()
     detect: DetectConfig = DetectConfig()
+    metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
 
     _origin: str = PrivateAttr("defaults")

@@ -39,9 +39,15 @@ def test_the_example_states_the_defaults() -> None:
     assert load(EXAMPLE).model_dump(exclude={"bundle"}) == Config().model_dump(exclude={"bundle"})
     written = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     assert set(written) == set(Config.model_fields)
-    for part in ("retry", "publish", "detect", "log"):
+    for part in ("retry", "publish", "detect", "metrics", "log"):
         known = set(type(getattr(Config(), part)).model_fields)
         assert set(written[part]) | {"bind"} == known | {"bind"}
+
+
+def test_a_server_that_others_reach_can_be_asked_for(tmp_path: Path) -> None:
+    text = "metrics: {bind: '0.0.0.0:9577', insecure: true}"
+    assert load(write(tmp_path, text)).metrics.bind == "0.0.0.0:9577"
+    assert load(write(tmp_path, "metrics: {bind: '[::1]:9577'}")).metrics.bind == "[::1]:9577"
 
 
 def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
@@ -59,6 +65,10 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("queue_s: .nan", ": queue_s: "),
         ("publish: {levels_every_s: 0.01}", ": publish.levels_every_s: 0.01 is neither 0 nor"),
         ("publish: {levels_every_s: .nan}", ": publish.levels_every_s: nan is neither 0 nor"),
+        ("metrics: {bind: 9577}", ": metrics.bind: input should be a valid string"),
+        ("metrics: {bind: '9577'}", ": metrics: '9577' is no address; write HOST:PORT"),
+        ("metrics: {bind: '0.0.0.0:9577'}", ": metrics: '0.0.0.0:9577' is reachable from other"),
+        ("metrics: {bind: 'box:9577'}", ": metrics: 'box' is no IP address"),
         ("provider: gpu", ": provider: input should be 'auto', 'cpu' or 'cuda', not 'gpu'"),
         ("provider: cpu\nrequire_gpu: true", ": require_gpu: true contradicts provider: cpu"),
         ("sources: []", ": sources: input should be a list of at least one, not an empty list"),

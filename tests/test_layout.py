@@ -17,7 +17,12 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 RUNTIME = sorted((ROOT / "streamsed").rglob("*.py"))
-MODULE_NAMES = {"pyyaml": "yaml", "pyzmq": "zmq", "onnxruntime-gpu": "onnxruntime"}
+MODULE_NAMES = {
+    "pyyaml": "yaml",
+    "pyzmq": "zmq",
+    "onnxruntime-gpu": "onnxruntime",
+    "prometheus-client": "prometheus_client",
+}
 
 
 def imports(path: Path) -> set[str]:

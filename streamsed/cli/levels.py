@@ -20,8 +20,8 @@ def bar(level: Level) -> str:
 
 
 def top(level: Level) -> str:
-    """Name the classes that score highest."""
-    return ", ".join(f"{each.label} {each.score:.2f}" for each in level.top)
+    """Name the classes that score highest, but for those that score next to nothing."""
+    return ", ".join(f"{each.label} {each.score:.2f}" for each in level.top if each.score >= 0.01)
 
 
 def remarks(level: Level) -> str:

@@ -65,6 +65,29 @@ def check_bind(address: str, *, guarded: bool) -> None:
         )
 
 
+def http_address(bind: str, *, insecure: bool) -> tuple[str, int]:
+    """Return host and port of ``HOST:PORT``; port 0 stands for any that is free.
+
+    Raises:
+        ValueError: it is malformed; or, if not ``insecure``, reachable from other machines.
+    """
+    match = _TCP.fullmatch(f"tcp://{bind}")
+    if match is None or match["port"] == "*" or int(match["port"]) > 65535:
+        raise ValueError(f"{bind!r} is no address; write HOST:PORT, such as 127.0.0.1:9577")
+    host = match["host"].strip("[]")
+    if host != "localhost":
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError(f"{host!r} is no IP address; write one, or localhost") from None
+    if not insecure and not _is_loopback(host):
+        raise ValueError(
+            f"{bind!r} is reachable from other machines, who could then read what is measured; "
+            f"bind 127.0.0.1, or set metrics.insecure: true if that is wanted"
+        )
+    return host, int(match["port"])
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

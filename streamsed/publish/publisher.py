@@ -132,6 +132,11 @@ class Publisher:
         self._wake_out.close()
 
     @property
+    def last_seq(self) -> int:
+        """Number of the last message sent; 0 before the first."""
+        return self._last_seq
+
+    @property
     def closed(self) -> bool:
         """Whether the socket is closed."""
         return self._socket.closed
@@ -164,8 +169,7 @@ class Publisher:
                 self._wake_out.recv(4096)
             closing = self._closing
             self._send_drafts()
-            while self._remarks:
-                self._send(self._remarks.popleft()(datetime.now(UTC)).frames())
+            self._send_remarks()
             if closing:
                 return
             if time.monotonic() >= beat_at:
@@ -180,11 +184,16 @@ class Publisher:
 
     def _send_drafts(self) -> None:
         while self._drafts:
+            self._send_remarks()  # those handed over before a message go before it
             self._last_seq = next(self._sequence)
             self._send(self._drafts[0](self._last_seq, datetime.now(UTC)).frames())
             with self._changed:
                 self._drafts.popleft()
                 self._changed.notify_all()
+
+    def _send_remarks(self) -> None:
+        while self._remarks:
+            self._send(self._remarks.popleft()(datetime.now(UTC)).frames())
 
     def _send(self, frames: tuple[bytes, bytes]) -> None:
         # XPUB never blocks: what a subscriber at its high-water mark cannot take, it loses.

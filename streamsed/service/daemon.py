@@ -8,14 +8,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 
 from streamsed import __version__
-from streamsed.errors import StreamsedError
+from streamsed.errors import PublishError, StreamsedError
 from streamsed.publish import compose
 from streamsed.publish.binding import SocketLimits
+from streamsed.publish.daemon_status import DaemonStatus
 from streamsed.publish.messages import (
     BundleName,
     DaemonMessage,
@@ -25,10 +26,14 @@ from streamsed.publish.messages import (
 )
 from streamsed.publish.publisher import Publisher
 from streamsed.service.detection import Detection
+from streamsed.service.health import Health, liveness, readiness
 from streamsed.service.inbox import Inbox
 from streamsed.service.levels import Levels
+from streamsed.service.metrics import registry
+from streamsed.service.monitor import monitor
 from streamsed.service.notify import Notifier
 from streamsed.service.plan import Plan
+from streamsed.service.status import daemon_status, source_statuses
 from streamsed.service.stream import Stream
 from streamsed.service.summary import summary
 from streamsed.service.tally import Tally
@@ -54,6 +59,7 @@ class Daemon:
         publisher: bound, and started by :meth:`run`.
         tally: what detection counts of its work.
         levels: the latest level of each source.
+        monitor: serves metrics and health; None if that is not wanted.
     """
 
     def __init__(self, plan: Plan, *, notifier: Notifier | None = None) -> None:
@@ -100,14 +106,40 @@ class Daemon:
             on_subscriber=self._wake,
             on_failure=self._wake,
         )
-        self.tally = Tally()
+        self.tally = Tally(label for label in manifest.classes if label not in config.disabled)
         self.levels = Levels(
             classes=manifest.classes,
             every_s=config.publish.levels_every_s,
             publish=self.publisher.remark,
         )
+        try:
+            self.monitor = monitor(
+                config.metrics,
+                registry=registry(self.status, self.tally),
+                alive=self._health,
+                ready=self._readiness,
+            )
+        except PublishError:
+            self.publisher.close()
+            raise
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
+
+    def status(self) -> DaemonStatus:
+        """Say how everything is; any thread may ask."""
+        return daemon_status(
+            tally=self.tally,
+            sources=source_statuses(
+                self.streams,
+                self.levels,
+                sample_rate=self._plan.bundle.manifest.sample_rate,
+            ),
+            bundle=self._bundle,
+            provider=self._plan.engine.report.provider,
+            last_seq=self.publisher.last_seq,
+            uptime_s=time.monotonic() - self._began,
+            asked=datetime.now(UTC),
+        )
 
     def stop(self, reason: str) -> None:
         """Ask it to stop gracefully; returns at once. May be called from a signal handler.
@@ -130,6 +162,9 @@ class Daemon:
         """
         try:
             self.publisher.start()
+            if self.monitor is not None:
+                self.monitor.start()
+                log.info("serving_metrics", on=self.monitor.url)
             self._wait_for_subscriber()
             for stream in self.streams:  # last, because the time of a paced recording runs now
                 stream.open()
@@ -139,6 +174,8 @@ class Daemon:
             deadline = time.monotonic() + _JOIN_S
             for stream in self.streams:
                 stream.join(timeout_s=max(0.0, deadline - time.monotonic()))
+            if self.monitor is not None:
+                self.monitor.close()
             self.publisher.close()
             self._wake_in.close()
             self._wake_out.close()
@@ -281,6 +318,16 @@ class Daemon:
     def _publish(self, draft: compose.Draft) -> None:
         with contextlib.suppress(StreamsedError):  # that the publisher failed is seen elsewhere
             self.publisher.publish(draft)
+
+    def _health(self) -> Health:
+        return liveness(busy_since=self.tally.round_began, now=time.monotonic())
+
+    def _readiness(self) -> Health:
+        return readiness(
+            started=self._ready,
+            ending=self._ending,
+            states=[stream.state for stream in self.streams],
+        )
 
     def _status_line(self) -> str:
         return summary(

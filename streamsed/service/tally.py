@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from streamsed.detect.events import Kind, Transition
@@ -68,6 +68,10 @@ class Tally:
     The detection thread writes all but the latencies, which are known, and written, where a
     message is sent: in the publisher's thread. Readers may see a step half counted.
 
+    Args:
+        classes: that may be published; they are counted from 0.
+        clock: monotonic seconds.
+
     Attributes:
         steps: seconds that each step took, of all sources that it advanced.
         events: onsets by class.
@@ -79,9 +83,11 @@ class Tally:
             it waits for audio.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, classes: Iterable[str] = (), *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.steps = Histogram(STEP_BOUNDS_S)
-        self.events: Counter[str] = Counter()
+        self.events = Counter(dict.fromkeys(classes, 0))
         self.heard_s: dict[str, float] = {}
         self.onset_latencies = Latencies()
         self.offset_latencies = Latencies()

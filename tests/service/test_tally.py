@@ -49,7 +49,7 @@ def test_a_daemon_counts_what_it_does(bundle: Path, tmp_path: Path) -> None:
         messages = run.until_stopped()
         tally = run.daemon.tally
     assert tally.round_began is None
-    assert tally.events == {"low": 2, "high": 1}
+    assert tally.events == {"low": 2, "mid": 0, "high": 1}
     assert tally.heard_s["kitchen"] == pytest.approx(1.5, abs=0.02)
     assert sum(tally.steps.counts) >= 1.5 / 0.064
     assert 0.0 < tally.steps.total < tally.busy_s
@@ -68,5 +68,5 @@ def test_disabled_classes_and_recordings_are_not_timed(bundle: Path, tmp_path: P
     with running(configure(bundle, [source], detect=detect)) as run:
         run.until_stopped()
         tally = run.daemon.tally
-    assert tally.events == {"low": 1}
+    assert tally.events == {"low": 1, "mid": 0}
     assert tally.onset_latencies.by_label == {}

@@ -1,0 +1,81 @@
+"""What the daemon answers when it is asked how it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from streamsed.publish.messages import (
+    BundleName,
+    Count,
+    Level,
+    Seconds,
+    SourceCondition,
+    Utc,
+    _Part,
+)
+
+
+class SourceStatus(SourceCondition):
+    """A source, with what only who asks is told.
+
+    Attributes:
+        queued_s: seconds of audio that wait to be processed.
+        level: over the last second or so; null while nothing is heard.
+    """
+
+    queued_s: Seconds
+    level: Level | None
+
+
+class LatencyStatus(_Part):
+    """How late the last messages of audio heard in real time were.
+
+    Attributes:
+        messages: how many these figures are of.
+        p50_s: half of them came within this time.
+        p99_s: 99 of 100 did.
+    """
+
+    messages: Count
+    p50_s: Seconds
+    p99_s: Seconds
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Self | None:
+        """Summarise latencies; None if there are none."""
+        if not seconds:
+            return None
+        p50, p99 = np.quantile(seconds, (0.5, 0.99)).tolist()
+        return cls(messages=len(seconds), p50_s=p50, p99_s=p99)
+
+
+class DaemonStatus(_Part):
+    """Everything about a running daemon that a person may want to know.
+
+    Attributes:
+        provider: the ONNX Runtime execution provider that really runs.
+        last_seq: number of the last numbered message; 0 before the first.
+        real_time_factor: seconds of computing that a second of audio of all sources took lately;
+            at 1 the machine can do no more. Null before there was audio.
+        onset_latency: from the onset to its message; null before the first.
+        offset_latency: from the offset to its message.
+        asked: when this was composed.
+    """
+
+    schema_: Literal["streamsed.daemon-status/1"] = Field(
+        "streamsed.daemon-status/1", alias="schema"
+    )
+    version: str
+    uptime_s: Seconds
+    provider: str
+    bundle: BundleName
+    last_seq: Count
+    real_time_factor: Seconds | None
+    onset_latency: LatencyStatus | None
+    offset_latency: LatencyStatus | None
+    sources: tuple[SourceStatus, ...]
+    asked: Utc

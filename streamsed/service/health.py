@@ -1,0 +1,67 @@
+"""Health: what is asked by those who restart what is stuck and wait for what is starting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from streamsed.publish.messages import SourceState
+
+STUCK_S = 10.0
+"""A step takes milliseconds; whoever has been at it for so long will not come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """An answer.
+
+    Attributes:
+        trouble: what is wrong; None if nothing is.
+    """
+
+    trouble: str | None = None
+
+    @property
+    def http_status(self) -> int:
+        """200 or 503."""
+        return 200 if self.trouble is None else 503
+
+    @property
+    def body(self) -> bytes:
+        """One line of JSON."""
+        content = {"status": "ok" if self.trouble is None else "failing"}
+        if self.trouble is not None:
+            content["reason"] = self.trouble
+        return json.dumps(content).encode() + b"\n"
+
+
+def liveness(*, busy_since: float | None, now: float) -> Health:
+    """Say whether detection advances.
+
+    Args:
+        busy_since: when it began what it is doing; None if it waits for audio, which is no
+            trouble: a device that is missing is a state of its source.
+        now: by the same clock.
+    """
+    if busy_since is None or now - busy_since < STUCK_S:
+        return Health()
+    return Health(f"detection has not advanced for {now - busy_since:.0f} s")
+
+
+def readiness(*, started: bool, ending: bool, states: Collection[SourceState]) -> Health:
+    """Say whether events can be expected.
+
+    Args:
+        started: whether the bundle is loaded, the sockets are bound, and every source has been
+            heard or is known to be missing.
+        ending: whether the daemon stops.
+        states: of all sources; one that is missing is waited for.
+    """
+    if ending:
+        return Health("stopping")
+    if not started:
+        return Health("starting: waiting for a subscriber or for the first audio")
+    if all(state is SourceState.ENDED for state in states):
+        return Health("every source has ended")
+    return Health()

@@ -1,0 +1,151 @@
+"""Metrics for Prometheus, read when they are asked for: nothing is counted on their behalf."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from streamsed.publish.daemon_status import DaemonStatus, SourceStatus
+from streamsed.publish.messages import SourceState
+from streamsed.service.tally import Histogram, Latencies, Tally
+
+
+def registry(status: Callable[[], DaemonStatus], tally: Tally) -> CollectorRegistry:
+    """Make a registry of its own, with the daemon's metrics and the process's.
+
+    The number of series is bounded by the configured sources and the bundle's classes.
+
+    Args:
+        status: asked at each scrape.
+        tally: read at each scrape.
+    """
+    made = CollectorRegistry(auto_describe=False)
+    made.register(_DaemonCollector(status, tally))
+    ProcessCollector(registry=made)
+    return made
+
+
+class _DaemonCollector(Collector):
+    def __init__(self, status: Callable[[], DaemonStatus], tally: Tally) -> None:
+        self._status = status
+        self._tally = tally
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        yield from _of_daemon(status)
+        yield from _of_sources(status.sources)
+        yield from _of_detection(self._tally)
+
+
+def _of_daemon(status: DaemonStatus) -> Iterator[Metric]:
+    yield InfoMetricFamily(
+        "streamsed",
+        "The running daemon.",
+        value={
+            "version": status.version,
+            "bundle": status.bundle.name,
+            "bundle_version": status.bundle.version,
+            "provider": status.provider,
+        },
+    )
+    yield GaugeMetricFamily(
+        "streamsed_uptime_seconds", "Since the daemon began.", value=status.uptime_s
+    )
+    yield GaugeMetricFamily(
+        "streamsed_last_seq", "Number of the last numbered message.", value=status.last_seq
+    )
+    factor = status.real_time_factor
+    yield GaugeMetricFamily(
+        "streamsed_real_time_factor",
+        "Seconds of computing for a second of audio of all sources, over the last minute; "
+        "at 1 the machine can do no more.",
+        value=float("nan") if factor is None else factor,
+    )
+
+
+def _of_sources(sources: Iterable[SourceStatus]) -> Iterator[Metric]:
+    sources = tuple(sources)
+    states = Counter(source.state for source in sources)
+    streams = GaugeMetricFamily("streamsed_streams", "Sources by state.", labels=["state"])
+    for state in SourceState:
+        streams.add_metric([state], states[state])
+    yield streams
+    running = GaugeMetricFamily(
+        "streamsed_source_running", "1 while a source is running, else 0.", labels=["source"]
+    )
+    queue = GaugeMetricFamily(
+        "streamsed_queue_seconds", "Audio that waits to be processed.", labels=["source"]
+    )
+    for source in sources:
+        running.add_metric([source.source], float(source.state is SourceState.RUNNING))
+        queue.add_metric([source.source], source.queued_s)
+    yield running
+    yield queue
+    yield _counter(
+        "streamsed_dropped_samples",
+        "Samples dropped because the machine could not keep up.",
+        "source",
+        {source.source: source.dropped_samples for source in sources},
+    )
+    yield _counter(
+        "streamsed_lost_samples",
+        "Samples lost before they reached the daemon.",
+        "source",
+        {source.source: source.lost_samples for source in sources},
+    )
+    yield _counter(
+        "streamsed_bad_samples",
+        "Values that were no samples.",
+        "source",
+        {source.source: source.bad_samples for source in sources},
+    )
+
+
+def _of_detection(tally: Tally) -> Iterator[Metric]:
+    yield _counter("streamsed_events", "Events by class, at their onset.", "label", tally.events)
+    yield _counter("streamsed_audio_seconds", "Audio processed.", "source", tally.heard_s)
+    yield CounterMetricFamily(
+        "streamsed_busy_seconds", "Time that detection did not wait.", value=tally.busy_s
+    )
+    yield HistogramMetricFamily(
+        "streamsed_step_seconds",
+        "Time of one step of the model, of all sources that it advanced.",
+        buckets=_buckets(tally.steps),
+        sum_value=tally.steps.total,
+    )
+    yield _latencies("onset", tally.onset_latencies)
+    yield _latencies("offset", tally.offset_latencies)
+
+
+def _latencies(what: str, latencies: Latencies) -> Metric:
+    family = HistogramMetricFamily(
+        f"streamsed_{what}_latency_seconds",
+        f"From the {what} to its message, of audio heard in real time.",
+        labels=["label"],
+    )
+    for label, histogram in dict(latencies.by_label).items():
+        family.add_metric([label], _buckets(histogram), histogram.total)
+    return family
+
+
+def _counter(name: str, description: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(name, description, labels=[label])
+    for key, value in dict(values).items():
+        family.add_metric([key], value)
+    return family
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    names = [*map(str, histogram.bounds), "+Inf"]
+    return list(zip(names, accumulate(histogram.counts.copy()), strict=True))

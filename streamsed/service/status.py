@@ -1,0 +1,53 @@
+"""Status: what the daemon answers when asked how it is, composed from what its parts know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from streamsed import __version__
+from streamsed.publish.daemon_status import DaemonStatus, LatencyStatus, SourceStatus
+from streamsed.publish.messages import BundleName, SourceState
+from streamsed.service.levels import Levels
+from streamsed.service.stream import Stream
+from streamsed.service.tally import Tally
+
+
+def source_statuses(
+    streams: Iterable[Stream], levels: Levels, *, sample_rate: int
+) -> tuple[SourceStatus, ...]:
+    """Say how each source is; a level only of one that is heard."""
+    return tuple(
+        SourceStatus(
+            **dict(condition),
+            queued_s=stream.queue.samples / sample_rate,
+            level=levels.latest(stream.name) if condition.state is SourceState.RUNNING else None,
+        )
+        for stream in streams
+        for condition in (stream.condition(),)
+    )
+
+
+def daemon_status(
+    *,
+    tally: Tally,
+    sources: tuple[SourceStatus, ...],
+    bundle: BundleName,
+    provider: str,
+    last_seq: int,
+    uptime_s: float,
+    asked: datetime,
+) -> DaemonStatus:
+    """Compose the answer."""
+    return DaemonStatus(
+        version=__version__,
+        uptime_s=uptime_s,
+        provider=provider,
+        bundle=bundle,
+        last_seq=last_seq,
+        real_time_factor=tally.real_time_factor(),
+        onset_latency=LatencyStatus.of(tuple(tally.onset_latencies.recent_s)),
+        offset_latency=LatencyStatus.of(tuple(tally.offset_latencies.recent_s)),
+        sources=sources,
+        asked=asked,
+    )
