@@ -1,6 +1,8 @@
 # make run    play the example through the daemon and print its events; ends by itself
 # make test   lint, types and tests, with everything that they need
 # Both do their own set-up: system packages (apt), a virtual environment, Python packages.
+# make install-service     streamsed for systemd, in /opt/streamsed; as root. EXTRAS=gpu for CUDA
+# make uninstall-service   takes it away, but for its configuration and its state
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -15,12 +17,20 @@ BIN := $(VENV)/bin
 PIP_INSTALL = PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt
 RUN_PACKAGES := libportaudio2
 TEST_PACKAGES := $(RUN_PACKAGES) pulseaudio pulseaudio-utils libasound2-plugins espeak-ng g++ \
-	chromium chromium-driver
+	chromium chromium-driver systemd-container
 
-.PHONY: help run test lint bench clean
+# Where the service goes. DESTDIR holds all of it somewhere else, for packages and tests.
+PREFIX ?= /opt/streamsed
+DESTDIR ?=
+EXTRAS ?=
+UNITS := /etc/systemd
+CONFIG := /etc/streamsed/config.yaml
+BUNDLE := /usr/share/streamsed/models/domestic
+
+.PHONY: help run test lint bench clean install-service install-service-files uninstall-service
 
 help:
-	sed -n '1,3s/^# //p' Makefile
+	sed -n '1,6s/^# //p' Makefile
 
 run: $(VENV)/.installed-run
 	PATH="$(abspath $(BIN)):$$PATH" examples/demo.sh
@@ -38,6 +48,48 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-run
 	for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+
+# With the system's own Python, for a service cannot see into anybody's home.
+install-service: install-service-files
+	service=$(abspath $(DESTDIR)$(PREFIX))
+	PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+	  $(MAKE) --no-print-directory VENV="$$service" "$$service/bin/pip"
+	$(call apt_install,$(RUN_PACKAGES))
+	echo "Installing streamsed into $$service"
+	rm -rf build
+	PYTHONWARNINGS=ignore "$$service/bin/pip" install --quiet --constraint constraints.txt \
+	  '.$(if $(EXTRAS),[$(EXTRAS)])'
+	rm -rf build
+	mkdir -p $(DESTDIR)/usr/local/bin
+	ln -sf $(PREFIX)/bin/streamsed $(DESTDIR)/usr/local/bin/streamsed
+	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl try-restart streamsed; fi
+	echo "Now look into $(CONFIG), then: systemctl enable --now streamsed"
+
+# Everything but Python packages. A configuration that is there is left alone.
+install-service-files:
+	root=$(DESTDIR)
+	for unit in system user; do mkdir -p "$$root$(UNITS)/$$unit"; done
+	sed 's:/opt/streamsed:$(PREFIX):' systemd/streamsed.service \
+	  >"$$root$(UNITS)/system/streamsed.service"
+	sed 's:/opt/streamsed:$(PREFIX):' systemd/user/streamsed.service \
+	  >"$$root$(UNITS)/user/streamsed.service"
+	rm -rf "$$root$(BUNDLE)"
+	install -Dm644 -t "$$root$(BUNDLE)" models/domestic/*
+	if [ ! -e "$$root$(CONFIG)" ]; then
+	  mkdir -p "$$root$(dir $(CONFIG))"
+	  sed 's:^bundle\: .*:bundle\: $(BUNDLE):' config.yaml >"$$root$(CONFIG)"
+	fi
+	if [ -z "$$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+
+uninstall-service:
+	root=$(DESTDIR)
+	if [ -z "$$root" ] && [ -d /run/systemd/system ]; then systemctl disable --quiet --now streamsed || true; fi
+	rm -f "$$root$(UNITS)"/{system,user}/streamsed.service
+	if [ -z "$$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	rm -rf "$$root$(PREFIX)" "$$root$(BUNDLE)"
+	rmdir -p --ignore-fail-on-non-empty "$$root$(dir $(BUNDLE))" 2>/dev/null || true
+	[ ! -L "$$root/usr/local/bin/streamsed" ] || rm "$$root/usr/local/bin/streamsed"
+	echo "Left where they are: $(CONFIG) and /var/lib/streamsed"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

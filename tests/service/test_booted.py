@@ -1,0 +1,157 @@
+"""The service under a systemd that was booted for it: installed, started, frozen, stopped."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from time import monotonic, sleep
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from streamsed.client import Subscriber
+from streamsed.detect.events import Kind, Reason
+from streamsed.publish.messages import Heartbeat
+from tests.bundles import SAMPLE_RATE, make_bundle, tones
+from tests.service.daemons import events, spans
+from tests.service.machine import (
+    PATIENCE_S,
+    Machine,
+    NoMachineError,
+    booted,
+    install,
+    lay_out,
+    requirements,
+)
+from tests.sockets import receive_until
+
+FROZEN_S = 3
+# In the sandbox of the unit: what PortAudio needs, and no device file is in reach.
+PROBE = """\
+import os
+from pathlib import Path
+from sounddevice import _ffi
+_ffi.callback("PaStreamCallback", lambda *_: 0)
+assert os.getuid() != 0
+assert Path(os.environ["STATE_DIRECTORY"]).stat().st_uid == os.getuid()
+for path in ("/etc/streamsed/written", "/srv/written", "/usr/share/written"):
+    try:
+        Path(path).touch()
+    except OSError:
+        continue
+    raise AssertionError(path + " can be written")
+"""
+
+
+@pytest.fixture(scope="module")
+def address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture(scope="module")
+def machine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, address: str
+) -> Iterator[Machine]:
+    """A machine on which the service is installed; the installation is kept for the next time."""
+    try:
+        requirements()
+    except NoMachineError as error:
+        pytest.skip(str(error))
+    assert request.config.cache is not None
+    tree = request.config.cache.mkdir("machine")
+    lay_out(tree)
+    install(tree)
+    make_bundle(tree / "srv/tones")
+    # An event each second, and one that goes on.
+    audio = np.tile(tones([("low", 0.2, 0.7), ("mid", 0.0, 1.0)], duration_s=1.0), 600)
+    soundfile.write(tree / "srv/room.wav", audio, SAMPLE_RATE)
+    (tree / "srv/probe.py").write_text(PROBE, encoding="utf-8")
+    drop_in = tree / "etc/systemd/system/streamsed.service.d/test.conf"
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text(
+        f"[Service]\nWatchdogSec={FROZEN_S}\nRestartSec=0\n"
+        "ExecStartPre=/opt/streamsed/bin/python -P /srv/probe.py\n",
+        encoding="utf-8",
+    )
+    try:
+        with booted(tree, tmp_path_factory.mktemp("machine") / "console") as running:
+            yield running
+    except NoMachineError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def service(machine: Machine, address: str) -> Iterator[Machine]:
+    """The machine with a configuration; the service is stopped at the end."""
+    configure(machine, address)
+    yield machine
+    machine.run("systemctl", "stop", "streamsed")
+
+
+def configure(machine: Machine, address: str, **publish: Any) -> None:
+    content = {
+        "bundle": "/srv/tones",
+        "sources": [{"type": "file", "name": "room", "path": "/srv/room.wav"}],
+        "publish": {"bind": [address], "heartbeat_s": 0.2} | publish,
+    }
+    text = yaml.safe_dump(content)
+    (machine.tree / "etc/streamsed/config.yaml").write_text(text, encoding="utf-8")
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = monotonic() + PATIENCE_S
+    while not condition():
+        assert monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what}"
+        sleep(0.05)
+
+
+def test_started_when_it_is_ready(service: Machine, address: str) -> None:
+    with Subscriber(address, topics=["heartbeat/"]) as subscriber:
+        service.run("systemctl", "start", "streamsed")  # returns once it is ready
+        assert service.property("ActiveState") == "active"
+        assert service.property("StatusText").startswith("1 source: 1 running; real-time factor 0.")
+        (heartbeat, *_) = receive_until(subscriber, lambda m: isinstance(m, Heartbeat))
+        assert isinstance(heartbeat, Heartbeat)
+    said = [json.loads(line) for line in service.journal() if line.startswith("{")]
+    assert "started" in {entry["event"] for entry in said}
+
+
+def test_a_frozen_service_is_killed_and_started_again(service: Machine, address: str) -> None:
+    with Subscriber(address, topics=["event/"]) as subscriber:
+        service.run("systemctl", "start", "streamsed")
+        receive_until(subscriber, lambda m: getattr(m, "kind", "") is Kind.ONSET)
+        frozen = service.property("MainPID")
+        service.run("kill", "-STOP", frozen)
+        until(lambda: service.property("NRestarts") == "1", "a restart")
+        until(lambda: service.property("ActiveState") == "active", "it is ready again")
+        assert service.property("MainPID") not in {frozen, "0"}
+        receive_until(subscriber, lambda m: getattr(m, "kind", "") is Kind.OFFSET)
+    log = service.journal()
+    assert any("Watchdog timeout" in line for line in log)
+    assert any("publisher.py" in line for line in log), "where its threads were"
+
+
+def test_a_healthy_service_is_not_killed(service: Machine, address: str) -> None:
+    with Subscriber(address, topics=["heartbeat/"]) as subscriber:
+        service.run("systemctl", "start", "streamsed")
+        receive_until(subscriber, lambda m: getattr(m, "uptime_s", 0.0) > 2.0 * FROZEN_S)
+    assert service.property("NRestarts") == "0"
+
+
+def test_stopped_with_the_offset_of_what_is_open(service: Machine, address: str) -> None:
+    configure(service, address, wait_for_subscriber_s=PATIENCE_S)
+    with Subscriber(address, topics=[""]) as subscriber:
+        service.run("systemctl", "start", "streamsed")
+        messages = receive_until(subscriber, lambda m: getattr(m, "label", "") == "mid")
+        service.run("systemctl", "stop", "streamsed")
+        messages += receive_until(subscriber, lambda m: getattr(m, "state", "") == "stopped")
+    assert spans(events(messages)), "every onset has its offset"
+    (offset,) = [e for e in events(messages) if (e.label, e.kind) == ("mid", Kind.OFFSET)]
+    assert offset.reason is Reason.SHUTDOWN
+    assert service.property("ActiveState") == "inactive"
+    assert service.property("Result") == "success"

@@ -1,0 +1,83 @@
+"""The unit files: what systemd itself says of them, and where they are installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamsed.config import load
+
+ROOT = Path(__file__).parents[2]
+UNITS = ROOT / "systemd"
+SAFE_BELOW = 2.0
+
+needs_systemd_analyze = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze"
+)
+
+
+def analyze(*arguments: str | Path, runtime: Path) -> str:
+    done = subprocess.run(
+        ["systemd-analyze", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"XDG_RUNTIME_DIR": str(runtime), "HOME": str(runtime), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@needs_systemd_analyze
+@pytest.mark.parametrize("scope", ["system", "user"])
+def test_systemd_finds_nothing_wrong(tmp_path: Path, scope: str) -> None:
+    unit = UNITS / ("streamsed.service" if scope == "system" else "user/streamsed.service")
+    text = unit.read_text(encoding="utf-8").replace("/opt/streamsed/bin/python", sys.executable)
+    here = tmp_path / "streamsed.service"
+    here.write_text(text, encoding="utf-8")
+    assert analyze("verify", f"--{scope}", here, runtime=tmp_path) == ""
+
+
+@needs_systemd_analyze
+def test_the_system_service_is_well_confined(tmp_path: Path) -> None:
+    for more in ("", (UNITS / "cuda.conf").read_text(encoding="utf-8")):
+        here = tmp_path / "streamsed.service"
+        here.write_text((UNITS / "streamsed.service").read_text(encoding="utf-8") + more)
+        said = analyze("security", "--offline=true", "--no-pager", here, runtime=tmp_path)
+        level = re.search(r"exposure level for streamsed\.service: ([\d.]+)", said)
+        assert level is not None, said
+        assert float(level[1]) < SAFE_BELOW, said
+
+
+def make(target: str, tree: Path, *variables: str) -> str:
+    command = ["make", "--silent", target, f"DESTDIR={tree}", *variables]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def test_what_is_installed_and_what_is_kept(tmp_path: Path) -> None:
+    make("install-service-files", tmp_path, "PREFIX=/srv/streamsed")
+    config = tmp_path / "etc/streamsed/config.yaml"
+    loaded = load(config)
+    assert loaded.bundle == Path("/usr/share/streamsed/models/domestic")
+    bundle = tmp_path / "usr/share/streamsed/models/domestic"
+    assert (bundle / "manifest.yaml").is_file()
+    for scope in ("system", "user"):
+        unit = (tmp_path / "etc/systemd" / scope / "streamsed.service").read_text("utf-8")
+        assert "ExecStart=/srv/streamsed/bin/python -P -m streamsed run" in unit
+    (bundle / "old.onnx").touch()
+    config.write_text("queue_s: 7\n", encoding="utf-8")
+    make("install-service-files", tmp_path)
+    assert config.read_text("utf-8") == "queue_s: 7\n", "the user's configuration"
+    assert not (bundle / "old.onnx").exists(), "left from the bundle that was there before"
+    (tmp_path / "opt/streamsed/bin").mkdir(parents=True)
+    said = make("uninstall-service", tmp_path)
+    assert "/etc/streamsed/config.yaml" in said
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [config]
+    assert not (tmp_path / "opt/streamsed").exists()
+    make("uninstall-service", tmp_path)
