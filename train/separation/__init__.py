@@ -1,0 +1,1 @@
+"""Separation of a mixture into its sources: losses, figures, and what is done with them."""
