@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -168,10 +169,11 @@ def test_losses_and_gradients_are_finite(level: float, perfect: bool) -> None:
     true, mixture = true * level, mixture * level
     start = true.clone() if perfect else noise(*true.shape, seed=4) * level
     mixtures = torch.stack([true[:, 0], true[:, 1:].sum(1)], dim=1)
-    for loss in (
+    losses: tuple[Callable[[Tensor], Tensor], ...] = (
         lambda e: pit_loss(e, true, mixture)[0],
         lambda e: mixit_loss(e, mixtures)[0],
-    ):
+    )
+    for loss in losses:
         estimates = start.clone().requires_grad_()
         value = loss(estimates)
         value.sum().backward()

@@ -1,0 +1,113 @@
+"""Layer normalisation of sequences ``(B, C, K)``: over a clip, over the past, over each frame."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+EPS = 1e-8
+
+
+class Normalisation(nn.Module, ABC):
+    """Zero mean and unit deviation, then a gain and a bias for each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    @abstractmethod
+    def forward(self, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Normalise.
+
+        Args:
+            x: ``(B, C, K)``.
+            sums: ``(B, 3)``, what is remembered of the past; None for nothing.
+
+        Returns:
+            The same shape, and what is to be remembered.
+        """
+
+
+class GlobalNorm(Normalisation):
+    """Statistics of a whole clip, over channels and time (gLN); not causal."""
+
+    def forward(self, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Normalise; see the base class. There is no past."""
+        return nn.functional.group_norm(x, 1, self.gain, self.bias, EPS), sums
+
+
+class ChannelNorm(Normalisation):
+    """Statistics of each frame by itself: the past is nothing to it, and neither is level."""
+
+    def forward(self, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Normalise; see the base class. There is no past."""
+        frames = x.transpose(1, 2)
+        y = nn.functional.layer_norm(frames, frames.shape[2:], self.gain, self.bias, EPS)
+        return y.transpose(1, 2), sums
+
+
+class CumulativeNorm(Normalisation):
+    """Statistics of all frames so far (cLN), of which the oldest are forgotten little by little.
+
+    A plain cumulative sum grows without end, and after hours of a stream its rounding errors do.
+    Here sum, sum of squares and number of frames all shrink by ``1 - 1 / memory_frames`` a frame.
+    Their ratios begin as plain means, and end as means with that time constant; the sums are
+    bounded, so hour 40 is as exact as second 40.
+
+    Args:
+        channels: of ``x``.
+        memory_frames: the time constant.
+    """
+
+    def __init__(self, channels: int, *, memory_frames: int) -> None:
+        super().__init__(channels)
+        self.memory_frames = memory_frames
+
+    def forward(self, x: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Normalise; see the base class. ``sums`` are of values, of squares, and of frames."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            means = x.mean(dim=1)
+            values = torch.stack([means, x.square().mean(dim=1), torch.ones_like(means)], dim=1)
+            before = values.new_zeros(len(x), 3) if sums is None else sums
+            totals = forgetful_sums(values, before, memory_frames=self.memory_frames)
+            mean, square = totals[:, 0] / totals[:, 2], totals[:, 1] / totals[:, 2]
+            deviation = torch.sqrt((square - mean.square()).clamp(min=0.0) + EPS)
+            y = (x - mean[:, None]) / deviation[:, None]
+            return y * self.gain[:, None] + self.bias[:, None], totals[:, :, -1]
+
+
+def forgetful_sums(values: Tensor, before: Tensor, *, memory_frames: int) -> Tensor:
+    """Return ``s_k = a s_(k-1) + v_k`` with ``a = 1 - 1 / memory_frames``, for all ``k`` at once.
+
+    Args:
+        values: ``(B, D, K)``.
+        before: ``(B, D)``, the sums before the first.
+        memory_frames: time constant, 2 or more.
+
+    Returns:
+        ``(B, D, K)``.
+    """
+    rate = math.log1p(-1.0 / memory_frames)
+    parts = []
+    # Within a time constant no value is scaled by more than e, and little is lost by it.
+    for part in torch.split(values, memory_frames, dim=2):
+        age = torch.arange(1, part.shape[2] + 1, dtype=values.dtype, device=values.device)
+        shrunk = torch.exp(rate * age)  # a power of a rounded ``a`` would be off by far more
+        parts.append(shrunk * (before[:, :, None] + torch.cumsum(part / shrunk, dim=2)))
+        before = parts[-1][:, :, -1]
+    return torch.cat(parts, dim=2)
+
+
+def make_norm(
+    kind: Literal["global", "cumulative", "channel"], channels: int, *, memory_frames: int
+) -> Normalisation:
+    """Return a normalisation of a kind; the memory is of the cumulative one."""
+    if kind == "cumulative":
+        return CumulativeNorm(channels, memory_frames=memory_frames)
+    return GlobalNorm(channels) if kind == "global" else ChannelNorm(channels)
