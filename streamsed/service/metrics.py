@@ -110,6 +110,12 @@ def _of_sources(sources: Iterable[SourceStatus]) -> Iterator[Metric]:
         "source",
         {source.source: source.bad_samples for source in sources},
     )
+    yield _counter(
+        "streamsed_reconnections",
+        "How many times a source came back.",
+        "source",
+        {source.source: source.reconnections for source in sources},
+    )
 
 
 def _of_detection(tally: Tally) -> Iterator[Metric]:

@@ -12,6 +12,8 @@ from streamsed.service.levels import Levels
 from streamsed.service.stream import Stream
 from streamsed.service.tally import Tally
 
+_HEARD = {SourceState.RUNNING, SourceState.SILENT}
+
 
 def source_statuses(
     streams: Iterable[Stream], levels: Levels, *, sample_rate: int
@@ -21,7 +23,7 @@ def source_statuses(
         SourceStatus(
             **dict(condition),
             queued_s=stream.queue.samples / sample_rate,
-            level=levels.latest(stream.name) if condition.state is SourceState.RUNNING else None,
+            level=levels.latest(stream.name) if condition.state in _HEARD else None,
         )
         for stream in streams
         for condition in (stream.condition(),)

@@ -1,0 +1,110 @@
+"""``streamsed status``: the table, and who answers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from streamsed.cli.status_table import duration, render
+from streamsed.publish.daemon_status import DaemonStatus, LatencyStatus, SourceStatus
+from streamsed.publish.messages import BundleName, ClassScore, Level, Moment, SourceState
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def level(**changes: Any) -> Level:
+    fields: dict[str, Any] = {
+        "end": Moment(seconds=1.0, sample=16000, utc=NOW),
+        "duration": 1.0,
+        "rms_dbfs": -30.0,
+        "peak_dbfs": -15.0,
+        "clipped_samples": 0,
+        "digital_silence": False,
+        "top": (ClassScore(label="Dog", score=0.81), ClassScore(label="Cat", score=0.12)),
+    }
+    return Level(**(fields | changes))
+
+
+def source(name: str, state: SourceState = SourceState.RUNNING, **changes: Any) -> SourceStatus:
+    fields: dict[str, Any] = {"source": name, "state": state, "queued_s": 0.1, "level": None}
+    return SourceStatus(**(fields | changes))
+
+
+def status(*sources: SourceStatus) -> DaemonStatus:
+    return DaemonStatus(
+        version="0.1.0",
+        uptime_s=3 * 86400 + 4 * 3600 + 59,
+        provider="CPUExecutionProvider",
+        bundle=BundleName(name="domestic", version="1"),
+        last_seq=1042,
+        real_time_factor=0.0123,
+        onset_latency=LatencyStatus.of([0.7] * 99 + [1.4]),
+        offset_latency=None,
+        sources=sources,
+        asked=NOW,
+    )
+
+
+def lines(found: DaemonStatus) -> list[str]:
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(render(found))
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def test_a_table_for_people() -> None:
+    head, figures, gap, columns, kitchen, hall, desk = lines(
+        status(
+            source("kitchen", level=level(), since=NOW - timedelta(minutes=5)),
+            source("hall", SourceState.LOST, message="unplugged", dropped_samples=12),
+            source(
+                "desk",
+                level=level(
+                    rms_dbfs=None, peak_dbfs=None, digital_silence=True, top=(), clipped_samples=0
+                ),
+                reconnections=2,
+                queued_s=4.96,
+            ),
+        )
+    )
+    assert head == ("streamsed 0.1.0, up 3 d 4 h, bundle domestic 1 on CPUExecutionProvider")
+    assert figures == (
+        "real-time factor 0.012; onsets 0.70 s late, 0.71 s at p99 of 100; offsets none yet; "
+        "seq 1042"
+    )
+    assert gap == ""
+    assert columns.split() == [
+        "source",
+        "state",
+        "level",
+        "rms",
+        "peak",
+        "waits",
+        "top",
+        "classes",
+        "now",
+        "remarks",
+    ]
+    assert kitchen.split("  ", 1)[0] == "kitchen"
+    for part in ("running 5 min", "[##########-----     ]", "-30.0", "-15.0", "0.1 s", "Dog 0.81"):
+        assert part in kitchen
+    assert "lost" in hall
+    assert hall.endswith("unplugged, samples: 12 dropped")
+    assert "-inf" in desk
+    assert "5.0 s" in desk
+    assert desk.endswith("digital silence, back 2 times")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (90000, "1 d 1 h")],
+)
+def test_time_spans_in_two_units(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+def test_names_are_not_taken_for_markup() -> None:
+    assert any("[bold]x" in line for line in lines(status(source("[bold]x", message="[/]"))))
