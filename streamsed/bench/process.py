@@ -33,8 +33,10 @@ class DaemonProcess:
         sources: ``sources`` of the configuration.
         classes: ``detect.classes`` of the configuration.
         cores: the only ones that the process may use; None for all.
+        publish: entries of ``publish`` beyond the address.
 
     Attributes:
+        address: where it publishes.
         started_at: when the process was started, by :func:`time.perf_counter`.
     """
 
@@ -45,15 +47,20 @@ class DaemonProcess:
         sources: Sequence[Mapping[str, Any]],
         classes: Mapping[str, Mapping[str, Any]],
         cores: Collection[int] | None = None,
+        publish: Mapping[str, Any] | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="streamsed-")
         folder = Path(self._folder.name)
-        address = f"ipc://{folder}/socket"
+        self.address = f"ipc://{folder}/socket"
         config = {
             "bundle": str(bundle.resolve()),
             "provider": "cpu",
             "sources": sources,
-            "publish": {"bind": [address], "wait_for_subscriber_s": _PATIENCE_S},
+            "publish": {
+                "bind": [self.address],
+                "wait_for_subscriber_s": _PATIENCE_S,
+                **(publish or {}),
+            },
             "detect": {"classes": classes},
         }
         (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
@@ -65,7 +72,7 @@ class DaemonProcess:
         self._socket.set(zmq.RCVHWM, 0)
         self._socket.set(zmq.RECONNECT_IVL, 5)  # or the start-up time would contain the wait
         self._socket.subscribe("")
-        self._socket.connect(address)
+        self._socket.connect(self.address)
         self.started_at = time.perf_counter()
         self._process = subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-m", "streamsed", "run", "-c", str(folder / "config.yaml")],
@@ -87,6 +94,11 @@ class DaemonProcess:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._gone() from None
+
+    def end_audio(self) -> None:
+        """Close the pipe: the source ends, and then the daemon."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def receive(self, timeout_s: float) -> tuple[AnyMessage, float] | None:
         """Return the next message and when it came (perf_counter); None if none came."""
