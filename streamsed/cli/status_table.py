@@ -85,7 +85,8 @@ def _remarks(source: SourceStatus) -> Iterator[str]:
 
 def duration(seconds: float) -> str:
     """Write a time span in its two largest units, such as ``3 d 4 h``."""
-    left, parts = max(int(seconds), 0), []
+    left = max(int(seconds), 0)
+    parts: list[str] = []
     for unit, size in _UNITS:
         count, left = divmod(left, size)
         if count or parts:
