@@ -22,6 +22,7 @@ MODULE_NAMES = {
     "pyzmq": "zmq",
     "onnxruntime-gpu": "onnxruntime",
     "prometheus-client": "prometheus_client",
+    "imageio-ffmpeg": "imageio_ffmpeg",
 }
 
 

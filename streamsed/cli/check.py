@@ -57,12 +57,16 @@ def check(
 def _check_sources(config: Config, *, sample_rate: int) -> None:
     from streamsed.service.supervision import Supervision
     from streamsed.sources.config import PipeSource, build
+    from streamsed.sources.url import Url
 
     for entry in config.sources:
         if isinstance(entry, PipeSource):
             typer.echo(f"source    {entry.name}: pipe, not opened: standard input is not read here")
             continue
         source = build(entry)
+        if isinstance(source, Url):
+            typer.echo(f"source    {entry.name}: url, not connected to; through {source.ffmpeg}")
+            continue
         try:
             source.open(sample_rate)
         except SourceError as error:

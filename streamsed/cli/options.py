@@ -38,8 +38,9 @@ SourceOption = Annotated[
         "--source",
         metavar="[NAME=]SOURCE",
         help="In place of the configured sources; repeatable. mic, mic:DEVICE (see streamsed "
-        "devices), the path of a recording, - (16-bit samples at 16 kHz on standard input), or "
-        "pipe:FORMAT@RATE[xCHANNELS][,live] with FORMAT s16le or f32le.",
+        "devices), the URL of a stream (rtsp, http, ...), the path of a recording, - (16-bit "
+        "samples at 16 kHz on standard input), or pipe:FORMAT@RATE[xCHANNELS][,live] with FORMAT "
+        "s16le or f32le.",
     ),
 ]
 BundleOption = Annotated[Path | None, typer.Option(help="Folder of the model bundle.")]

@@ -173,6 +173,8 @@ class Daemon:
         finally:
             deadline = time.monotonic() + _JOIN_S
             for stream in self.streams:
+                stream.stop()
+            for stream in self.streams:
                 stream.join(timeout_s=max(0.0, deadline - time.monotonic()))
             if self.monitor is not None:
                 self.monitor.close()

@@ -16,6 +16,7 @@ from streamsed.errors import SourceError
 from streamsed.publish.messages import SourceState
 from streamsed.service.backoff import Backoff
 from streamsed.service.supervision import Supervision
+from streamsed.sources.block import Block
 from streamsed.sources.protocol import EndOfSource, Source
 from streamsed.sources.queue import BlockQueue
 
@@ -90,7 +91,10 @@ class Reader:
         self._stopping = threading.Event()
         self._open = False
         self._healthy_for_s = 0.0
-        self._thread = threading.Thread(target=self._run, name=f"read {source.name}", daemon=True)
+        self._thread: threading.Thread | None = None
+        self._tried = threading.Event()
+        self._failure: Exception | None = None
+        self._may_read = threading.Event()
 
     @property
     def ending(self) -> Ending | None:
@@ -105,22 +109,26 @@ class Reader:
             self._tell()
 
     def open(self) -> None:
-        """Open the source, before :meth:`start`, which otherwise does.
+        """Start the thread, and wait until it has opened the source.
 
         Raises:
-            SourceError: it cannot be opened.
+            SourceError: it cannot be opened; the thread has ended.
         """
-        self.source.open(self._sample_rate)
-        self.started_at = self.source.started_at
-        self._open = True
+        self._start_thread(self._run_opened)
+        self._tried.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Read; start the thread and open the source as well, unless :meth:`open` did."""
+        self._may_read.set()
+        if self._thread is None:
+            self._start_thread(self._run)
 
     def stop(self) -> None:
         """Ask the thread to end; what it has read remains in the queue."""
         self._stopping.set()
+        self._may_read.set()
         self.queue.close()
         self.source.interrupt()
 
@@ -136,10 +144,27 @@ class Reader:
 
         A source whose reader hangs is left to the end of the process: closing would wait for it.
         """
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join(timeout_s)
-        if not self._thread.is_alive():
-            self._close()
+            if self._thread.is_alive():
+                return
+        self._close()
+
+    def _start_thread(self, target: Callable[[], None]) -> None:
+        name = f"read {self.source.name}"
+        self._thread = threading.Thread(target=target, name=name, daemon=True)
+        self._thread.start()
+
+    def _run_opened(self) -> None:
+        try:
+            self._open_source()
+        except Exception as error:
+            self._failure = error
+            return
+        finally:
+            self._tried.set()
+        self._may_read.wait()
+        self._run()
 
     def _run(self) -> None:
         while not (ending := self._attempt()).final:
@@ -157,7 +182,7 @@ class Reader:
         self._healthy_for_s = 0.0
         try:
             if not self._open:
-                self.open()
+                self._open_source()
             return self._read()
         except EndOfSource:
             if self._supervision.reconnect:
@@ -169,6 +194,11 @@ class Reader:
             log.exception("source_failed", source=self.source.name)
             return self._lost(f"internal error: {error!r}")
 
+    def _open_source(self) -> None:
+        self.source.open(self._sample_rate)
+        self.started_at = self.source.started_at
+        self._open = True
+
     def _read(self) -> Ending:
         timeout_s, stall_s = _READ_TIMEOUT_S, self._supervision.stall_s
         began = heard = monotonic()
@@ -177,13 +207,21 @@ class Reader:
                 block = self.source.read(timeout_s)
                 if block is not None:
                     self.started_at = self.source.started_at
-                    self.queue.put(block)
+                    self._put(block, waited_s=monotonic() - began)
                     heard = monotonic()
                 elif stall_s is not None and monotonic() - heard >= stall_s:
                     return self._stalled(stall_s)
             return _STOPPED
         finally:
             self._healthy_for_s = heard - began
+
+    def _put(self, block: Block, *, waited_s: float) -> None:
+        """Hand a block over; what comes before its time waits for room until then."""
+        if self._supervision.ahead:
+            ahead_s = block.end_sample / self._sample_rate - waited_s
+            self.queue.put(block, max(0.0, ahead_s))
+        else:
+            self.queue.put(block)
 
     def _lost(self, message: str) -> Ending:
         if self._supervision.reconnect:

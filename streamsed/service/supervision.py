@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamsed.sources.config import FileSource, PipeSource, SourceConfig
+from streamsed.sources.config import FileSource, PipeSource, SourceConfig, UrlSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,8 @@ class Supervision:
         patient: whether one that is not opened again may stall, and go on by itself.
         stall_s: it stalls when nothing has come for so long; None for never.
         silence_s: so long nothing but zeros is worth saying; None for never.
+        ahead: whether audio may come before its time, as a server sends what it has kept; it can
+            wait then.
     """
 
     required: bool
@@ -24,6 +26,7 @@ class Supervision:
     patient: bool
     stall_s: float | None
     silence_s: float | None
+    ahead: bool = False
 
     @classmethod
     def of(cls, config: SourceConfig) -> Supervision:
@@ -47,4 +50,5 @@ class Supervision:
             patient=False,
             stall_s=config.stall_s,
             silence_s=config.silence_s,
+            ahead=isinstance(config, UrlSource),
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from streamsed.errors import ConfigError
+from streamsed.redaction import redacted
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import Source
 
@@ -20,7 +22,22 @@ Patience = Annotated[float, Field(gt=0.0, le=86_400.0)]
 PIPE_RATES = (4_000, 192_000)
 
 _NAMED = re.compile(r"(?P<name>[^=/\\]*)=(?P<spec>.*)", re.DOTALL)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*", re.DOTALL)
 _PIPE = re.compile(r"pipe:(?P<format>\w+)@(?P<rate>\d+)(x(?P<channels>\d+))?(?P<live>,live)?")
+
+
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "rtp", "udp", "tcp")
+"""Of URLs: what ffmpeg is asked to open. Files are no streams."""
+
+
+def _known_scheme(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in SCHEMES or not parts.netloc:
+        raise ValueError(
+            f"{redacted(url)!r} is no address of a stream; {SCHEMES[0]}://HOST/PATH would be "
+            f"right, or one of {', '.join(SCHEMES[1:])}"
+        )
+    return url
 
 
 class _Strict(BaseModel):
@@ -95,11 +112,35 @@ class PipeSource(_Strict):
     channel: Channel = "mix"
 
 
-SourceConfig = Annotated[FileSource | MicrophoneSource | PipeSource, Field(discriminator="type")]
+class UrlSource(_Returning):
+    """A stream from the network, or any container that ffmpeg reads there.
+
+    Attributes:
+        url: rtsp, rtsps, http, https and more; may hold a password.
+        stall_s: it stalls when nothing comes for so long.
+        ffmpeg: the program to use, in place of the one that comes along.
+        ffmpeg_options: more options for ffmpeg's input, such as ``[-headers, "X-Key: 1"]``.
+    """
+
+    type: Literal["url"] = "url"
+    name: SourceName
+    url: Annotated[str, AfterValidator(_known_scheme)]
+    stall_s: Patience = 10.0
+    ffmpeg: Path | None = None
+    ffmpeg_options: tuple[str, ...] = ()
+    channel: Channel = "mix"
 
 
-def build(config: FileSource | MicrophoneSource | PipeSource) -> Source:
-    """Make the source that a configuration describes; nothing is opened yet."""
+AnySource = FileSource | MicrophoneSource | PipeSource | UrlSource
+SourceConfig = Annotated[AnySource, Field(discriminator="type")]
+
+
+def build(config: AnySource) -> Source:
+    """Make the source that a configuration describes; nothing is opened yet.
+
+    Raises:
+        SourceError: this machine lacks a program for it.
+    """
     # Imported here: a machine that only reads pipes needs no libsndfile, and so on.
     match config:
         case FileSource():
@@ -121,9 +162,20 @@ def build(config: FileSource | MicrophoneSource | PipeSource) -> Source:
                 live=config.live,
                 channel=config.channel,
             )
+        case UrlSource():
+            from streamsed.sources.url import Url  # noqa: PLC0415
+
+            return Url(
+                config.name,
+                config.url,
+                channel=config.channel,
+                stall_s=config.stall_s,
+                ffmpeg=config.ffmpeg,
+                options=config.ffmpeg_options,
+            )
 
 
-def parse(text: str) -> FileSource | MicrophoneSource | PipeSource:
+def parse(text: str) -> AnySource:
     """Read one ``--source`` argument.
 
     It is written in one of these forms::
@@ -131,13 +183,14 @@ def parse(text: str) -> FileSource | MicrophoneSource | PipeSource:
         [NAME=]mic[:DEVICE]                        a microphone: index, stable id, part of its name
         [NAME=]-                                   standard input, s16le at 16000 Hz, mono
         [NAME=]pipe:FORMAT@RATE[xCHANNELS][,live]  standard input; FORMAT is s16le or f32le
+        [NAME=]SCHEME://...                        a stream from the network, through ffmpeg
         [NAME=]PATH                                a recording, at real-time speed
 
     A path that contains ``=``, or looks like another form, is written ``./PATH``.
 
-    Without ``NAME=`` a microphone is called ``mic``, standard input ``stdin``, and a recording
-    like its file without folder and extension. What is asked for by hand has to be there at the
-    start (``required``); what a configuration file names may come later.
+    Without ``NAME=`` a microphone is called ``mic``, standard input ``stdin``, a stream like its
+    host, and a recording like its file without folder and extension. What is asked for by hand
+    has to be there at the start (``required``); what a configuration file names may come later.
 
     Raises:
         ConfigError: it has none of the forms, or a value in it is out of range.
@@ -153,7 +206,7 @@ def parse(text: str) -> FileSource | MicrophoneSource | PipeSource:
         raise ConfigError(f"--source {text!r}: {error}") from error
 
 
-def _parse_spec(name: str | None, spec: str) -> FileSource | MicrophoneSource | PipeSource:
+def _parse_spec(name: str | None, spec: str) -> AnySource:
     if spec == "mic" or spec.startswith("mic:"):
         device = spec.removeprefix("mic").removeprefix(":") or None
         if spec == "mic:":
@@ -177,9 +230,14 @@ def _parse_spec(name: str | None, spec: str) -> FileSource | MicrophoneSource | 
                 }
             )
         raise ValueError("a pipe is written like pipe:s16le@16000x1")
+    if _URL.fullmatch(spec):
+        host = urlsplit(spec).hostname or ""
+        return UrlSource(name=_sound_name(host) if name is None else name, url=spec, required=True)
     if not spec or "\0" in spec:
-        raise ValueError("the source is missing; mic, -, pipe:s16le@16000x1 or a path")
+        raise ValueError("the source is missing; mic, -, pipe:s16le@16000x1, a URL or a path")
     path = Path(spec)
-    if name is None:
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem)[:64] or "file"
-    return FileSource(name=name, path=path)
+    return FileSource(name=_sound_name(path.stem) if name is None else name, path=path)
+
+
+def _sound_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)[:64] or "source"

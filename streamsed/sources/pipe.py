@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-import select
 import sys
-from datetime import UTC, datetime, timedelta
-from threading import Lock
+from datetime import datetime
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -15,8 +13,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from streamsed.errors import SourceError, SourceLost
+from streamsed.sources.arrival import ArrivalClock
 from streamsed.sources.block import Block
 from streamsed.sources.mono import Channel, channel_index
+from streamsed.sources.polling import WakeablePoll
 from streamsed.sources.protocol import EndOfSource
 from streamsed.sources.resampled import ResampledSource
 
@@ -37,9 +37,8 @@ class Pipe(ResampledSource):
     With ``live`` false nothing is ever lost: a writer that is faster than detection waits.
     A pipe can be opened once.
 
-    ``started_at`` of a live pipe is known when the first block has been read: the moment its
-    first bytes came, less their duration. Before, and for any other pipe, it is when the reading
-    began.
+    ``started_at`` of a live pipe is reckoned from when its samples come; before the first, and
+    for any other pipe, it is when the reading began.
 
     What cannot be right is refused (SourceLost): a container's header where raw samples should
     be, f32le whose beginning is mostly absurd (integers, most likely), nothing at all, and an
@@ -79,13 +78,18 @@ class Pipe(ResampledSource):
         self._frame_bytes = self._dtype.itemsize * channels
         self._index = channel_index(channel, channels=channels, where=name)
         self._fd = -1
-        self._wake_fds: tuple[int, int] | None = None
-        self._waking = Lock()  # guards _wake_fds against two threads that close
+        self._poll: WakeablePoll | None = None
         self._bytes = bytearray()  # received, not delivered yet
         self._position = 0
         self._judged_frames = 0
         self._absurd_values = 0
         self._opened = False
+        self._arrival = ArrivalClock(rate) if live else None
+
+    @property
+    def started_at(self) -> datetime:
+        """UTC of sample 0; of a live pipe it moves slowly as its clock drifts."""
+        return super().started_at if self._arrival is None else self._arrival.started_at
 
     def _acquire(self, sample_rate: int) -> int:  # noqa: ARG002  # a pipe has the rate it has
         if self._opened:
@@ -101,7 +105,7 @@ class Pipe(ResampledSource):
                 f"{self.name}: standard input is a terminal; raw {self.sample_format} samples "
                 "from another program would be right, as in: arecord -t raw ... | streamsed run"
             )
-        self._wake_fds = os.pipe()
+        self._poll = WakeablePoll()
         self._opened = True
         return self.rate
 
@@ -111,7 +115,8 @@ class Pipe(ResampledSource):
             wanted = max(wanted, _SMALLEST_HEADER)
         ended = False
         if len(self._bytes) < wanted:
-            if not self._poll(timeout_s):
+            assert self._poll is not None
+            if not self._poll.readable(self._fd, timeout_s=timeout_s):
                 return None
             try:
                 data = os.read(self._fd, READ_BYTES)
@@ -130,14 +135,6 @@ class Pipe(ResampledSource):
             raise self._ending()
         return self._block(whole)
 
-    def _poll(self, timeout_s: float) -> bool:
-        assert self._wake_fds is not None
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        poll.register(self._wake_fds[0], select.POLLIN)
-        ready = [fd for fd, _ in poll.poll(timeout_s * 1000)]
-        return self._fd in ready and not self._closed.is_set()
-
     def _block(self, whole: int) -> Block:
         values = np.frombuffer(bytes(self._bytes[:whole]), self._dtype)
         del self._bytes[:whole]
@@ -146,12 +143,11 @@ class Pipe(ResampledSource):
         else:
             self._judge(values)
             frames = values.astype(np.float32)
-        if self._position == 0 and self.live:
-            duration = timedelta(seconds=len(values) / self.channels / self.rate)
-            self._started_at = datetime.now(UTC) - duration
         samples = self._mono(frames.reshape(-1, self.channels), self._index)
         block = Block(samples, self._position)
         self._position = block.end_sample
+        if self._arrival is not None:
+            self._arrival.arrived(self._position)
         return block
 
     def _refuse_container(self) -> None:
@@ -196,12 +192,10 @@ class Pipe(ResampledSource):
         return EndOfSource()
 
     def _wake(self) -> None:
-        with self._waking:
-            if self._wake_fds is not None:
-                os.write(self._wake_fds[1], b"!")
+        if (poll := self._poll) is not None:
+            poll.wake()
 
     def _release(self) -> None:
-        with self._waking:
-            for fd in self._wake_fds or ():
-                os.close(fd)
-            self._wake_fds = None
+        if self._poll is not None:
+            self._poll.close()
+            self._poll = None

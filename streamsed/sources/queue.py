@@ -14,7 +14,8 @@ class BlockQueue:
     """First in, first out, never more than ``max_samples`` samples.
 
     When it is full, a ``live`` queue drops its oldest blocks and counts their samples; the jump
-    in ``first_sample`` shows the consumer where. Any other queue makes :meth:`put` wait.
+    in ``first_sample`` shows the consumer where. Any other queue makes :meth:`put` wait, and so
+    does a live one that is given time.
 
     Every method may be called from any thread; order is kept for one producer and one consumer.
     A consumer of many queues gives all of them the same ``notify`` (say the ``set`` of one
@@ -53,10 +54,11 @@ class BlockQueue:
 
         Args:
             block: not empty.
-            timeout_s: how long to wait for space (not live); None waits for ever.
+            timeout_s: how long to wait for space. None is for ever, and not at all if live.
 
         Returns:
-            Whether all of it was taken: False when the queue is closed or the time is over.
+            Whether all of it was taken: False when the queue is closed, or the time is over and
+            the queue is not live.
         """
         deadline = None if timeout_s is None else monotonic() + timeout_s
         for start in range(0, len(block.samples), self.max_samples):
@@ -70,13 +72,13 @@ class BlockQueue:
         room = self.max_samples - len(part.samples)
         with self._changed:
             while self._samples > room and not self._closed:
-                if self.live:
-                    self._dropped_samples += len(self._pop().samples)
-                    continue
                 left_s = None if deadline is None else deadline - monotonic()
-                if left_s is not None and left_s <= 0:
+                if self.live and (left_s is None or left_s <= 0):
+                    self._dropped_samples += len(self._pop().samples)
+                elif left_s is not None and left_s <= 0:
                     return False
-                self._changed.wait(left_s)
+                else:
+                    self._changed.wait(left_s)
             if self._closed:
                 return False
             self._blocks.append(part)

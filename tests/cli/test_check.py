@@ -18,6 +18,7 @@ def test_check_reports_what_would_run(bundle: Path, wav: Path, tmp_path: Path) -
         "sources": [
             {"type": "file", "name": "kitchen", "path": str(wav)},
             {"type": "pipe", "name": "stdin"},
+            {"type": "url", "name": "door", "url": "rtsp://user:secret@nowhere.invalid/1"},
         ],
         "publish": {"bind": [RANDOM_PORT]},
         "detect": {"classes": {"mid": {"enter": 0.75, "min_on_s": 0.5}, "low": {"enabled": False}}},
@@ -32,6 +33,8 @@ def test_check_reports_what_would_run(bundle: Path, wav: Path, tmp_path: Path) -
     assert "CPUExecutionProvider" in lines[2]
     assert lines[3] == "source    kitchen: file, can be opened"
     assert lines[4].startswith("source    stdin: pipe, not opened")
+    assert lines[5].startswith("source    door: url, not connected to; through /")
+    assert "ffmpeg" in lines[5]
     table = {row[0]: row for row in (line.split() for line in lines) if row}
     # Hop 0.064 s, no look-ahead, no median; min_on_s is rounded up to frames of 0.016 s.
     assert table["mid"] == ["mid", "yes", "0.75", "0.5", "0", "0.5", "0", "-", "0.58"]

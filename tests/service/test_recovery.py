@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from streamsed.detect.events import Kind, Reason
-from streamsed.publish.messages import EventMessage, SourceState, StatusMessage
+from streamsed.publish.messages import SourceState
 from tests.bundles import SAMPLE_RATE, tones
 from tests.pulse import PulseServer
 from tests.service.daemons import (
     PIPE,
-    Running,
     configure,
     events,
     recording,
@@ -26,9 +24,9 @@ from tests.service.daemons import (
     statuses,
 )
 from tests.service.holding import standard_input
+from tests.service.recovery import QUICK, ends, until_state
 from tests.sockets import AnyMessage
 
-QUICK = {"first_s": 0.05, "most_s": 0.2}
 MICROPHONE = {"type": "microphone", "name": "mic", "device": "pulse", "stall_s": 0.5}
 
 
@@ -39,24 +37,6 @@ def tone(tmp_path: Path) -> Path:
     path = tmp_path / "tone.wav"
     soundfile.write(path, np.stack([audio, audio], axis=1), SAMPLE_RATE)
     return path
-
-
-def until_state(run: Running, source: str, wanted: SourceState) -> list[AnyMessage]:
-    """Receive until a status message of the source says that it is in a state."""
-    return run.until(("schema_", "streamsed.status/1"), ("source", source), ("state", wanted.value))
-
-
-def ends(messages: Sequence[AnyMessage], source: str) -> list[tuple[Reason | None, str]]:
-    """Return the reasons of offsets and the states of a source, in the order of messages."""
-    found: list[Any] = []
-    for message in messages:
-        if getattr(message, "source", None) != source:
-            continue
-        if isinstance(message, EventMessage) and message.kind is Kind.OFFSET:
-            found.append(message.reason)
-        if isinstance(message, StatusMessage):
-            found.append(message.state)
-    return found
 
 
 def test_a_microphone_is_unplugged_and_comes_back(

@@ -10,10 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from streamsed.errors import ConfigError
 from streamsed.sources.config import (
+    AnySource,
     FileSource,
     MicrophoneSource,
     PipeSource,
     SourceConfig,
+    UrlSource,
     build,
     parse,
 )
@@ -21,12 +23,18 @@ from streamsed.sources.file import AudioFile
 from streamsed.sources.microphone import Microphone
 from streamsed.sources.pipe import Pipe
 from streamsed.sources.protocol import Source
+from streamsed.sources.url import Url
 from tests.sources.reading import one_line
 
 
 def asked_for(**entry: Any) -> MicrophoneSource:
     """Return a microphone as the command line asks for it: it has to be there."""
     return MicrophoneSource(required=True, **entry)
+
+
+def stream(name: str, url: str) -> UrlSource:
+    """Return a stream as the command line asks for it."""
+    return UrlSource(name=name, url=url, required=True)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +49,9 @@ def asked_for(**entry: Any) -> MicrophoneSource:
         ("/a=b.wav", FileSource(name="a_b", path=Path("/a=b.wav"))),
         ("./mic", FileSource(name="mic", path=Path("mic"))),
         ("kitchen=rec.flac", FileSource(name="kitchen", path=Path("rec.flac"))),
+        ("rtsp://a:b@cam.local:554/1?x=y", stream("cam.local", "rtsp://a:b@cam.local:554/1?x=y")),
+        ("door=HTTPS://[::1]/a=b.mp3", stream("door", "HTTPS://[::1]/a=b.mp3")),
+        ("http://[::1]/", stream("_1", "http://[::1]/")),
         ("-", PipeSource(name="stdin")),
         ("door=-", PipeSource(name="door")),
         ("pipe:s16le@16000x1", PipeSource(name="stdin")),
@@ -69,6 +80,9 @@ def test_forms_of_a_source_argument(text: str, expected: object) -> None:
         ("pipe:s16le@100", "4000"),
         ("pipe:s16le@999999", "192000"),
         ("pipe:s16le@16000x0", "channels"),
+        ("ftp://host/x", "'ftp://host/x' is no address of a stream"),
+        ("rtsp:///x", "is no address of a stream"),
+        ("http://[::1/x", "IPv6"),
         (f"{'x' * 65}=mic", "name"),
     ],
 )
@@ -92,6 +106,9 @@ def test_a_wrong_source_argument_is_one_clear_line(text: str, says: str) -> None
         {"type": "microphone", "name": "a", "device": -1},
         {"type": "pipe", "name": "a", "rate": 3_999},
         {"type": "pipe", "name": "a", "format": "u8"},
+        {"type": "url", "name": "a", "url": "talk.mp3"},
+        {"type": "url", "name": "a", "url": "file:///talk.mp3"},
+        {"type": "url", "name": "a", "url": "http://x/", "stall_s": 0},
     ],
 )
 def test_a_wrong_entry_is_refused(entry: dict[str, object]) -> None:
@@ -105,12 +122,11 @@ def test_a_wrong_entry_is_refused(entry: dict[str, object]) -> None:
         (FileSource(name="a", path=Path("x.wav"), paced=False), AudioFile, False),
         (MicrophoneSource(name="a", device="x", channel="left"), Microphone, True),
         (PipeSource(name="a", live=True), Pipe, True),
+        (UrlSource(name="a", url="rtsp://cam/1"), Url, True),
         (PipeSource(name="a"), Pipe, False),
     ],
 )
-def test_build_makes_a_source(
-    config: FileSource | MicrophoneSource | PipeSource, kind: type, live: bool
-) -> None:
+def test_build_makes_a_source(config: AnySource, kind: type, live: bool) -> None:
     source = build(config)
     assert isinstance(source, kind)
     assert isinstance(source, Source)

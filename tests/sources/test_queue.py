@@ -135,3 +135,18 @@ def test_one_thread_waits_for_many_queues() -> None:
 def test_the_bound_is_at_least_one_sample() -> None:
     with pytest.raises(ValueError, match="max_samples"):
         BlockQueue(0, live=True)
+
+
+def test_a_live_queue_waits_for_room_if_it_is_given_time() -> None:
+    queue = BlockQueue(10, live=True)
+    queue.put(block(0, 10))
+    taker = Thread(target=lambda: queue.get(10.0))
+    putter = Thread(target=lambda: queue.put(block(10, 5), 30.0))
+    putter.start()
+    taker.start()
+    putter.join(20.0)
+    taker.join(20.0)
+    assert not putter.is_alive()
+    assert queue.dropped_samples == 0
+    assert queue.put(block(15, 10), 0.0)
+    assert queue.dropped_samples == 5

@@ -1,0 +1,114 @@
+"""Network streams in the daemon: half-open, broken off, restarted, changed, and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+
+from streamsed.detect.events import Kind, Reason
+from streamsed.publish.messages import SourceState
+from tests.bundles import FREQUENCIES_HZ
+from tests.service.daemons import Running, configure, events, running, spans, statuses
+from tests.service.recovery import QUICK, ends, until_state
+from tests.sockets import AnyMessage
+from tests.stream_servers import HttpServer, RtspServer, StreamServer, serving
+
+
+def tone(rate: int, channels: int, label: str) -> NDArray[np.float32]:
+    """A second of a tone, without a seam where it is repeated."""
+    wave = 0.3 * np.sin(2 * np.pi * FREQUENCIES_HZ[label] * np.arange(rate) / rate)
+    return np.repeat(wave.astype(np.float32)[:, np.newaxis], channels, axis=1)
+
+
+def camera(server: StreamServer, **entry: Any) -> dict[str, Any]:
+    assert isinstance(server, (HttpServer, RtspServer))
+    return {"type": "url", "name": "cam", "url": server.url, "stall_s": 1.0} | entry
+
+
+def until_onset(run: Running, label: str) -> list[AnyMessage]:
+    return run.until(("kind", Kind.ONSET), ("label", label))
+
+
+@pytest.mark.parametrize("kind", [HttpServer, RtspServer])
+def test_a_stream_falls_silent_breaks_off_and_comes_back_in_another_format(
+    bundle: Path, kind: type[StreamServer]
+) -> None:
+    with (
+        serving(kind(tone(16_000, 1, "low"), 16_000)) as server,
+        running(configure(bundle, [camera(server, stall_s=2.0)], retry=QUICK)) as run,
+    ):
+        messages = until_onset(run, "low")
+        server.playing.clear()  # half-open: nothing comes, nothing ends
+        messages += until_state(run, "cam", SourceState.STALLED)
+        server.rate, server.loop = 44_100, tone(44_100, 2, "mid")
+        server.playing.set()
+        messages += until_onset(run, "mid")
+        server.down()
+        messages += until_state(run, "cam", SourceState.LOST)
+        server.rate, server.loop = 8_000, tone(8_000, 1, "low")
+        server.up()
+        messages += until_onset(run, "low")
+        run.daemon.stop("the test is over")
+        messages += run.until_stopped()
+    assert [end for end in ends(messages, "cam") if end is not SourceState.LOST] == [
+        SourceState.CONNECTING,
+        SourceState.RUNNING,
+        Reason.SOURCE_LOST,
+        SourceState.STALLED,
+        SourceState.RUNNING,
+        Reason.SOURCE_LOST,
+        SourceState.RUNNING,
+        Reason.SHUTDOWN,
+        SourceState.ENDED,
+    ]
+    assert [label for label, _, _ in spans(events(messages))].count("low") == 2
+    assert statuses(messages)[-1].reconnections == 2
+    for message in messages:
+        assert "secret" not in message.model_dump_json()
+
+
+def test_an_ffmpeg_that_is_stopped_is_replaced(bundle: Path) -> None:
+    with (
+        serving(HttpServer(tone(16_000, 1, "low"), 16_000)) as server,
+        running(configure(bundle, [camera(server)], retry=QUICK)) as run,
+    ):
+        messages = until_onset(run, "low")
+        (ffmpeg,) = (child.pid for child in psutil.Process().children())
+        os.kill(ffmpeg, signal.SIGSTOP)
+        messages += until_state(run, "cam", SourceState.STALLED)
+        messages += until_onset(run, "low")
+    assert events(messages)[1].reason is Reason.SOURCE_LOST
+    assert not psutil.pid_exists(ffmpeg)
+    assert not psutil.Process().children(), "an ffmpeg is left behind"
+
+
+def test_a_stream_is_not_there_yet(bundle: Path) -> None:
+    with serving(HttpServer(tone(16_000, 1, "low"), 16_000)) as server:
+        server.down()
+        with running(configure(bundle, [camera(server)], retry=QUICK)) as run:
+            messages = until_state(run, "cam", SourceState.LOST)
+            server.up()
+            messages += until_onset(run, "low")
+    refused = statuses(messages)[1].message or ""
+    assert refused.startswith(f"cam: http://***@127.0.0.1:{server.port}/live.wav: ")
+    assert refused.endswith("Connection refused (trying again)")
+
+
+def test_a_stream_with_an_end(bundle: Path) -> None:
+    with (
+        serving(RtspServer(tone(16_000, 1, "low"), 16_000)) as server,
+        running(configure(bundle, [camera(server, reconnect=False)])) as run,
+    ):
+        messages = until_onset(run, "low")
+        server.break_off()
+        messages += run.until_stopped()
+    assert ends(messages, "cam")[-1] in {SourceState.ENDED, SourceState.LOST}
+    assert len(spans(events(messages))) == 1
+    assert server.connections == 1
