@@ -51,6 +51,7 @@ def check(
     _check_sources(settings, sample_rate=plan.bundle.manifest.sample_rate)
     echo_columns(CLASS_COLUMNS, plan.class_rows())
     _check_binds(settings)
+    _check_metrics(settings)
     return 0
 
 
@@ -100,3 +101,15 @@ def _check_binds(config: Config) -> None:
     for problem in clients.files().values():
         if not isinstance(problem, str):
             typer.echo(f"client    cannot connect: {problem}")
+
+
+def _check_metrics(config: Config) -> None:
+    from streamsed.publish.endpoints import http_address
+    from streamsed.service.http_server import HttpServer
+
+    if config.metrics.bind is None:
+        return
+    address = http_address(config.metrics.bind, insecure=config.metrics.insecure)
+    server = HttpServer(*address, pages={})
+    server.close()
+    typer.echo(f"metrics   {server.url}/metrics, which is free")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -21,6 +22,7 @@ def test_check_reports_what_would_run(bundle: Path, wav: Path, tmp_path: Path) -
             {"type": "url", "name": "door", "url": "rtsp://user:secret@nowhere.invalid/1"},
         ],
         "publish": {"bind": [RANDOM_PORT]},
+        "metrics": {"bind": "127.0.0.1:0"},
         "detect": {"classes": {"mid": {"enter": 0.75, "min_on_s": 0.5}, "low": {"enabled": False}}},
     }
     path = tmp_path / "c.yaml"
@@ -39,7 +41,8 @@ def test_check_reports_what_would_run(bundle: Path, wav: Path, tmp_path: Path) -
     # Hop 0.064 s, no look-ahead, no median; min_on_s is rounded up to frames of 0.016 s.
     assert table["mid"] == ["mid", "yes", "0.75", "0.5", "0", "0.5", "0", "-", "0.58"]
     assert table["low"][1] == "no"
-    assert lines[-1] == f"listens   {RANDOM_PORT}, which is free"
+    assert lines[-2] == f"listens   {RANDOM_PORT}, which is free"
+    assert re.fullmatch(r"metrics   http://127\.0\.0\.1:\d+/metrics, which is free", lines[-1])
 
 
 def test_check_finds_a_source_that_cannot_be_opened(bundle: Path, tmp_path: Path) -> None:
