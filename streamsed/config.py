@@ -24,6 +24,7 @@ from streamsed.complaints import first_complaint, suggest
 from streamsed.errors import ConfigError
 from streamsed.publish.admission import Admission
 from streamsed.publish.endpoints import check_bind, default_binds, http_address
+from streamsed.publish.journal_folder import state_directory
 from streamsed.publish.messages import DAEMON
 from streamsed.sources.config import FileSource, MicrophoneSource, PipeSource, SourceConfig
 
@@ -130,6 +131,22 @@ class PublishConfig(_Strict):
         return Admission.read(secret_key=self.curve.secret_key, clients=self.curve.clients)
 
 
+class JournalConfig(_Strict):
+    """Where messages are kept, for catching up and for history.
+
+    Attributes:
+        enabled: whether they are kept at all.
+        path: folder of the file; by default the service's or the user's state directory.
+        keep_days: age beyond which messages are removed.
+        max_mb: size of the file (in units of 2^20 bytes) beyond which the oldest are removed.
+    """
+
+    enabled: bool = True
+    path: Annotated[Path, AfterValidator(_expanded)] = Field(default_factory=state_directory)
+    keep_days: Annotated[float, Field(gt=0.0, le=36_500.0)] = 30.0
+    max_mb: Annotated[float, Field(ge=1.0, le=1_000_000.0)] = 256.0
+
+
 class ClassOverride(_Strict):
     """What replaces a class's entry in the bundle's manifest; what is not given stays.
 
@@ -230,6 +247,7 @@ class Config(_Strict):
     )
     retry: RetryConfig = RetryConfig()
     publish: PublishConfig = PublishConfig()
+    journal: JournalConfig = Field(default_factory=JournalConfig)
     detect: DetectConfig = DetectConfig()
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()

@@ -39,9 +39,10 @@ def test_the_example_states_the_defaults() -> None:
     assert load(EXAMPLE).model_dump(exclude={"bundle"}) == Config().model_dump(exclude={"bundle"})
     written = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     assert set(written) == set(Config.model_fields)
-    for part in ("retry", "publish", "detect", "metrics", "log"):
+    depend = {"bind", "path"}  # on the environment
+    for part in ("retry", "publish", "journal", "detect", "metrics", "log"):
         known = set(type(getattr(Config(), part)).model_fields)
-        assert set(written[part]) | {"bind"} == known | {"bind"}
+        assert set(written[part]) | depend == known | depend
 
 
 def test_a_server_that_others_reach_can_be_asked_for(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ class DaemonProcess:
                 "wait_for_subscriber_s": _PATIENCE_S,
                 **(publish or {}),
             },
+            "journal": {"path": str(folder)},
             "detect": {"classes": classes},
         }
         (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")

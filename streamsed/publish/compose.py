@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from streamsed.detect.events import Kind, Transition
+from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.detect.level import LevelReport
 from streamsed.publish.anchor import Anchor
 from streamsed.publish.messages import (
@@ -74,6 +74,26 @@ def event(
         )
 
     return complete
+
+
+def interrupted(message: EventMessage, *, position: Moment | None) -> Draft:
+    """Draft the offset of an event that nobody lived to end.
+
+    Args:
+        message: the latest of the event.
+        position: how far its source is known to have got; None if nothing is known beyond the
+            onset.
+    """
+    onset = message.onset
+    offset = position if position is not None and position.sample > onset.sample else onset
+    fields = dict(message) | {
+        "kind": Kind.OFFSET,
+        "offset": offset,
+        "duration": offset.seconds - onset.seconds,
+        "reason": Reason.INTERRUPTED,
+        "latency_ms": None,
+    }
+    return lambda seq, published: EventMessage(**fields | {"seq": seq, "published": published})
 
 
 def status(condition: SourceCondition) -> Draft:

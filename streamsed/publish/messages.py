@@ -5,9 +5,9 @@ models below the JSON is. Fields are only ever added to a schema version; reader
 that they do not know.
 
 Events, status and daemon messages are numbered: ``seq`` rises by one from message to message,
-whatever their kind, so a subscriber to everything sees any loss as a jump. Heartbeats have no
-number of their own; they carry the last one given, so that a loss at the end shows as well.
-Levels have none either: each replaces the one before it, and nothing keeps them.
+whatever their kind and over restarts, so a subscriber to everything sees any loss as a jump.
+Heartbeats have no number of their own; they carry the last one given, so that a loss at the end
+shows as well. Levels have none either: each replaces the one before it, and nothing keeps them.
 """
 
 from __future__ import annotations
@@ -226,6 +226,26 @@ class DaemonMessage(_Numbered):
         return f"status/{DAEMON}/".encode()
 
 
+class JournalState(StrEnum):
+    """Whether messages are journaled before they are sent."""
+
+    ON = "on"
+    OFF = "off"
+    DEGRADED = "degraded"
+
+
+class JournalCondition(_Part):
+    """How the journal is.
+
+    Attributes:
+        state: ``degraded`` while it cannot be written, though it should.
+        message: for people: why.
+    """
+
+    state: JournalState
+    message: str | None = None
+
+
 class Heartbeat(_Message):
     """Proof of life at a fixed interval: topic ``heartbeat/``.
 
@@ -242,6 +262,7 @@ class Heartbeat(_Message):
     provider: str
     bundle: BundleName
     sources: tuple[SourceCondition, ...]
+    journal: JournalCondition = JournalCondition(state=JournalState.OFF)
     published: Utc
 
     TOPIC: ClassVar[bytes] = b"heartbeat/"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 
 import zmq
 
@@ -18,18 +18,23 @@ from streamsed.errors import PublishError
 from streamsed.publish.admission import Admission
 from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.compose import Draft, Remark
+from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import Heartbeat
+
+_MOST_AT_ONCE = 256  # messages that are journaled together
 
 
 class Publisher:
-    """Numbers, sends and counts messages; beats the heart.
+    """Journals and sends messages; beats the heart.
 
     ZeroMQ sockets belong to one thread, so everybody else hands over drafts through a bounded
-    queue and never touches the socket. A message gets its number and its time when it is sent:
-    order of numbers is order on the wire.
+    queue and never touches the socket. What waits there is numbered, written to the journal as
+    one group, and then sent: order of numbers is order on the wire, and nobody sees a message
+    that a crash could undo.
 
     Attributes:
         endpoints: the bound addresses, wildcards resolved.
+        recorder: belongs to the publisher's thread once that is started.
     """
 
     def __init__(
@@ -39,9 +44,9 @@ class Publisher:
         heartbeat: Callable[[int, datetime], Heartbeat],
         heartbeat_s: float = 1.0,
         limits: SocketLimits | None = None,
-        sequence: Iterator[int] | None = None,
         ipc_mode: int = 0o600,
         admission: Admission | None = None,
+        recorder: Recorder | None = None,
         on_subscriber: Callable[[], None] = lambda: None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
@@ -53,9 +58,9 @@ class Publisher:
                 publisher's thread.
             heartbeat_s: interval of heartbeats.
             limits: bounds of the socket and the queue.
-            sequence: numbers of the messages; counts from 1 unless given (the journal's place).
             ipc_mode: permissions of the files of ipc sockets.
             admission: who may connect; None for everybody.
+            recorder: numbers and journals the messages; one without a journal unless given.
             on_subscriber: called in the publisher's thread when somebody subscribes.
             on_failure: called in the publisher's thread when it dies; see :attr:`failure`.
 
@@ -76,10 +81,9 @@ class Publisher:
         self.subscribed = False
         self._heartbeat = heartbeat
         self._heartbeat_s = heartbeat_s
-        self._sequence = sequence or itertools.count(1)
+        self.recorder = recorder or Recorder()
         self._on_subscriber = on_subscriber
         self._on_failure = on_failure
-        self._last_seq = 0
         self._drafts: deque[Draft] = deque()
         self._remarks: deque[Remark] = deque(maxlen=self.limits.queue_messages)
         self._changed = threading.Condition()
@@ -148,6 +152,7 @@ class Publisher:
 
     def _run(self) -> None:
         try:
+            self.recorder.open()
             self._serve()
         except Exception as error:  # whatever it is, the daemon has to know
             self.failure = error
@@ -155,11 +160,14 @@ class Publisher:
                 self._closing = True
                 self._changed.notify_all()
             self._on_failure()
+        finally:
+            self.recorder.close()
 
     def _serve(self) -> None:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wake_out, zmq.POLLIN)
+        self._record_and_send()  # the offsets of what an earlier run left open, before all else
         beat_at = time.monotonic()
         while True:
             poller.poll(max(0, math.ceil((beat_at - time.monotonic()) * 1e3)))
@@ -168,13 +176,19 @@ class Publisher:
             with contextlib.suppress(BlockingIOError):
                 self._wake_out.recv(4096)
             closing = self._closing
-            self._send_drafts()
+            self._record_and_send()
             self._send_remarks()
             if closing:
                 return
             if time.monotonic() >= beat_at:
-                self._send(self._heartbeat(self._last_seq, datetime.now(UTC)).frames())
+                self._beat()
                 beat_at = time.monotonic() + self._heartbeat_s
+            self.recorder.tidy()
+
+    def _beat(self) -> None:
+        self.recorder.beat()
+        self._record_and_send()  # what comes of a journal that is in order again
+        self._send(self._heartbeat(self.recorder.last_seq, datetime.now(UTC)).frames())
 
     def _read_subscriptions(self) -> None:
         while self._socket.poll(0):
@@ -182,13 +196,15 @@ class Publisher:
                 self.subscribed = True
                 self._on_subscriber()
 
-    def _send_drafts(self) -> None:
-        while self._drafts:
-            self._send_remarks()  # those handed over before a message go before it
-            self._last_seq = next(self._sequence)
-            self._send(self._drafts[0](self._last_seq, datetime.now(UTC)).frames())
+    def _record_and_send(self) -> None:
+        while (interrupted := self.recorder.take_interrupted()) or self._drafts:
             with self._changed:
-                self._drafts.popleft()
+                waiting = list(islice(self._drafts, _MOST_AT_ONCE))
+            for entry in self.recorder.record([*interrupted, *waiting]):
+                self._send((entry.topic, entry.body))
+            with self._changed:
+                for _ in waiting:
+                    self._drafts.popleft()
                 self._changed.notify_all()
 
     def _send_remarks(self) -> None:

@@ -17,11 +17,14 @@ from streamsed.errors import PublishError, StreamsedError
 from streamsed.publish import compose
 from streamsed.publish.binding import SocketLimits
 from streamsed.publish.daemon_status import DaemonStatus
+from streamsed.publish.journal import Retention
+from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import (
     BundleName,
     DaemonMessage,
     DaemonState,
     Heartbeat,
+    Moment,
     SourceState,
 )
 from streamsed.publish.publisher import Publisher
@@ -103,6 +106,13 @@ class Daemon:
             ),
             ipc_mode=config.publish.ipc_permissions,
             admission=config.publish.admission(),
+            recorder=Recorder(
+                config.journal.path if config.journal.enabled else None,
+                retention=Retention.of(
+                    keep_days=config.journal.keep_days, max_mb=config.journal.max_mb
+                ),
+                position=self._position,
+            ),
             on_subscriber=self._wake,
             on_failure=self._wake,
         )
@@ -349,8 +359,13 @@ class Daemon:
             provider=self._plan.engine.report.provider,
             bundle=self._bundle,
             sources=tuple(stream.condition() for stream in self.streams),
+            journal=self.publisher.recorder.condition,
             published=published,
         )
+
+    def _position(self, source: str) -> Moment | None:
+        positions = (s.condition().position for s in self.streams if s.name == source)
+        return next(positions, None)
 
     def _log_start(self) -> None:
         plan = self._plan

@@ -114,6 +114,7 @@ CONTRACT = {
         "provider": "string",
         "bundle": BUNDLE_NAME,
         "sources": ("array", CONDITION),
+        "journal": {"state": ["on", "off", "degraded"], "message": {"string", NULL}},
         "published": "date-time",
     },
     "streamsed.level/1": {

@@ -1,0 +1,390 @@
+"""The journal: what was sent is in it, numbers are used once, and it never stops anybody."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from structlog.testing import capture_logs
+
+from streamsed.detect.events import Kind, Reason
+from streamsed.publish import journal_recorder, journal_seal
+from streamsed.publish.journal import Journal, Retention
+from streamsed.publish.journal_recorder import JOURNAL_NAME, Recorder
+from streamsed.publish.messages import EventMessage, JournalState
+from streamsed.publish.tail import TAIL_MESSAGES
+from tests.publish.journals import crash, event, gaps, journaled, moment, opened, status
+
+
+@pytest.fixture(autouse=True)
+def _no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_recorder, "_FIRST_RETRY_S", 0.0)
+
+
+def numbers(recorder: Recorder, count: int = 1) -> list[int]:
+    return [entry.seq for entry in recorder.record([status() for _ in range(count)])]
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    with contextlib.closing(sqlite3.connect(folder / JOURNAL_NAME)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def assert_degraded(recorder: Recorder, reason: str) -> None:
+    assert recorder.condition.state is JournalState.DEGRADED
+    assert reason in (recorder.condition.message or "")
+
+
+def test_numbers_go_on_over_restarts_and_crashes(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    assert numbers(first, 3) == [1, 2, 3]
+    first.close()
+    second = opened(tmp_path)
+    assert second.last_seq == 3
+    assert numbers(second, 2) == [4, 5]
+    crash(second)
+    third = opened(tmp_path)
+    assert numbers(third) == [6]
+    assert list(journaled(tmp_path)) == [1, 2, 3, 4, 5, 6]
+    assert gaps(tmp_path) == []
+    third.close()
+
+
+def test_it_is_private_and_in_order(tmp_path: Path) -> None:
+    recorder = opened(tmp_path / "state")
+    numbers(recorder)
+    assert recorder.condition.state is JournalState.ON
+    for path in (tmp_path / "state").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    recorder.close()
+    assert not (tmp_path / "state" / f"{JOURNAL_NAME}-wal").exists()
+
+
+def test_a_message_is_journaled_as_it_is_sent(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    entries = recorder.record([event(Kind.ONSET), status()])
+    assert journaled(tmp_path) == {entry.seq: entry.body.decode() for entry in entries}
+    recorder.close()
+
+
+def test_without_a_journal_numbers_are_beyond_those_of_an_earlier_run() -> None:
+    first = Recorder()
+    first.open()
+    numbers(first, 1000)
+    time.sleep(0.002)
+    second = Recorder()
+    second.open()
+    assert second.last_seq > first.last_seq
+    assert second.condition.state is JournalState.OFF
+
+
+def test_what_a_crash_left_open_gets_its_offset(tmp_path: Path) -> None:
+    heard = {"kitchen": moment(4.5), "hall": None}
+    recorder = opened(tmp_path, position=lambda source: heard[source])
+    ended, kitchen, hall, updated = (uuid4() for _ in range(4))
+    recorder.record([event(Kind.ONSET, ended), event(Kind.OFFSET, ended)])
+    recorder.record([event(Kind.ONSET, kitchen), event(Kind.ONSET, hall, source="hall")])
+    recorder.record([event(Kind.ONSET, updated), event(Kind.UPDATE, updated)])
+    heard["kitchen"] = moment(7.25)
+    recorder.beat()
+    crash(recorder)
+
+    again = opened(tmp_path)
+    entries = again.record(again.take_interrupted())
+    assert [entry.seq for entry in entries] == [7, 8, 9]
+    messages = [entry.message for entry in entries]
+    assert [m.event_id for m in messages if isinstance(m, EventMessage)] == [
+        kitchen,
+        hall,
+        updated,
+    ]
+    for message, offset_s in zip(messages, (7.25, 1.0, 7.25), strict=True):
+        assert isinstance(message, EventMessage)
+        assert (message.kind, message.reason) == (Kind.OFFSET, Reason.INTERRUPTED)
+        assert message.offset == moment(offset_s)
+        assert message.duration == offset_s - 1.0
+        assert message.score.peak == 0.9
+    crash(again)
+    third = opened(tmp_path)
+    assert third.take_interrupted() == [], "once, and no more"
+    third.close()
+
+
+def test_a_crash_among_these_offsets_leaves_none_out(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    recorder.record([event(Kind.ONSET) for _ in range(3)])
+    crash(recorder)
+    again = opened(tmp_path)
+    again.record(again.take_interrupted()[:1])
+    crash(again)
+    third = opened(tmp_path)
+    assert len(third.take_interrupted()) == 2
+    third.close()
+
+
+def test_where_a_source_was_as_the_event_began_is_known(tmp_path: Path) -> None:
+    recorder = opened(tmp_path, position=lambda source: moment(1.5))  # noqa: ARG005
+    recorder.record([event(Kind.ONSET)])
+    crash(recorder)
+    again = opened(tmp_path)
+    (entry,) = again.record(again.take_interrupted())
+    assert isinstance(entry.message, EventMessage)
+    assert entry.message.offset == moment(1.5)
+    again.close()
+
+
+def test_a_locked_file_delays_nobody_and_is_caught_up(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    numbers(recorder, 2)
+    with capture_logs() as logs, locked(tmp_path):
+        began = time.monotonic()
+        assert numbers(recorder) == [3]
+        assert time.monotonic() - began < 30
+        assert_degraded(recorder, "database is locked")
+        for _ in range(5):
+            recorder.beat()
+            numbers(recorder)
+    assert [entry["log_level"] for entry in logs] == ["error"], "said once"
+    recorder.beat()
+    assert recorder.condition.state is JournalState.ON
+    assert list(journaled(tmp_path)) == list(range(1, 9))
+    assert gaps(tmp_path) == []
+    recorder.close()
+    assert opened(tmp_path).last_seq == 8
+
+
+def full(recorder: Recorder) -> None:
+    """Let the file grow no further, as a full disk would."""
+    assert recorder._journal is not None
+    recorder._journal._connection.execute("PRAGMA max_page_count = 1").fetchall()
+
+
+def test_a_crash_while_the_disk_is_full_uses_no_number_twice(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    onset = uuid4()
+    recorder.record([event(Kind.ONSET, onset)])
+    full(recorder)
+    sent = numbers(recorder, 200)
+    assert_degraded(recorder, "full")
+    assert sent == list(range(2, 202))
+    crash(recorder)
+    again = opened(tmp_path)
+    assert again.last_seq > sent[-1]
+    (entry,) = again.record(again.take_interrupted())
+    assert gaps(tmp_path) == [(2, entry.seq - 1)], "what is not there is known"
+    again.close()
+    last = again.last_seq
+    assert numbers(opened(tmp_path)) == [last + 1]
+
+
+def test_more_than_memory_holds_while_the_disk_is_full(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    left, over = uuid4(), uuid4()
+    recorder.record([event(Kind.ONSET, left), event(Kind.ONSET, over)])
+    full(recorder)
+    recorder.record([event(Kind.OFFSET, over), status("x" * 10_000)])
+    assert_degraded(recorder, "full")
+    numbers(recorder, TAIL_MESSAGES + 100)
+    recorder.beat()
+    assert recorder.condition.state is JournalState.ON
+    kept = range(recorder.last_seq - TAIL_MESSAGES + 1, recorder.last_seq + 1)
+    assert list(journaled(tmp_path)) == [1, 2, *kept]
+    assert gaps(tmp_path) == [(3, kept[0] - 1)]
+    crash(recorder)
+    again = opened(tmp_path)
+    (entry,) = again.record(again.take_interrupted())
+    assert isinstance(entry.message, EventMessage)
+    assert entry.message.event_id == left, "the other has ended, though that is not written"
+    again.close()
+
+
+def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    onset = uuid4()
+    recorder.record([event(Kind.ONSET, onset)])
+    numbers(recorder, 20)
+    recorder.close()
+    path = tmp_path / JOURNAL_NAME
+    path.write_bytes(b"no database at all, but long enough to be one" * 1000)
+    with capture_logs() as logs:
+        again = opened(tmp_path)
+    assert logs[0]["event"] == "journal_set_aside"
+    assert again.condition.state is JournalState.ON
+    assert again.last_seq > 1_000_000_000
+    (number,) = numbers(again)
+    assert gaps(tmp_path) == [(1, number - 1)]
+    assert path.with_name(f"{JOURNAL_NAME}.broken").read_bytes().startswith(b"no database")
+    again.close()
+    assert numbers(opened(tmp_path)) == [number + 1]
+
+
+def test_damage_that_is_found_while_it_runs(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    onset = uuid4()
+    recorder.record([event(Kind.ONSET, onset)])
+    numbers(recorder, 100)
+    assert recorder._journal is not None
+    recorder._journal._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    path = tmp_path / JOURNAL_NAME
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    recorder._journal._connection.execute("PRAGMA cache_size = 0").fetchall()
+    recorder._journal._connection.execute("PRAGMA shrink_memory").fetchall()
+    assert numbers(recorder) == [102]
+    assert recorder.condition.state is JournalState.ON, "a new one was begun"
+    assert list(journaled(tmp_path)) == list(range(1, 103)), "all that is in memory"
+    crash(recorder)
+    again = opened(tmp_path)
+    assert again.last_seq == 102
+    assert len(again.take_interrupted()) == 1
+    again.close()
+
+
+def test_a_file_that_is_removed_is_made_anew(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    numbers(recorder, 3)
+    (tmp_path / JOURNAL_NAME).unlink()
+    recorder.beat()
+    assert_degraded(recorder, "removed")
+    recorder.beat()
+    assert recorder.condition.state is JournalState.ON
+    assert list(journaled(tmp_path)) == [1, 2, 3]
+    recorder.close()
+    (tmp_path / JOURNAL_NAME).unlink()
+    assert opened(tmp_path).last_seq > 1_000_000_000
+
+
+@pytest.mark.parametrize("obstacle", ["file", "newer"])
+def test_a_folder_that_cannot_be_used(tmp_path: Path, obstacle: str) -> None:
+    folder = tmp_path / "state"
+    if obstacle == "file":
+        folder.touch()
+    else:
+        folder.mkdir()
+        with contextlib.closing(sqlite3.connect(folder / JOURNAL_NAME)) as newer:
+            newer.execute("PRAGMA user_version = 99")
+    with capture_logs() as logs:
+        recorder = opened(folder)
+        sent = numbers(recorder, 3)
+        recorder.beat()
+    assert recorder.condition.state is JournalState.DEGRADED
+    assert sent[0] > 1_000_000_000
+    assert len(logs) == 1
+    assert str(folder) in logs[0]["path"]
+    recorder.close()
+
+
+def test_a_second_daemon_keeps_its_hands_off(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    numbers(first, 5)
+    second = opened(tmp_path)
+    assert_degraded(second, "another streamsed uses it")
+    sent = numbers(second, 2)
+    assert sent[0] > 1_000_000_000
+    first.record([event(Kind.ONSET)])
+    crash(first)
+    second.beat()
+    assert second.condition.state is JournalState.ON
+    assert list(journaled(tmp_path)) == [1, 2, 3, 4, 5, 6, *sent]
+    assert gaps(tmp_path) == [], "nobody used the numbers between"
+    assert len(second.take_interrupted()) == 1
+    second.close()
+
+
+def test_after_a_power_cut_numbers_skip_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = opened(tmp_path)
+    numbers(recorder, 3)
+    crash(recorder)
+    monkeypatch.setattr(journal_seal, "_boot", lambda: "another boot")
+    again = opened(tmp_path)
+    assert numbers(again)[0] > 1_000_000_000
+    again.close()
+    monkeypatch.setattr(journal_seal, "_boot", lambda: "a third")
+    last = again.last_seq
+    assert numbers(opened(tmp_path)) == [last + 1], "the machine was shut down in good order"
+
+
+def keep(**changes: float) -> Retention:
+    return Retention.of(**({"keep_days": 1000.0, "max_mb": 1000.0} | changes))
+
+
+def fill(recorder: Recorder, count: int) -> None:
+    for _ in range(count // 100):
+        numbers(recorder, 100)
+
+
+def tidied(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_recorder, "_TIDY_S", 0.0)
+    recorder._tidy_at = 0.0
+    for _ in range(300):
+        recorder.tidy()
+
+
+def test_what_is_too_old_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = opened(tmp_path, retention=keep(keep_days=1.0))
+    left = uuid4()
+    recorder.record([event(Kind.ONSET, left), event(Kind.ONSET), status()])
+    monkeypatch.setattr(
+        journal_recorder, "microseconds", lambda moment: round((moment.timestamp() - 2e5) * 1e6)
+    )
+    fill(recorder, 1000)
+    monkeypatch.undo()
+    monkeypatch.setattr(journal_recorder, "_FIRST_RETRY_S", 0.0)
+    numbers(recorder, 2)
+    tidied(recorder, monkeypatch)
+    assert set(journaled(tmp_path)) >= {1, 1004, 1005}
+    recorder.close()
+
+
+def test_the_file_stays_within_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = opened(tmp_path, retention=keep(max_mb=1.0))
+    left = uuid4()
+    recorder.record([event(Kind.ONSET, left)])
+    fill(recorder, 6000)
+    tidied(recorder, monkeypatch)
+    recorder.close()
+    assert (tmp_path / JOURNAL_NAME).stat().st_size < 1.3 * 2**20
+    found = list(journaled(tmp_path))
+    assert found[0] == 1, "the onset of an open event is needed"
+    assert found[1:] == list(range(found[1], 6002))
+    assert found[1] > 2000
+    assert gaps(tmp_path) == [(1, found[1] - 1)]
+    again = opened(tmp_path, retention=keep(keep_days=1e-9))
+    assert again.last_seq == 6001
+    assert len(again.take_interrupted()) == 1
+    tidied(again, monkeypatch)
+    again.close()
+    third = opened(tmp_path)
+    assert third.last_seq == 6001, "known even when everything was removed"
+    third.close()
+
+
+def test_tidying_takes_little_at_a_time(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    fill(recorder, 2000)
+    recorder.close()
+    with contextlib.closing(Journal(tmp_path / JOURNAL_NAME)) as journal:
+        journal.tidy(keep(keep_days=1e-9), now_us=2**61, rows=50)
+    assert len(journaled(tmp_path)) == 1950
+
+
+def test_the_write_ahead_log_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_recorder, "_TIDY_S", 0.0)
+    recorder = opened(tmp_path)
+    for _ in range(100):
+        numbers(recorder, 100)
+        recorder.tidy()
+    assert (tmp_path / f"{JOURNAL_NAME}-wal").stat().st_size < 4 * 2**20
+    recorder.close()
