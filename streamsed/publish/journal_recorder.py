@@ -168,7 +168,9 @@ class Recorder:
             self._degrade(error)
 
     def close(self) -> None:
-        """Close the journal; twice is fine."""
+        """Close the journal, after a last try if it was out of order; twice is fine."""
+        if self._journal is None and self.condition.state is JournalState.DEGRADED:
+            self._attach()
         if self._journal is not None:
             with contextlib.suppress(sqlite3.Error, OSError):
                 self._journal.close()

@@ -200,6 +200,7 @@ class Publisher:
         while (interrupted := self.recorder.take_interrupted()) or self._drafts:
             with self._changed:
                 waiting = list(islice(self._drafts, _MOST_AT_ONCE))
+            self._send_remarks()  # among them those that were made before these messages
             for entry in self.recorder.record([*interrupted, *waiting]):
                 self._send((entry.topic, entry.body))
             with self._changed:
