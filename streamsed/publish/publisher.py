@@ -138,7 +138,7 @@ class Publisher:
     @property
     def last_seq(self) -> int:
         """Number of the last message sent; 0 before the first."""
-        return self._last_seq
+        return self.recorder.last_seq
 
     @property
     def closed(self) -> bool:
