@@ -87,9 +87,11 @@ def test_metrics_tell_what_happened(
 
 
 def test_losses_and_waiting_audio_are_counted(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = configure(bundle, [PIPE | {"live": True}], queue_s=4.0, metrics=METRICS)
+    # The other source keeps the daemon, and with it the server, from ending.
+    other = recording(tmp_path / "other.wav", tones([], duration_s=60.0), paced=True)
+    config = configure(bundle, [PIPE | {"live": True}, other], queue_s=4.0, metrics=METRICS)
     plan = Plan.of(config)
     with (
         standard_input(monkeypatch) as put,
