@@ -11,6 +11,7 @@ from pydantic import Field
 from streamsed.publish.messages import (
     BundleName,
     Count,
+    JournalCondition,
     Level,
     Seconds,
     SourceCondition,
@@ -78,4 +79,5 @@ class DaemonStatus(_Part):
     onset_latency: LatencyStatus | None
     offset_latency: LatencyStatus | None
     sources: tuple[SourceStatus, ...]
+    journal: JournalCondition
     asked: Utc

@@ -147,6 +147,7 @@ class Daemon:
             bundle=self._bundle,
             provider=self._plan.engine.report.provider,
             last_seq=self.publisher.last_seq,
+            journal=self.publisher.recorder.condition,
             uptime_s=time.monotonic() - self._began,
             asked=datetime.now(UTC),
         )

@@ -17,7 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streamsed.publish.daemon_status import DaemonStatus, SourceStatus
-from streamsed.publish.messages import SourceState
+from streamsed.publish.messages import JournalState, SourceState
 from streamsed.service.tally import Histogram, Latencies, Tally
 
 
@@ -65,6 +65,12 @@ def _of_daemon(status: DaemonStatus) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "streamsed_last_seq", "Number of the last numbered message.", value=status.last_seq
     )
+    journal = GaugeMetricFamily(
+        "streamsed_journal", "1 for the state that the journal is in.", labels=["state"]
+    )
+    for state in JournalState:
+        journal.add_metric([state], float(state is status.journal.state))
+    yield journal
     factor = status.real_time_factor
     yield GaugeMetricFamily(
         "streamsed_real_time_factor",

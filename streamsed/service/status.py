@@ -7,7 +7,7 @@ from datetime import datetime
 
 from streamsed import __version__
 from streamsed.publish.daemon_status import DaemonStatus, LatencyStatus, SourceStatus
-from streamsed.publish.messages import BundleName, SourceState
+from streamsed.publish.messages import BundleName, JournalCondition, SourceState
 from streamsed.service.levels import Levels
 from streamsed.service.stream import Stream
 from streamsed.service.tally import Tally
@@ -37,6 +37,7 @@ def daemon_status(
     bundle: BundleName,
     provider: str,
     last_seq: int,
+    journal: JournalCondition,
     uptime_s: float,
     asked: datetime,
 ) -> DaemonStatus:
@@ -51,5 +52,6 @@ def daemon_status(
         onset_latency=LatencyStatus.of(tuple(tally.onset_latencies.recent_s)),
         offset_latency=LatencyStatus.of(tuple(tally.offset_latencies.recent_s)),
         sources=sources,
+        journal=journal,
         asked=asked,
     )

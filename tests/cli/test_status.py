@@ -10,7 +10,15 @@ from rich.console import Console
 
 from streamsed.cli.status_table import duration, render
 from streamsed.publish.daemon_status import DaemonStatus, LatencyStatus, SourceStatus
-from streamsed.publish.messages import BundleName, ClassScore, Level, Moment, SourceState
+from streamsed.publish.messages import (
+    BundleName,
+    ClassScore,
+    JournalCondition,
+    JournalState,
+    Level,
+    Moment,
+    SourceState,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -44,6 +52,7 @@ def status(*sources: SourceStatus) -> DaemonStatus:
         onset_latency=LatencyStatus.of([0.7] * 99 + [1.4]),
         offset_latency=None,
         sources=sources,
+        journal=JournalCondition(state=JournalState.DEGRADED, message="the disk is full"),
         asked=NOW,
     )
 
@@ -56,7 +65,7 @@ def lines(found: DaemonStatus) -> list[str]:
 
 
 def test_a_table_for_people() -> None:
-    head, figures, gap, columns, kitchen, hall, desk = lines(
+    head, figures, journal, gap, columns, kitchen, hall, desk = lines(
         status(
             source("kitchen", level=level(), since=NOW - timedelta(minutes=5)),
             source("hall", SourceState.LOST, message="unplugged", dropped_samples=12),
@@ -75,6 +84,7 @@ def test_a_table_for_people() -> None:
         "real-time factor 0.012; onsets 0.70 s late, 0.71 s at p99 of 100; offsets none yet; "
         "seq 1042"
     )
+    assert journal == "journal degraded: the disk is full"
     assert gap == ""
     assert columns.split() == [
         "source",

@@ -78,6 +78,7 @@ def test_metrics_tell_what_happened(
     assert value(samples, "streamsed_step_seconds_count") >= 1.2 / 0.064
     assert value(samples, "streamsed_real_time_factor") > 0
     assert value(samples, "streamsed_last_seq") == last_seq
+    assert value(samples, "streamsed_journal", state="on") == 1
     for kind in ("onset", "offset"):
         name = f"streamsed_{kind}_latency_seconds"
         assert value(samples, f"{name}_count", label="high") == 1
