@@ -105,13 +105,20 @@ class LogMel(nn.Module):
         lowest, highest = config.clamp_db
         return torch.clamp(decibels, min=lowest, max=highest)
 
-    def scale(self, decibels: Tensor) -> Tensor:
-        """Return ``(B, T, n_mels)`` dB as the network sees it."""
+    def scale(self, decibels: Tensor, bounds: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Return ``(B, T, n_mels)`` dB as the network sees it.
+
+        Args:
+            decibels: from :meth:`logarithm`.
+            bounds: for a scaler by clip, what becomes -1 and 1, ``(B, 1, 1)`` each; what is below
+                stays -1. None for the :func:`extremes` of ``decibels``.
+        """
         if self.config.scaler == "statistics":
             return (decibels - self.mean) / self.std
-        low = decibels.amin(dim=(1, 2), keepdim=True)
-        high = decibels.amax(dim=(1, 2), keepdim=True)
-        return 2.0 * (decibels - low) / (high - low + 1e-8) - 1.0
+        low, high = extremes(decibels) if bounds is None else bounds
+        # The baseline adds 1e-8 to what it divides by, which the exporter takes for nothing.
+        scaled = 2.0 * (decibels - low) / (high - low).clamp(min=1e-8) - 1.0
+        return scaled if bounds is None else scaled.clamp(min=-1.0)
 
     def decibels(self, samples: Tensor) -> Tensor:
         """Return the unscaled spectrogram in dB.
@@ -131,3 +138,8 @@ class LogMel(nn.Module):
     def forward(self, samples: Tensor) -> Tensor:
         """Return the scaled spectrogram ``(B, T, n_mels)`` of samples as :meth:`mels` takes."""
         return self.scale(self.decibels(samples))
+
+
+def extremes(decibels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return minimum and maximum, ``(B, 1, 1)`` each, of spectrograms ``(B, T, n_mels)``."""
+    return decibels.amin(dim=(1, 2), keepdim=True), decibels.amax(dim=(1, 2), keepdim=True)

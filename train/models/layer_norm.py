@@ -77,7 +77,8 @@ class CumulativeNorm(Normalisation):
             before = values.new_zeros(len(x), 3) if sums is None else sums
             totals = forgetful_sums(values, before, memory_frames=self.memory_frames)
             mean, square = totals[:, 0] / totals[:, 2], totals[:, 1] / totals[:, 2]
-            deviation = torch.sqrt((square - mean.square()).clamp(min=0.0) + EPS)
+            # Not added: the exporter takes a sum with so little for no sum, and drops it.
+            deviation = torch.sqrt((square - mean.square()).clamp(min=EPS))
             y = (x - mean[:, None]) / deviation[:, None]
             return y * self.gain[:, None] + self.bias[:, None], totals[:, :, -1]
 
