@@ -91,7 +91,8 @@ class SoundEventModel(nn.Module, ABC):
     """A network with its front end inside.
 
     Training takes it apart: ``mels`` (mix these up), ``front_end.features`` (mask these), ``clip``
-    (compare with labels). Validation calls ``scores``, export ``step``, and the two agree.
+    (compare with labels); ``hear`` is the three in one. Validation calls ``scores``, export
+    ``step``, and the two agree.
     """
 
     config: ModelConfig
@@ -105,6 +106,10 @@ class SoundEventModel(nn.Module, ABC):
         """
         with torch.autocast(audio.device.type, enabled=False):
             return self.front_end.mels(self.front_end.pad(audio))
+
+    def hear(self, audio: Tensor, padding: Tensor | None = None) -> ClipOutput:
+        """Score clips ``(B, N)`` for training, from audio; the rest as :meth:`clip`."""
+        return self.clip(self.front_end.features(self.mels(audio)), padding)
 
     @abstractmethod
     def clip(self, features: Tensor, padding: Tensor | None = None) -> ClipOutput:

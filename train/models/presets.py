@@ -11,10 +11,23 @@ from dataclasses import replace
 
 from train.frontend import FrontEndConfig
 from train.models.causal_crnn import CausalCRNNConfig, StageConfig
+from train.models.conv_tasnet import ConvTasNetConfig
 from train.models.crnn2021 import CRNN2021Config
+from train.models.jss import JSSConfig
 from train.models.windowed_crnn import WindowedCRNNConfig
 
-AnyConfig = CausalCRNNConfig | WindowedCRNNConfig | CRNN2021Config
+AnyConfig = CausalCRNNConfig | WindowedCRNNConfig | CRNN2021Config | JSSConfig
+
+SMALL_SEPARATOR = ConvTasNetConfig(
+    filters=256,
+    kernel_samples=32,
+    stride_samples=16,
+    bottleneck=96,
+    hidden=192,
+    skip=96,
+    norm="cumulative",
+)
+"""A quarter of the published size and half its frames, causal: what many streams can afford."""
 
 
 def _causal_small(classes: tuple[str, ...]) -> CausalCRNNConfig:
@@ -99,11 +112,15 @@ _PRESETS: dict[str, Callable[[tuple[str, ...]], AnyConfig]] = {
         _windowed(_causal_base, 192, 3)(classes), context="attention"
     ),
     "crnn2021": CRNN2021Config,
+    "joint-small": lambda classes: JSSConfig(_causal_small(classes), separator=SMALL_SEPARATOR),
+    "joint-base": lambda classes: JSSConfig(_causal_base(classes), separator=SMALL_SEPARATOR),
+    "joint-2022": lambda classes: JSSConfig(CRNN2021Config(classes)),
 }
 
 PRESETS = tuple(_PRESETS)
 """Their names. ``causal``: unidirectional, with a look-ahead that is trained in. ``windowed``: a
-bidirectional GRU over the last 10 s. ``attention``: self-attention over the same."""
+bidirectional GRU over the last 10 s. ``attention``: self-attention over the same. ``joint``: behind
+a separator that streams, but for the published ``joint-2022``."""
 
 
 def preset(name: str, classes: Sequence[str]) -> AnyConfig:

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import is_dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Discriminator, Tag, TypeAdapter
 
-from train.models.causal_crnn import CausalCRNN, CausalCRNNConfig
-from train.models.crnn2021 import CRNN2021, CRNN2021Config
+from train.models.conv_tasnet import ConvTasNet
+from train.models.detectors import AnyDetectorConfig, DetectorConfig, build_detector, kind_of
+from train.models.jss import JSS, JSSConfig
 from train.models.model import SoundEventModel
-from train.models.windowed_crnn import WindowedCRNN, WindowedCRNNConfig
 
-OLDEST_KIND = "causal_crnn"
-"""What a configuration without a kind is of."""
+ModelConfig = DetectorConfig | JSSConfig
 
 
-def _kind(config: object) -> Any:
-    if is_dataclass(config):
-        return getattr(config, "kind", None)
-    return config.get("kind", OLDEST_KIND) if isinstance(config, Mapping) else None
+def _is_joint(config: object) -> str:
+    return "jss" if kind_of(config) == "jss" else "detector"
 
 
 AnyModelConfig = Annotated[
-    Annotated[CausalCRNNConfig, Tag("causal_crnn")]
-    | Annotated[WindowedCRNNConfig, Tag("windowed_crnn")]
-    | Annotated[CRNN2021Config, Tag("crnn2021")],
-    Discriminator(_kind),
+    Annotated[AnyDetectorConfig, Tag("detector")] | Annotated[JSSConfig, Tag("jss")],
+    Discriminator(_is_joint),
 ]
 """A field of this type holds the configuration of any model; plain data says its ``kind``."""
 
-_CONFIG: TypeAdapter[CausalCRNNConfig | WindowedCRNNConfig | CRNN2021Config] = TypeAdapter(
-    AnyModelConfig
-)
+_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(AnyModelConfig)
 
 
-def parse_model_config(content: object) -> CausalCRNNConfig | WindowedCRNNConfig | CRNN2021Config:
+def parse_model_config(content: object) -> ModelConfig:
     """Return the configuration that plain data, as YAML or a checkpoint holds it, stands for.
 
     Raises:
@@ -45,12 +36,8 @@ def parse_model_config(content: object) -> CausalCRNNConfig | WindowedCRNNConfig
     return _CONFIG.validate_python(content)
 
 
-def build(config: CausalCRNNConfig | WindowedCRNNConfig | CRNN2021Config) -> SoundEventModel:
+def build(config: ModelConfig) -> SoundEventModel:
     """Return a new model of random weights."""
-    match config:
-        case CausalCRNNConfig():
-            return CausalCRNN(config)
-        case WindowedCRNNConfig():
-            return WindowedCRNN(config)
-        case CRNN2021Config():
-            return CRNN2021(config)
+    if isinstance(config, JSSConfig):
+        return JSS(config, separator=ConvTasNet(config.separator), sed=build_detector(config.sed))
+    return build_detector(config)
