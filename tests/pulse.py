@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from ctypes.util import find_library
@@ -53,14 +54,14 @@ class PulseServer:
     def __init__(self, folder: Path) -> None:
         self._socket = folder / "native"
         self._log = folder / "pulseaudio.log"
-        asound = folder / "asound.conf"
-        asound.write_text(_ALSA, encoding="utf-8")
+        self._asound = folder / "asound.conf"
+        self._asound.write_text(_ALSA, encoding="utf-8")
         self.env: Mapping[str, str] = {
             "HOME": str(folder),
             "XDG_RUNTIME_DIR": str(folder),
             "PULSE_RUNTIME_PATH": str(folder),
             "PULSE_SERVER": f"unix:{self._socket}",
-            "ALSA_CONFIG_PATH": str(asound),
+            "ALSA_CONFIG_PATH": str(self._asound),
         }
         self._clients: list[subprocess.Popen[bytes]] = []
         self.start()
@@ -106,6 +107,19 @@ class PulseServer:
         player = self._spawn("paplay", f"--device={SINK}", str(path))
         self._clients.append(player)
         return player
+
+    def add_device(self, name: str) -> None:
+        """Let ALSA have one more device, for processes that begin from now on."""
+        with self._asound.open("a", encoding="utf-8") as file:
+            file.write(f"pcm.{name} {{ type pulse }}\n")
+
+    def suspend(self) -> None:
+        """Let the server hang, until :meth:`resume`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the server go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def unplug(self) -> None:
         """Take the null sink away, from under whoever plays to it or records it."""

@@ -148,9 +148,9 @@ def build(config: AnySource) -> Source:
 
             return AudioFile(config.name, config.path, paced=config.paced, channel=config.channel)
         case MicrophoneSource():
-            from streamsed.sources.microphone import Microphone  # noqa: PLC0415
+            from streamsed.sources.isolated_microphone import IsolatedMicrophone  # noqa: PLC0415
 
-            return Microphone(config.name, device=config.device, channel=config.channel)
+            return IsolatedMicrophone(config.name, device=config.device, channel=config.channel)
         case PipeSource():
             from streamsed.sources.pipe import Pipe  # noqa: PLC0415
 

@@ -42,6 +42,7 @@ class Microphone(ResampledSource):
 
     Attributes:
         device: index, stable id, or part of the name; None for the default input.
+        device_id: stable id of the device that was opened last; None before the first.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Microphone(ResampledSource):
     ) -> None:
         super().__init__(name, live=True, channel=channel)
         self.device = device
+        self.device_id: str | None = None
         self._found: Device | None = None
         self._index: int | None = None
         self._capture: Capture | None = None
@@ -76,7 +78,7 @@ class Microphone(ResampledSource):
         with portaudio(refresh=True) as sd:
             device = self._find(input_devices(sd))
             where = f"{self.name}: input device {device.name!r}"
-            self._found = device
+            self._found, self.device_id = device, device.id
             self._index = channel_index(self.channel, channels=device.channels, where=where)
             channels = device.channels
             if channels > MOST_CHANNELS:
@@ -93,8 +95,8 @@ class Microphone(ResampledSource):
         return rate
 
     def _find(self, devices: tuple[Device, ...]) -> Device:
-        if self._found is not None and self.device is not None:
-            same = [device for device in devices if device.id == self._found.id]
+        if self.device_id is not None and self.device is not None:
+            same = [device for device in devices if device.id == self.device_id]
             if len(same) == 1:
                 return same[0]
         try:

@@ -87,6 +87,40 @@ def test_a_microphone_that_is_not_there_yet(bundle: Path, pulse: PulseServer) ->
     assert statuses(messages)[-1].reconnections == 0
 
 
+def test_a_microphone_is_plugged_in_while_another_is_heard(
+    bundle: Path, pulse: PulseServer
+) -> None:
+    late = MICROPHONE | {"name": "late", "device": "late"}
+    with running(configure(bundle, [MICROPHONE, late], retry=QUICK)) as run:
+        messages = until_state(run, "late", SourceState.LOST)
+        if SourceState.RUNNING not in states(messages, "mic"):
+            messages += until_state(run, "mic", SourceState.RUNNING)
+        pulse.add_device("late")
+        messages += until_state(run, "late", SourceState.RUNNING)
+    assert "no input device 'late'" in (statuses(messages, "late")[1].message or "")
+    assert states(messages, "mic") == [SourceState.CONNECTING, SourceState.RUNNING]
+
+
+def test_a_sound_server_that_hangs(bundle: Path, pulse: PulseServer) -> None:
+    with running(configure(bundle, [MICROPHONE], retry=QUICK)) as run:
+        messages = until_state(run, "mic", SourceState.RUNNING)
+        pulse.suspend()
+        try:
+            messages += until_state(run, "mic", SourceState.STALLED)
+        finally:
+            pulse.resume()
+        messages += until_state(run, "mic", SourceState.RUNNING)
+        pulse.suspend()
+        try:
+            messages += until_state(run, "mic", SourceState.STALLED)
+            run.daemon.stop("the test is over")
+            messages += run.until_stopped()
+        finally:
+            pulse.resume()
+    assert run.exit_code == 0
+    assert "no audio for 0.5 s" in (statuses(messages)[2].message or "")
+
+
 def test_a_sound_server_that_plays_nothing_is_digital_silence(
     bundle: Path, tone: Path, pulse: PulseServer
 ) -> None:
@@ -124,8 +158,8 @@ def test_a_pipe_that_stalls_ends_its_events_and_goes_on(
 
 
 def test_others_never_notice(bundle: Path, tmp_path: Path, tone: Path, pulse: PulseServer) -> None:
-    heard = [(label, 0.4 * i + 0.1, 0.4 * i + 0.3) for i, label in enumerate(["low", "high"] * 6)]
-    good = recording(tmp_path / "good.wav", tones(heard, duration_s=5.0), paced=True)
+    heard = [(label, 0.4 * i + 0.1, 0.4 * i + 0.3) for i, label in enumerate(["low", "high"] * 5)]
+    good = recording(tmp_path / "good.wav", tones(heard, duration_s=4.1), paced=True)
     with running(configure(bundle, [good])) as run:
         alone = run.until_stopped()
     with running(configure(bundle, [MICROPHONE, good], retry=QUICK)) as run:

@@ -20,7 +20,7 @@ from streamsed.sources.config import (
     parse,
 )
 from streamsed.sources.file import AudioFile
-from streamsed.sources.microphone import Microphone
+from streamsed.sources.isolated_microphone import IsolatedMicrophone
 from streamsed.sources.pipe import Pipe
 from streamsed.sources.protocol import Source
 from streamsed.sources.url import Url
@@ -120,7 +120,7 @@ def test_a_wrong_entry_is_refused(entry: dict[str, object]) -> None:
     ("config", "kind", "live"),
     [
         (FileSource(name="a", path=Path("x.wav"), paced=False), AudioFile, False),
-        (MicrophoneSource(name="a", device="x", channel="left"), Microphone, True),
+        (MicrophoneSource(name="a", device="x", channel="left"), IsolatedMicrophone, True),
         (PipeSource(name="a", live=True), Pipe, True),
         (UrlSource(name="a", url="rtsp://cam/1"), Url, True),
         (PipeSource(name="a"), Pipe, False),
