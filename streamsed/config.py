@@ -23,7 +23,12 @@ from streamsed.bundle.manifest import ClassPostprocessing, Manifest, Score, Seco
 from streamsed.complaints import first_complaint, suggest
 from streamsed.errors import ConfigError
 from streamsed.publish.admission import Admission
-from streamsed.publish.endpoints import check_bind, default_binds, http_address
+from streamsed.publish.endpoints import (
+    check_bind,
+    default_binds,
+    http_address,
+    requests_address,
+)
 from streamsed.publish.journal_folder import state_directory
 from streamsed.publish.messages import DAEMON
 from streamsed.sources.config import FileSource, MicrophoneSource, PipeSource, SourceConfig
@@ -75,6 +80,8 @@ class PublishConfig(_Strict):
 
     Attributes:
         bind: addresses; by default TCP on loopback, and an ipc socket in the runtime directory.
+        requests: addresses where requests are answered; null for those that go with ``bind``, an
+            empty list for none.
         ipc_mode: permissions of the files of ipc sockets, in octal.
         curve: keys, on every address; null for none.
         insecure: allow addresses that other machines reach, though without keys anybody there may
@@ -87,6 +94,7 @@ class PublishConfig(_Strict):
     """
 
     bind: Annotated[tuple[str, ...], Field(min_length=1)] = Field(default_factory=default_binds)
+    requests: tuple[str, ...] | None = None
     ipc_mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0600"
     curve: CurveConfig | None = None
     insecure: bool = False
@@ -105,9 +113,16 @@ class PublishConfig(_Strict):
 
     @model_validator(mode="after")
     def _binds_allowed(self) -> Self:
-        for address in self.bind:
+        for address in (*self.bind, *self.request_binds):
             check_bind(address, guarded=self.insecure or self.curve is not None)
         return self
+
+    @property
+    def request_binds(self) -> tuple[str, ...]:
+        """Addresses where requests are answered."""
+        if self.requests is not None:
+            return self.requests
+        return tuple(requests_address(address) for address in self.bind)
 
     @property
     def ipc_permissions(self) -> int:

@@ -83,15 +83,14 @@ def _check_sources(config: Config, *, sample_rate: int) -> None:
 def _check_binds(config: Config) -> None:
     from streamsed.publish.binding import BoundSocket, SocketLimits
 
-    admission = config.publish.admission()
-    BoundSocket(
-        config.publish.bind,
-        SocketLimits(),
-        ipc_mode=config.publish.ipc_permissions,
-        admission=admission,
-    ).close()
-    for address in config.publish.bind:
-        typer.echo(f"listens   {address}, which is free")
+    publish = config.publish
+    admission = publish.admission()
+    for purpose, binds in (("listens", publish.bind), ("answers", publish.request_binds)):
+        BoundSocket(
+            binds, SocketLimits(), ipc_mode=publish.ipc_permissions, admission=admission
+        ).close()
+        for address in binds:
+            typer.echo(f"{purpose:<9} {address}, which is free")
     if admission is None:
         return
     clients = admission.clients

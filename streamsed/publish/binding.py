@@ -1,4 +1,4 @@
-"""The publisher's socket: bound on every address, or on none."""
+"""The daemon's sockets: each bound on all of its addresses, or on none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketLimits:
-    """Everything that bounds the publisher.
+    """Everything that bounds a socket and its thread.
 
     Attributes:
         send_high_water: messages kept for one slow subscriber before its newest are lost.
@@ -41,7 +41,7 @@ class SocketLimits:
 
 
 class BoundSocket:
-    """An XPUB socket that listens on several addresses.
+    """A socket that listens on several addresses.
 
     It has a context of its own, whose end waits for what was sent to be taken.
 
@@ -55,6 +55,9 @@ class BoundSocket:
         binds: Sequence[str],
         limits: SocketLimits,
         *,
+        kind: int = zmq.XPUB,
+        longest_bytes: int = _LONGEST_SUBSCRIPTION_BYTES,
+        key: str = "publish.bind",
         ipc_mode: int = 0o600,
         admission: Admission | None = None,
         on_revoked: Callable[[], None] = lambda: None,
@@ -64,6 +67,9 @@ class BoundSocket:
         Args:
             binds: the addresses.
             limits: bounds of the socket.
+            kind: of socket.
+            longest_bytes: of a frame that may be received; who sends more is disconnected.
+            key: of the configuration, where the addresses stand.
             ipc_mode: permissions of the files of ipc sockets.
             admission: who may connect, on any of the addresses; None for everybody.
             on_revoked: called, in some thread, when :meth:`evict` has something to do.
@@ -73,14 +79,17 @@ class BoundSocket:
         """
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._ipc_mode = ipc_mode
+        self._key = key
         self._socket_files: set[Path] = set()
-        self.socket = self._context.socket(zmq.XPUB)
+        self.socket = self._context.socket(kind)
+        if kind == zmq.XPUB:
+            self.socket.set(zmq.XPUB_VERBOSE, 1)  # each who subscribes is told of
         # Left to the collector, the context may go before its socket and wait for it for ever.
         self._abandoned = weakref.finalize(self, _abandon, self._context, self.socket)
         self._abandoned.atexit = False  # the socket may be in use by its thread then
         self.socket.set(zmq.SNDHWM, limits.send_high_water)
         self.socket.set(zmq.LINGER, int(limits.linger_s * 1e3))
-        self.socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION_BYTES)
+        self.socket.set(zmq.MAXMSGSIZE, longest_bytes)
         self._doorkeeper: Doorkeeper | None = None
         if admission is not None:
             admission.apply(self.socket)
@@ -100,7 +109,7 @@ class BoundSocket:
         try:
             self.socket.bind(address)
         except zmq.ZMQError as error:
-            hint = "; stop what listens there or name another address in publish.bind"
+            hint = f"; stop what listens there or name another address in {self._key}"
             raise PublishError(
                 f"cannot bind {address}: {zmq.strerror(error.errno or 0).lower()}"
                 f"{hint if error.errno == zmq.EADDRINUSE else ''}"

@@ -33,6 +33,22 @@ def default_binds() -> tuple[str, ...]:
     return (DEFAULT_TCP, f"ipc://{directory / SOCKET_NAME}")
 
 
+def requests_address(address: str) -> str:
+    """Return the address for requests that goes with one for messages.
+
+    The next port (or, with a wildcard, any); for ipc, ``-requests`` at the end of the name, before
+    its suffix.
+    """
+    match = _TCP.fullmatch(address)
+    if match is not None:
+        port = match["port"] if match["port"] == "*" else str(int(match["port"]) + 1)
+        return f"tcp://{match['host']}:{port}"
+    head, dot, suffix = address.rpartition(".")
+    if not dot or "/" in suffix or head.endswith("/"):
+        head, dot, suffix = address, "", ""
+    return address if address == "ipc://*" else f"{head}-requests{dot}{suffix}"
+
+
 def check_bind(address: str, *, guarded: bool) -> None:
     """Check that ``address`` may be bound.
 

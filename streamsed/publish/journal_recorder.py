@@ -48,8 +48,7 @@ PositionOf = Callable[[str], Moment | None]
 class Recorder:
     """Gives messages their numbers, and a place in the journal.
 
-    Belongs to the publisher's thread, apart from :attr:`condition`, :attr:`tail` and
-    :attr:`last_values`, which any thread may read.
+    Belongs to the publisher's thread; any thread may read its attributes.
 
     Numbers rise by one, over restarts too. Only where the numbers used before cannot be known they
     skip ahead, to the microseconds since 1970: beyond anything that can have been used.
@@ -59,6 +58,7 @@ class Recorder:
         condition: how the journal is.
         tail: the latest messages.
         last_values: open events, and the last status messages.
+        generation: rises when another file may have taken the place of the journal.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Recorder:
         self.condition = JournalCondition(state=JournalState.OFF)
         self.tail = Tail()
         self.last_values = LastValues()
+        self.generation = 0
         self._folder = folder
         self._path = (folder or Path()) / JOURNAL_NAME
         self._seal = Seal(self._path.with_name(_SEAL_NAME))
@@ -94,6 +95,11 @@ class Recorder:
         self._set_aside_at = -math.inf
         self._tidy_at = 0.0
         self._new_rows = 0
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None if there is to be none."""
+        return None if self._folder is None else self._path
 
     def open(self) -> None:
         """Open the journal and go on from its last number."""
@@ -121,13 +127,16 @@ class Recorder:
             self.last_seq += 1
             entry = Entry.of(message, seq=self.last_seq, published_us=microseconds(published))
             entries.append(entry)
-        self.tail.extend(entries)
+        trouble = None
         if self._journal is not None and entries:
             try:
                 self._journal.append(entries, self._position)
                 self._new_rows += len(entries)
             except sqlite3.Error as error:
-                self._degrade(error)
+                trouble = error
+        self.tail.extend(entries)  # not before they are safe, for others read it
+        if trouble is not None:
+            self._degrade(trouble)
         for entry in entries:
             self.last_values.note(entry.message)
         return entries
@@ -200,7 +209,7 @@ class Recorder:
             began = self._began
             if began is None:
                 began = self._begin(self._last_used(journal, whole=whole))
-            unwritten, _ = self.tail.after(journal.last_seq)
+            unwritten, _, _ = self.tail.after(journal.last_seq)
             first = unwritten[0].seq if unwritten else self.last_seq + 1
             skipped = whole and not self._attached_before  # up to this run's first number
             accounted = max(journal.last_seq, began if skipped else 0)
@@ -220,6 +229,7 @@ class Recorder:
             journal.close()
             raise
         self._journal = journal
+        self.generation += 1
 
     def _begin(self, last_used: int) -> int:
         self.last_seq = self._began = last_used

@@ -8,6 +8,10 @@ Events, status and daemon messages are numbered: ``seq`` rises by one from messa
 whatever their kind and over restarts, so a subscriber to everything sees any loss as a jump.
 Heartbeats have no number of their own; they carry the last one given, so that a loss at the end
 shows as well. Levels have none either: each replaces the one before it, and nothing keeps them.
+
+When somebody subscribes, the latest messages of open events and the last status messages on these
+topics are sent again, to all who subscribe to them: with ``replay`` true, and the number that they
+had. Drop those that were seen before.
 """
 
 from __future__ import annotations
@@ -105,6 +109,7 @@ class _Message(_Part):
 
 class _Numbered(_Message):
     seq: Count
+    replay: bool = False
 
 
 class EventMessage(_Numbered):

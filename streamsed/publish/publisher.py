@@ -22,6 +22,7 @@ from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import Heartbeat
 
 _MOST_AT_ONCE = 256  # messages that are journaled together
+_REPLAY_S = 0.2  # shortest time between replays, however many subscribe
 
 
 class Publisher:
@@ -84,18 +85,22 @@ class Publisher:
         self.recorder = recorder or Recorder()
         self._on_subscriber = on_subscriber
         self._on_failure = on_failure
+        self._joined: set[bytes] = set()  # topics that were subscribed to, not yet replayed
+        self._replay_at = -math.inf
         self._drafts: deque[Draft] = deque()
         self._remarks: deque[Remark] = deque(maxlen=self.limits.queue_messages)
         self._changed = threading.Condition()
         self._closing = False
+        self._opened = threading.Event()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
-        """Begin to send, with a heartbeat first."""
+        """Begin to send, with a heartbeat first; returns once the numbers of messages are known."""
         self._thread.start()
+        self._opened.wait()
 
     def publish(self, draft: Draft) -> None:
         """Hand over a message, from any thread; messages of one thread keep their order.
@@ -153,6 +158,7 @@ class Publisher:
     def _run(self) -> None:
         try:
             self.recorder.open()
+            self._opened.set()
             self._serve()
         except Exception as error:  # whatever it is, the daemon has to know
             self.failure = error
@@ -161,6 +167,7 @@ class Publisher:
                 self._changed.notify_all()
             self._on_failure()
         finally:
+            self._opened.set()
             self.recorder.close()
 
     def _serve(self) -> None:
@@ -170,9 +177,12 @@ class Publisher:
         self._record_and_send()  # the offsets of what an earlier run left open, before all else
         beat_at = time.monotonic()
         while True:
-            poller.poll(max(0, math.ceil((beat_at - time.monotonic()) * 1e3)))
+            due = min(beat_at, self._replay_at) if self._joined else beat_at
+            poller.poll(max(0, math.ceil((due - time.monotonic()) * 1e3)))
             self._bound.evict()
             self._read_subscriptions()
+            if self._joined and time.monotonic() >= self._replay_at:
+                self._replay()
             with contextlib.suppress(BlockingIOError):
                 self._wake_out.recv(4096)
             closing = self._closing
@@ -192,9 +202,18 @@ class Publisher:
 
     def _read_subscriptions(self) -> None:
         while self._socket.poll(0):
-            if self._socket.recv_multipart()[0][:1] == b"\1":
+            frame = self._socket.recv_multipart()[0]
+            if frame[:1] == b"\1":
+                self._joined.add(frame[1:])
                 self.subscribed = True
                 self._on_subscriber()
+
+    def _replay(self) -> None:
+        """Tell late joiners, and all others on their topics, how things stand."""
+        for message in self.recorder.last_values.matching(self._joined):
+            self._send(message.model_copy(update={"replay": True}).frames())
+        self._joined.clear()
+        self._replay_at = time.monotonic() + _REPLAY_S
 
     def _record_and_send(self) -> None:
         while (interrupted := self.recorder.take_interrupted()) or self._drafts:

@@ -1,21 +1,40 @@
-"""The JSON Schema of the messages; ``python -m streamsed.publish.schema`` writes it anew."""
+"""The JSON Schema of what is said; ``python -m streamsed.publish.schema`` writes it anew."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
-from streamsed.publish.messages import MESSAGE
+from pydantic import Field, TypeAdapter
+
+from streamsed.publish.daemon_status import DaemonStatus
+from streamsed.publish.messages import Heartbeat, LevelMessage, NumberedMessage
+from streamsed.publish.requests import ActiveReply, ErrorReply, SinceReply
 
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
 
 
+_SAID: TypeAdapter[object] = TypeAdapter(
+    Annotated[
+        NumberedMessage
+        | Heartbeat
+        | LevelMessage
+        | ActiveReply
+        | SinceReply
+        | DaemonStatus
+        | ErrorReply,
+        Field(discriminator="schema_"),
+    ]
+)
+
+
 def render() -> str:
-    """Generate the JSON Schema (draft 2020-12) of every message from the message types."""
-    schema = MESSAGE.json_schema(by_alias=True, mode="serialization")
+    """Generate the JSON Schema (draft 2020-12) of all that the daemon says from its types."""
+    schema = _SAID.json_schema(by_alias=True, mode="serialization")
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "What streamsed publishes: the second frame of every message",
+        "title": "What streamsed publishes (the second frame of a message) and answers (the last)",
     }
     return json.dumps(head | schema, indent=2, ensure_ascii=False) + "\n"
 

@@ -37,8 +37,13 @@ class Tail:
                     self._before = self._entries[0].seq
                 self._entries.append(entry)
 
-    def after(self, seq: int) -> tuple[list[Entry], bool]:
-        """Return the messages with higher numbers, and whether that is all there were."""
+    def after(self, seq: int) -> tuple[list[Entry], int, int]:
+        """Return the messages with higher numbers.
+
+        Returns:
+            The messages; the number after which every message is here; the last number used.
+        """
         with self._lock:
             newest_first = list(takewhile(lambda e: e.seq > seq, reversed(self._entries)))
-            return newest_first[::-1], seq >= self._before
+            last = self._entries[-1].seq if self._entries else self._before
+            return newest_first[::-1], self._before, last

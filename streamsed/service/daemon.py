@@ -16,6 +16,7 @@ from streamsed import __version__
 from streamsed.errors import PublishError, StreamsedError
 from streamsed.publish import compose
 from streamsed.publish.binding import SocketLimits
+from streamsed.publish.catch_up import CatchUp
 from streamsed.publish.daemon_status import DaemonStatus
 from streamsed.publish.journal import Retention
 from streamsed.publish.journal_recorder import Recorder
@@ -28,6 +29,8 @@ from streamsed.publish.messages import (
     SourceState,
 )
 from streamsed.publish.publisher import Publisher
+from streamsed.publish.requests import ActiveReply, ActiveRequest, SinceRequest, StatusRequest
+from streamsed.publish.responder import Answer, Responder
 from streamsed.service.detection import Detection
 from streamsed.service.health import Health, liveness, readiness
 from streamsed.service.inbox import Inbox
@@ -60,6 +63,7 @@ class Daemon:
     Attributes:
         streams: one for each source.
         publisher: bound, and started by :meth:`run`.
+        responder: the same.
         tally: what detection counts of its work.
         levels: the latest level of each source.
         monitor: serves metrics and health; None if that is not wanted.
@@ -116,6 +120,22 @@ class Daemon:
             on_subscriber=self._wake,
             on_failure=self._wake,
         )
+        catch_up = CatchUp(self.publisher.recorder)
+        try:
+            self.responder = Responder(
+                config.publish.request_binds,
+                {
+                    "active": Answer(ActiveRequest, self._active),
+                    "since": Answer(SinceRequest, catch_up.answer),
+                    "status": Answer(StatusRequest, lambda request: self.status()),  # noqa: ARG005
+                },
+                ipc_mode=config.publish.ipc_permissions,
+                admission=config.publish.admission(),
+                on_end=catch_up.close,
+            )
+        except PublishError:
+            self.publisher.close()
+            raise
         self.tally = Tally(label for label in manifest.classes if label not in config.disabled)
         self.levels = Levels(
             classes=manifest.classes,
@@ -130,6 +150,7 @@ class Daemon:
                 ready=self._readiness,
             )
         except PublishError:
+            self.responder.close()
             self.publisher.close()
             raise
         self._wake_in, self._wake_out = socket.socketpair()
@@ -173,13 +194,18 @@ class Daemon:
         """
         try:
             self.publisher.start()
+            self.responder.start()
             if self.monitor is not None:
                 self.monitor.start()
                 log.info("serving_metrics", on=self.monitor.url)
             self._wait_for_subscriber()
             for stream in self.streams:  # last, because the time of a paced recording runs now
                 stream.open()
-            log.info("listening", on=list(self.publisher.endpoints))
+            log.info(
+                "listening",
+                on=list(self.publisher.endpoints),
+                requests=list(self.responder.endpoints),
+            )
             return self._run()
         finally:
             deadline = time.monotonic() + _JOIN_S
@@ -190,6 +216,7 @@ class Daemon:
             if self.monitor is not None:
                 self.monitor.close()
             self.publisher.close()
+            self.responder.close()
             self._wake_in.close()
             self._wake_out.close()
 
@@ -347,6 +374,14 @@ class Daemon:
             [stream.condition() for stream in self.streams],
             sample_rate=self._plan.bundle.manifest.sample_rate,
             real_time_factor=self.tally.real_time_factor(),
+        )
+
+    def _active(self, request: ActiveRequest) -> ActiveReply:  # noqa: ARG002
+        recorder = self.publisher.recorder
+        return ActiveReply(
+            last_seq=recorder.last_seq,
+            sources=recorder.last_values.by_source(),
+            answered=datetime.now(UTC),
         )
 
     def _heartbeat(self, last_seq: int, published: datetime) -> Heartbeat:

@@ -41,7 +41,8 @@ def test_check_reports_what_would_run(bundle: Path, wav: Path, tmp_path: Path) -
     # Hop 0.064 s, no look-ahead, no median; min_on_s is rounded up to frames of 0.016 s.
     assert table["mid"] == ["mid", "yes", "0.75", "0.5", "0", "0.5", "0", "-", "0.58"]
     assert table["low"][1] == "no"
-    assert lines[-2] == f"listens   {RANDOM_PORT}, which is free"
+    assert lines[-3] == f"listens   {RANDOM_PORT}, which is free"
+    assert lines[-2] == f"answers   {RANDOM_PORT}, which is free"
     assert re.fullmatch(r"metrics   http://127\.0\.0\.1:\d+/metrics, which is free", lines[-1])
 
 

@@ -72,11 +72,14 @@ LEVEL = {
     "digital_silence": "boolean",
     "top": ("array", {"label": "string", "score": "number"}),
 }
+JOURNAL = {"state": ["on", "off", "degraded"], "message": {"string", NULL}}
+LATENCY = {"messages": "integer", "p50_s": "number", "p99_s": "number"}
 CONTRACT = {
     "streamsed.event/1": {
         "schema": "streamsed.event/1",
         "kind": ["onset", "update", "offset"],
         "seq": "integer",
+        "replay": "boolean",
         "event_id": "uuid",
         "source": "string",
         "label": "string",
@@ -92,12 +95,14 @@ CONTRACT = {
     "streamsed.status/1": {
         "schema": "streamsed.status/1",
         "seq": "integer",
+        "replay": "boolean",
         **CONDITION,
         "published": "date-time",
     },
     "streamsed.daemon/1": {
         "schema": "streamsed.daemon/1",
         "seq": "integer",
+        "replay": "boolean",
         "state": ["started", "stopping", "stopped"],
         "message": {"string", NULL},
         "version": "string",
@@ -114,7 +119,7 @@ CONTRACT = {
         "provider": "string",
         "bundle": BUNDLE_NAME,
         "sources": ("array", CONDITION),
-        "journal": {"state": ["on", "off", "degraded"], "message": {"string", NULL}},
+        "journal": JOURNAL,
         "published": "date-time",
     },
     "streamsed.level/1": {
@@ -123,6 +128,35 @@ CONTRACT = {
         **LEVEL,
         "published": "date-time",
     },
+    "streamsed.since/1": {
+        "schema": "streamsed.since/1",
+        "through": "integer",
+        "more": "boolean",
+        "last_seq": "integer",
+        "missing": ("array", {"first": "integer", "last": "integer"}),
+        "messages": ("array", {"streamsed.event/1", "streamsed.status/1", "streamsed.daemon/1"}),
+    },
+    "streamsed.daemon-status/1": {
+        "schema": "streamsed.daemon-status/1",
+        "version": "string",
+        "uptime_s": "number",
+        "provider": "string",
+        "bundle": BUNDLE_NAME,
+        "last_seq": "integer",
+        "real_time_factor": {"number", NULL},
+        "onset_latency": [LATENCY, NULL],
+        "offset_latency": [LATENCY, NULL],
+        "sources": ("array", {**CONDITION, "queued_s": "number", "level": [LEVEL, NULL]}),
+        "journal": JOURNAL,
+        "asked": "date-time",
+    },
+    "streamsed.error/1": {"schema": "streamsed.error/1", "error": "string"},
+}
+CONTRACT["streamsed.active/1"] = {
+    "schema": "streamsed.active/1",
+    "last_seq": "integer",
+    "sources": ("object", ("array", CONTRACT["streamsed.event/1"])),
+    "answered": "date-time",
 }
 
 
@@ -130,6 +164,10 @@ def outline(node: dict[str, Any], definitions: dict[str, Any]) -> Any:  # noqa: 
     """Reduce a JSON Schema to names and types, in the notation of CONTRACT."""
     if "$ref" in node:
         return outline(definitions[node["$ref"].removeprefix("#/$defs/")], definitions)
+    if "oneOf" in node:
+        return set(node["discriminator"]["mapping"])
+    if "additionalProperties" in node:
+        return ("object", outline(node["additionalProperties"], definitions))
     if "anyOf" in node:
         parts = [outline(part, definitions) for part in node["anyOf"]]
         return set(parts) if all(isinstance(part, str) for part in parts) else parts
@@ -259,6 +297,7 @@ def test_an_offset_message_says_what_the_contract_shows() -> None:
         "schema": "streamsed.event/1",
         "kind": "offset",
         "seq": 1042,
+        "replay": False,
         "event_id": str(ANCHOR.event_id(7)),
         "source": "kitchen",
         "label": "Running_water",

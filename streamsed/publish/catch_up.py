@@ -1,0 +1,85 @@
+"""Catch-up: the answer to ``since``, from memory if that reaches back, else from the journal."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from streamsed.publish.journal_reader import JournalReader, Stretch
+from streamsed.publish.journal_recorder import Recorder
+from streamsed.publish.requests import Missing, SinceReply, SinceRequest
+
+_ROWS = 5000  # looked at for one answer, however few are on the topics
+_BYTES = 1_000_000  # of messages in one answer
+
+
+class CatchUp:
+    """Reads messages again; for one thread, which need not be the publisher's."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        """Take what keeps the messages; the file is opened when it is needed."""
+        self._recorder = recorder
+        self._reader: JournalReader | None = None
+        self._generation = 0
+
+    def answer(self, request: SinceRequest) -> bytes:
+        """Write a :class:`SinceReply`."""
+        stretch, last_seq = self._after(request.seq)
+        topics = tuple(request.topics)
+        bodies: list[str] = []
+        size, through = 0, stretch.through
+        for seq, topic, body in stretch.rows:
+            if not topic.startswith(topics):
+                continue
+            if len(bodies) == request.limit or size + len(body) > _BYTES:
+                through = seq - 1
+                break
+            bodies.append(body)
+            size += len(body)
+        missing = tuple(
+            Missing(first=first, last=min(last, through))
+            for first, last in stretch.gaps
+            if first <= through
+        )
+        head = SinceReply(
+            through=through,
+            more=through < last_seq,
+            last_seq=max(last_seq, through),
+            missing=missing,
+            messages=(),
+        )
+        # The messages go out as they were published, unread.
+        text = head.model_dump_json(by_alias=True).removesuffix("[]}")
+        return f"{text}[{','.join(bodies)}]}}".encode()
+
+    def _after(self, seq: int) -> tuple[Stretch, int]:
+        entries, before, last_seq = self._recorder.tail.after(seq)
+        rows = [(e.seq, e.topic.decode(), e.body.decode()) for e in entries[:_ROWS]]
+        through = last_seq if len(entries) <= _ROWS else rows[-1][0]
+        if seq >= before:
+            return Stretch(rows, [], through), last_seq
+        try:
+            stretch = self._reading().after(seq, rows=_ROWS)
+        except sqlite3.Error:
+            self.close()
+            return Stretch(rows, [(seq + 1, before)], through), last_seq
+        if stretch.through < before and len(stretch.rows) < _ROWS:
+            # The journal is behind, because it is out of order: the rest is only in memory.
+            first = max(stretch.through, seq) + 1
+            stretch = Stretch(stretch.rows, [*stretch.gaps, (first, before)], before)
+        return stretch, last_seq
+
+    def _reading(self) -> JournalReader:
+        path = self._recorder.path
+        if path is None:
+            raise sqlite3.OperationalError("there is no journal")
+        if self._reader is None or self._generation != self._recorder.generation:
+            self.close()
+            self._generation = self._recorder.generation
+            self._reader = JournalReader(path)
+        return self._reader
+
+    def close(self) -> None:
+        """Close the file, in the thread that opened it; twice is fine."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None

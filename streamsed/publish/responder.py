@@ -1,0 +1,169 @@
+"""Responder: the thread that owns the ROUTER socket and answers what is asked there."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+import zmq
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from streamsed.complaints import first_complaint, suggest
+from streamsed.publish.admission import Admission
+from streamsed.publish.binding import BoundSocket, SocketLimits
+from streamsed.publish.requests import ErrorReply, Request
+
+_LONGEST_REQUEST_BYTES = 65_536  # of each frame; who sends more is disconnected
+_MOST_FRAMES = 8
+_LONGEST_ERROR = 500
+_LIMITS = SocketLimits(send_high_water=8, linger_s=0.2)  # answers kept for one who does not read
+_AT_ONCE = 32  # requests answered before a rest, which leaves the processor to detection
+_REST_S = 0.005
+
+R = TypeVar("R", bound=Request)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[R]):
+    """How one kind of request is answered.
+
+    Attributes:
+        request: what such a request may say; its ``get`` names the kind.
+        give: makes the answer, a model or JSON; called in the responder's thread.
+    """
+
+    request: type[R]
+    give: Callable[[R], BaseModel | bytes]
+
+
+class Responder:
+    """Answers requests, whatever they are, and never holds up anything else.
+
+    Attributes:
+        endpoints: the bound addresses, wildcards resolved.
+    """
+
+    def __init__(
+        self,
+        binds: Sequence[str],
+        answers: Mapping[str, Answer],  # type: ignore[type-arg] # each of its own kind
+        *,
+        ipc_mode: int = 0o600,
+        admission: Admission | None = None,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Bind the socket; nothing is answered before :meth:`start`.
+
+        Args:
+            binds: addresses; none for no socket at all.
+            answers: by kind of request.
+            ipc_mode: permissions of the files of ipc sockets.
+            admission: who may connect; None for everybody.
+            on_end: called in the responder's thread when it ends.
+
+        Raises:
+            PublishError: an address cannot be bound.
+        """
+        self._answers = answers
+        self._on_end = on_end
+        self._closing = False
+        self._bound = BoundSocket(
+            binds,
+            _LIMITS,
+            kind=zmq.ROUTER,
+            longest_bytes=_LONGEST_REQUEST_BYTES,
+            key="publish.requests",
+            ipc_mode=ipc_mode,
+            admission=admission,
+            on_revoked=self._wake,
+        )
+        self.endpoints = self._bound.endpoints
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="responder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; twice is fine."""
+        self._closing = True
+        self._wake()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._bound.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # full, or closed
+            self._wake_in.send(b"\0")
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except Exception:  # nothing else depends on it
+            log.exception("responder_failed")
+        finally:
+            self._on_end()
+
+    def _serve(self) -> None:
+        router = self._bound.socket
+        poller = zmq.Poller()
+        poller.register(router, zmq.POLLIN)
+        poller.register(self._wake_out, zmq.POLLIN)
+        while not self._closing:
+            poller.poll()
+            with contextlib.suppress(BlockingIOError):
+                self._wake_out.recv(4096)
+            self._bound.evict()
+            for _ in range(_AT_ONCE):
+                if self._closing or not router.poll(0):
+                    break
+                self._respond(router.recv_multipart())
+            else:
+                time.sleep(_REST_S)
+
+    def _respond(self, frames: list[bytes]) -> None:
+        if not 2 <= len(frames) <= _MOST_FRAMES:
+            return
+        *envelope, request = frames
+        # A ROUTER drops what its peer does not take.
+        self._bound.socket.send_multipart([*envelope, self.answer(request)], zmq.DONTWAIT)
+
+    def answer(self, request: bytes) -> bytes:
+        """Answer a request, whatever it is."""
+        try:
+            content = from_json(request)
+        except ValueError as error:
+            return _error(f"the request is no JSON: {error}")
+        kind = content.get("get") if isinstance(content, dict) else None
+        if not isinstance(kind, str) or kind not in self._answers:
+            known = suggest(kind if isinstance(kind, str) else "", self._answers)
+            return _error(f"the request has no `get` that is known; {known}")
+        answer = self._answers[kind]
+        try:
+            asked = answer.request.model_validate(content)
+        except ValidationError as error:
+            return _error(first_complaint(error, content=content, model=answer.request))
+        try:
+            given = answer.give(asked)
+        except Exception as error:  # a fault here must not cost the next who asks
+            log.exception("request_failed", get=kind)
+            return _error(f"internal error: {error!r}")
+        return given if isinstance(given, bytes) else given.model_dump_json(by_alias=True).encode()
+
+
+def _error(text: str) -> bytes:
+    return ErrorReply(error=text[:_LONGEST_ERROR]).model_dump_json(by_alias=True).encode()
