@@ -12,8 +12,7 @@ from typing import Generic, TypeVar
 
 import structlog
 import zmq
-from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from streamsed.complaints import first_complaint, suggest
 from streamsed.publish.admission import Admission
@@ -26,6 +25,8 @@ _LONGEST_ERROR = 500
 _LIMITS = SocketLimits(send_high_water=8, linger_s=0.2)  # answers kept for one who does not read
 _AT_ONCE = 32  # requests answered before a rest, which leaves the processor to detection
 _REST_S = 0.005
+
+_JSON: TypeAdapter[object] = TypeAdapter(object)
 
 R = TypeVar("R", bound=Request)
 
@@ -145,9 +146,9 @@ class Responder:
     def answer(self, request: bytes) -> bytes:
         """Answer a request, whatever it is."""
         try:
-            content = from_json(request)
-        except ValueError as error:
-            return _error(f"the request is no JSON: {error}")
+            content = _JSON.validate_json(request)
+        except ValidationError as error:
+            return _error(f"the request is no JSON: {error.errors()[0]['msg']}")
         kind = content.get("get") if isinstance(content, dict) else None
         if not isinstance(kind, str) or kind not in self._answers:
             known = suggest(kind if isinstance(kind, str) else "", self._answers)
