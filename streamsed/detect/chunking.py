@@ -50,6 +50,16 @@ class Segment:
         """Index one past the last sample taken."""
         return self.first_sample + self._taken
 
+    def cut(self) -> list[Block]:
+        """Close it after the last sample taken; return the audio that was to come."""
+        blocks, position = [], self.taken_sample
+        for part in self._parts:
+            blocks.append(Block(part, position))
+            position += len(part)
+        self._parts.clear()
+        self.end_sample, self.closed = self.taken_sample, True
+        return blocks
+
     def append(self, part: Array) -> None:
         """Add samples at the end, without copying them."""
         self._parts.append(part)
@@ -159,6 +169,13 @@ class Chunker:
         """Close the last segment: what was pushed is all there is."""
         if self._segments:
             self._segments[-1].closed = True
+
+    def cut(self) -> list[Block]:
+        """End after the last sample taken; return the audio that was pushed beyond it."""
+        blocks = [block for segment in self._segments for block in segment.cut()]
+        begun = [segment for segment in self._segments if segment.steps]
+        self._segments = deque(begun)
+        return blocks
 
     def next_segment(self) -> Segment | None:
         """Drop the current segment, which is drained, and return the next, if any."""

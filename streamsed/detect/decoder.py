@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from operator import itemgetter
 
 from streamsed.detect.events import Kind, Reason, Transition
@@ -17,12 +17,12 @@ class _ClassDecoder:
 
     __slots__ = ("arrived", "filtered", "hysteresis", "label", "median", "number")
 
-    def __init__(self, label: str, rules: FrameRules) -> None:
+    def __init__(self, label: str, rules: FrameRules, *, first_frame: int = 0) -> None:
         self.arrived: list[float] = []  # not decoded yet
         self.filtered: list[float] = []  # kept, if wanted, until all classes have got so far
         self.label = label
         self.median = StreamingMedian(rules.median)
-        self.hysteresis = Hysteresis(rules)
+        self.hysteresis = Hysteresis(rules, first_frame=first_frame)
         self.number = -1
 
 
@@ -82,13 +82,46 @@ class Decoder:
         """End the segment: flush the medians and end what is open; no event outlives the end."""
         transitions = self._decode_arrived() if self._arrivals else []
         for decoder in self._classes:
-            filtered = decoder.median.flush()
-            if self._keep_filtered:
-                decoder.filtered += filtered
-            changes = decoder.hysteresis.push(filtered) if filtered else []
-            changes += decoder.hysteresis.end(reason)
-            transitions += [self._noted(decoder, change, heard_sample) for change in changes]
+            transitions += self._end_class(decoder, reason, heard_sample)
         return transitions
+
+    def change_rules(
+        self,
+        rules: Sequence[tuple[str, FrameRules]],
+        *,
+        restarted: Collection[str],
+        heard_sample: int,
+    ) -> list[Transition]:
+        """Decode by other rules from the next frame on.
+
+        Args:
+            rules: as at the beginning, for the same classes.
+            restarted: those whose open event ends here, for reason ``reload``, and that begin
+                anew with the next frame. The rules of all others differ in ``update`` at most;
+                they go on as if nothing had happened.
+            heard_sample: one past the last sample that was heard.
+        """
+        transitions = self._decode_arrived() if self._arrivals else []
+        for index, (label, rule) in enumerate(rules):
+            decoder = self._classes[index]
+            if label not in restarted:
+                decoder.hysteresis.update_every(rule.update)
+                continue
+            transitions += self._end_class(decoder, Reason.RELOAD, heard_sample)
+            anew = self._classes[index] = _ClassDecoder(label, rule, first_frame=self._frames)
+            anew.filtered = decoder.filtered
+        self._slowest = max(self._classes, key=lambda decoder: decoder.median.window)
+        return transitions
+
+    def _end_class(
+        self, decoder: _ClassDecoder, reason: Reason, heard_sample: int
+    ) -> list[Transition]:
+        filtered = decoder.median.flush()
+        if self._keep_filtered:
+            decoder.filtered += filtered
+        changes = decoder.hysteresis.push(filtered) if filtered else []
+        changes += decoder.hysteresis.end(reason)
+        return [self._noted(decoder, change, heard_sample) for change in changes]
 
     def take_filtered(self) -> tuple[int, list[tuple[float, ...]]]:
         """Return the median-filtered frames that are new, and the first sample of the first.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -65,6 +65,23 @@ class _Decided:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What another detector needs to go on with a source that was cut.
+
+    Attributes:
+        blocks: pushed, but not processed.
+        numbers: of the events to come.
+        bad_samples: counted so far.
+        bad_steps: counted so far.
+    """
+
+    blocks: tuple[Block, ...]
+    numbers: count[int]
+    bad_samples: int
+    bad_steps: int
+
+
 @dataclass(slots=True, eq=False)
 class _Stream:
     source: str
@@ -118,6 +135,8 @@ class Detector:
         self._keep_filtered = keep_filtered
         self._level_samples = round(level_every_s * manifest.sample_rate)
         self._magnitudes = np.empty(manifest.chunk_samples, np.float32)
+        self._postprocessing = merged
+        self._fusion_weights = dict(fusion_weights or {})
         self._fusion = Fusion(manifest, merged, fusion_weights)
         self._tagged = [m.name for m in manifest.members if m.tags] if self._fusion.gated else []
         self._rules = [
@@ -135,12 +154,21 @@ class Detector:
         self._drained: dict[int, _Stream] = {}
 
     @property
+    def engine(self) -> Engine:
+        """What runs the model."""
+        return self._engine
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """The sources that were added and have not ended."""
         return tuple(self._streams)
 
-    def add(self, source: str) -> None:
-        """Begin a source.
+    def add(self, source: str, rest: Rest | None = None) -> None:
+        """Begin a source, in the model's initial state.
+
+        Args:
+            source: its name.
+            rest: where another detector was cut, if that is to be gone on with.
 
         Raises:
             ValueError: it was added before and has not ended.
@@ -162,6 +190,11 @@ class Detector:
                 interval_samples=self._level_samples,
                 magnitudes=self._magnitudes,
             )
+        if rest is not None:
+            stream.numbers, stream.bad_steps = rest.numbers, rest.bad_steps
+            chunker.bad_samples = rest.bad_samples
+            for block in rest.blocks:
+                self.push(source, block)
 
     def push(self, source: str, block: Block) -> None:
         """Give a source's next block, at the bundle's sample rate.
@@ -192,6 +225,56 @@ class Detector:
             stream.reason = reason
             stream.chunker.end()
             self._settle(stream)
+
+    def cut(self, source: str, reason: Reason) -> Rest | None:
+        """End a source after the last chunk that was processed.
+
+        Like :meth:`end`, but the audio that waits is returned, for another detector's :meth:`add`.
+        None if the source has been ended already: then it is drained as it would have been.
+
+        Raises:
+            KeyError: there is no such source.
+        """
+        stream = self._streams[source]
+        if stream.reason is not None:
+            return None
+        bad_samples = stream.chunker.bad_samples
+        blocks = tuple(stream.chunker.cut())
+        self._ready.pop(stream.slot, None)
+        self.end(source, reason)
+        return Rest(blocks, stream.numbers, bad_samples, stream.bad_steps)
+
+    def inherit(self, other: Detector, *, restarted: Collection[str]) -> list[Transition]:
+        """Go on with the sources of another detector on the same engine, by this one's rules.
+
+        A class whose rules differ ends its open events here, for reason ``reload``, and begins
+        anew with the next frame. All others go on as if nothing had happened. The other detector
+        must not be used any more.
+
+        Args:
+            other: with the same engine.
+            restarted: further classes to end and begin anew.
+        """
+        assert other._engine is self._engine
+        assert not self._streams
+        self._streams, self._ready, self._drained = other._streams, other._ready, other._drained
+        self._fusion.inherit(other._fusion)
+        anew = {
+            label
+            for label, entry in self._postprocessing.items()
+            if label in restarted
+            or entry != other._postprocessing[label]
+            or self._fusion_weights != other._fusion_weights
+        }
+        transitions = []
+        for stream in self._streams.values():
+            if stream.decoder is not None:
+                segment = stream.chunker.segment
+                assert segment is not None
+                transitions += stream.decoder.change_rules(
+                    self._rules, restarted=anew, heard_sample=segment.taken_sample
+                )
+        return transitions
 
     def step(self) -> StepResult | None:
         """Advance, by one chunk each, as many sources as one batch takes.

@@ -119,6 +119,10 @@ class Fusion:
             fused *= _mean(aligned, self._tag_weights) > self._thresholds
         return fused
 
+    def inherit(self, other: Fusion) -> None:
+        """Go on with the memory of another fusion of the same bundle."""
+        self._scores, self._tags = other._scores, other._tags
+
     def reset(self, slot: int) -> None:
         """Forget a stream."""
         for line in (*self._scores, *self._tags):

@@ -16,7 +16,7 @@ frames of pause have passed; it ends with its last active frame.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamsed.detect.events import Kind, Reason, Score
 from streamsed.detect.postprocessing import FrameRules
@@ -44,6 +44,7 @@ class Hysteresis:
 
     Args:
         rules: the class's thresholds and durations in frames.
+        first_frame: number of the first frame that will be pushed.
     """
 
     __slots__ = (
@@ -62,13 +63,13 @@ class Hysteresis:
         "_update_at",
     )
 
-    def __init__(self, rules: FrameRules) -> None:
+    def __init__(self, rules: FrameRules, *, first_frame: int = 0) -> None:
         self._rules = rules
-        self._frame = 0  # the next frame
+        self._frame = first_frame  # the next frame
         self._changes: list[Change] = []
         self._open = False  # whether there is an event, published or not
         self._pause: list[float] = []  # scores since its last active frame
-        self._begin(0)
+        self._begin(first_frame)
 
     def _begin(self, frame: int) -> None:
         self._first = frame
@@ -103,6 +104,12 @@ class Hysteresis:
         if self._open:
             self._close(reason)
         return self._taken()
+
+    def update_every(self, frames: int) -> None:
+        """Change the interval of updates, which changes no event; 0 for none."""
+        self._rules = replace(self._rules, update=frames)
+        if self._published:
+            self._plan_update()
 
     def _nothing_to_say(self, scores: Sequence[float]) -> bool:
         """Take in frames all at once if they are silence, or an event that just goes on."""
@@ -158,8 +165,7 @@ class Hysteresis:
 
     def _plan_update(self) -> None:
         every = self._rules.update
-        if every:
-            self._update_at = (self._length // every + 1) * every
+        self._update_at = (self._length // every + 1) * every if every else 0
         self._next = min(self._update_at or _NEVER, self._rules.max_on or _NEVER)
 
     def _close(self, reason: Reason) -> None:
