@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import faulthandler
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,9 +61,11 @@ def run(
     """Detect events and publish them, until every source ends or a signal comes.
 
     SIGTERM and SIGINT (Ctrl-C) end open events, publish that, and stop; a second one stops at
-    once. The log goes to standard error.
+    once. SIGHUP reads the configuration anew and applies it, unless it came from the end of the
+    terminal. The log goes to standard error.
     """
-    settings = configuration(
+    read = partial(
+        configuration,
         config,
         sources=source,
         bundle=bundle,
@@ -69,6 +73,7 @@ def run(
         publish={"bind": bind or None, "wait_for_subscriber_s": wait_for_subscriber},
         log={"format": log_format and log_format.value, "level": log_level and log_level.value},
     )
+    settings = read()
     # Only now, so that a mistake in the configuration is told at once.
     from streamsed import log
     from streamsed.service.daemon import Daemon
@@ -79,23 +84,30 @@ def run(
     faulthandler.enable()  # where each thread was, if the watchdog ends a frozen process
     with closing(Notifier.of_environment()) as notifier:
         notifier.loading(str(settings.bundle))
-        daemon = Daemon(Plan.of(settings), notifier=notifier)
-        with _stopped_by_signals(daemon):
+        daemon = Daemon(Plan.of(settings), notifier=notifier, reread=read)
+        with _told_by_signals(daemon):
             return daemon.run()
 
 
 @contextmanager
-def _stopped_by_signals(daemon: Daemon) -> Iterator[None]:
-    signals = (signal.SIGTERM, signal.SIGINT)
+def _told_by_signals(daemon: Daemon) -> Iterator[None]:
+    stopping = (signal.SIGTERM, signal.SIGINT)
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's signature
-        for each in signals:
+        for each in stopping:
             signal.signal(each, signal.SIG_DFL)
         daemon.stop(f"received {signal.Signals(number).name}")
 
-    before = [signal.signal(number, stop) for number in signals]
+    def reload(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's signature
+        daemon.reload()
+
+    handlers = dict.fromkeys(stopping, stop)
+    if hasattr(signal, "SIGHUP"):
+        # A terminal that is closed sends it too, and nobody wants to be listened to after that.
+        handlers[signal.SIGHUP] = stop if sys.stdin.isatty() else reload
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        for number, handler in zip(signals, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)

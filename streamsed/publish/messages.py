@@ -205,16 +205,18 @@ class DaemonState(StrEnum):
     """What the daemon is doing; nothing follows ``stopped``."""
 
     STARTED = "started"
+    RELOADED = "reloaded"
+    RELOAD_REFUSED = "reload_refused"
     STOPPING = "stopping"
     STOPPED = "stopped"
 
 
 class DaemonMessage(_Numbered):
-    """The daemon started or stops: topic ``status/daemon/``.
+    """The daemon started, reloaded its configuration or stops: topic ``status/daemon/``.
 
     Attributes:
         provider: the ONNX Runtime execution provider that really runs.
-        message: for people: why it stops.
+        message: for people: why it stops, what it changed, or why it did not.
     """
 
     schema_: Literal["streamsed.daemon/1"] = Field("streamsed.daemon/1", alias="schema")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import select
-import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime
 
 import structlog
 
 from streamsed import __version__
+from streamsed.config import Config
+from streamsed.detect.events import Reason
 from streamsed.errors import PublishError, StreamsedError
+from streamsed.log import configure as configure_log
 from streamsed.publish import compose
 from streamsed.publish.binding import SocketLimits
 from streamsed.publish.catch_up import CatchUp
@@ -21,7 +23,6 @@ from streamsed.publish.daemon_status import DaemonStatus
 from streamsed.publish.journal import Retention
 from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import (
-    BundleName,
     DaemonMessage,
     DaemonState,
     Heartbeat,
@@ -39,11 +40,14 @@ from streamsed.service.metrics import registry
 from streamsed.service.monitor import monitor
 from streamsed.service.notify import Notifier
 from streamsed.service.plan import Plan
+from streamsed.service.reload import Revision, in_background, prepare
 from streamsed.service.status import daemon_status, source_statuses
 from streamsed.service.stream import Stream
 from streamsed.service.summary import summary
 from streamsed.service.tally import Tally
+from streamsed.service.wakeup import Wakeup
 from streamsed.service.watchdog import Watchdog
+from streamsed.sources.config import SourceConfig
 
 _FIRST_AUDIO_S = 5.0  # a start waits so long for every source; then it is done without
 _LOOK_S = 0.05  # how often it looks meanwhile
@@ -69,12 +73,19 @@ class Daemon:
         monitor: serves metrics and health; None if that is not wanted.
     """
 
-    def __init__(self, plan: Plan, *, notifier: Notifier | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        notifier: Notifier | None = None,
+        reread: Callable[[], Config] | None = None,
+    ) -> None:
         """Bind the sockets; sources are opened by :meth:`run`.
 
         Args:
             plan: what to run.
             notifier: told how it gets on; by default nobody is.
+            reread: reads the configuration anew, for :meth:`reload`; raises StreamsedError.
 
         Raises:
             PublishError: an address cannot be bound.
@@ -83,23 +94,15 @@ class Daemon:
         config, manifest = plan.config, plan.bundle.manifest
         self._plan = plan
         self._notifier = notifier or Notifier()
-        self._bundle = BundleName(name=manifest.name, version=manifest.version)
+        self._reread = reread or (lambda: plan.config)
         self._began = time.monotonic()
         self._stop_reason: str | None = None
         self._failure: BaseException | None = None
         self._finished = False
         self._ready = False
+        self._reload_asked = False
         self._inbox: Inbox[Stream] = Inbox()
-        self.streams = [
-            Stream(
-                source,
-                sample_rate=manifest.sample_rate,
-                queue_s=config.queue_s,
-                retry=config.retry,
-                inbox=self._inbox,
-            )
-            for source in config.sources
-        ]
+        self.streams = [self._stream(source) for source in config.sources]
         self.publisher = Publisher(
             config.publish.bind,
             heartbeat=self._heartbeat,
@@ -153,8 +156,17 @@ class Daemon:
             self.responder.close()
             self.publisher.close()
             raise
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
+        self._wakeup = Wakeup()  # last, for it has to be closed
+
+    def _stream(self, source: SourceConfig) -> Stream:
+        config = self._plan.config
+        return Stream(
+            source,
+            sample_rate=self._plan.bundle.manifest.sample_rate,
+            queue_s=config.queue_s,
+            retry=config.retry,
+            inbox=self._inbox,
+        )
 
     def status(self) -> DaemonStatus:
         """Say how everything is; any thread may ask."""
@@ -165,7 +177,7 @@ class Daemon:
                 self.levels,
                 sample_rate=self._plan.bundle.manifest.sample_rate,
             ),
-            bundle=self._bundle,
+            bundle=self._plan.bundle_name,
             provider=self._plan.engine.report.provider,
             last_seq=self.publisher.last_seq,
             journal=self.publisher.recorder.condition,
@@ -180,6 +192,11 @@ class Daemon:
             reason: for the log and the daemon's last messages.
         """
         self._stop_reason = reason  # no lock here: the thread interrupted may hold any
+        self._wake()
+
+    def reload(self) -> None:
+        """Ask it to read its configuration anew; returns at once. For signal handlers too."""
+        self._reload_asked = True
         self._wake()
 
     def run(self) -> int:
@@ -217,8 +234,7 @@ class Daemon:
                 self.monitor.close()
             self.publisher.close()
             self.responder.close()
-            self._wake_in.close()
-            self._wake_out.close()
+            self._wakeup.close()
 
     def _run(self) -> int:
         self._say(DaemonState.STARTED)
@@ -226,12 +242,8 @@ class Daemon:
             self._publish(compose.status(stream.condition()))
         self._log_start()
         detection = Detection(
-            self._plan.detector,
+            self._plan,
             self.streams,
-            chunk_samples=self._plan.bundle.manifest.chunk_samples,
-            frame_s=self._plan.bundle.manifest.frame_s,
-            bundle=self._bundle,
-            disabled=self._plan.config.disabled,
             publish=self.publisher.publish,
             inbox=self._inbox,
             watchdog=Watchdog.of_environment(self._notifier.alive),
@@ -245,14 +257,17 @@ class Daemon:
         for stream in self.streams:
             stream.start()
         self._await_first_audio()
-        self._sleep_until(lambda: self._ending)
+        while not self._ending:
+            if self._reload_asked:
+                self._reload(detection)
+            self._wakeup.sleep_until(lambda: self._ending or self._reload_asked)
         self._notifier.stopping(self._stop_reason or "there is nothing more to do")
         if not self._over:
             log.info("stopping", reason=self._stop_reason)
             self._say(DaemonState.STOPPING, self._stop_reason)
         for stream in self.streams:
             stream.stop()
-        self._sleep_until(lambda: self._over, timeout_s=_DRAIN_S)
+        self._wakeup.sleep_until(lambda: self._over, timeout_s=_DRAIN_S)
         detection.discard()
         worker.join(_ABANDON_S)
         if hung := worker.is_alive():
@@ -290,18 +305,79 @@ class Daemon:
 
     def _await_first_audio(self) -> None:
         """Be ready once every source has been heard, or is known to be missing."""
-        deadline = time.monotonic() + _FIRST_AUDIO_S
-        while not self._ending and (waiting := self._unheard()):
-            if time.monotonic() >= deadline:
-                log.warning("no_audio_yet", sources=waiting)
-                break
-            self._sleep_until(lambda: self._ending, timeout_s=_LOOK_S)
+        heard = self._wakeup.sleep_until(
+            lambda: self._ending or not self._unheard(), timeout_s=_FIRST_AUDIO_S, look_s=_LOOK_S
+        )
+        if not heard:
+            log.warning("no_audio_yet", sources=self._unheard())
         if not self._ending:
             self._notifier.ready(self._status_line())
             self._ready = True
 
     def _unheard(self) -> list[str]:
         return [stream.name for stream in self.streams if stream.state is SourceState.CONNECTING]
+
+    def _reload(self, detection: Detection) -> None:
+        self._reload_asked = False
+        log.info("reloading", config=self._plan.config.origin)
+        self._notifier.reloading()
+        prepared = in_background(self._prepare_reload, then=self._wake)
+        self._wakeup.sleep_until(lambda: self._ending or prepared.done())
+        if self._ending:
+            prepared.add_done_callback(_drop)
+            return
+        try:
+            revision = prepared.result()
+        except Exception as error:  # whatever it is, what runs goes on
+            message = str(error) if isinstance(error, StreamsedError) else f"failed: {error!r}"
+            log.error("reload_refused", reason=message)
+            self._say(DaemonState.RELOAD_REFUSED, message)
+        else:
+            self._apply(revision, detection)
+        if not self._ending:
+            self._notifier.ready(self._status_line())
+
+    def _prepare_reload(self) -> Revision:
+        config = self._reread()
+        return prepare(config, plan=self._plan, streams=self.streams, build=self._stream)
+
+    def _apply(self, revision: Revision, detection: Detection) -> None:
+        """Change over; whatever happens meanwhile, detection goes on with what is there then."""
+        adopted = detection.between_steps(
+            lambda: detection.adopt(revision.plan, more_to_come=bool(revision.coming))
+        )
+        self._wakeup.sleep_until(lambda: self._over or adopted.done(), look_s=_LOOK_S)
+        if revision.plan.config.log != self._plan.config.log:
+            configure_log(
+                level=revision.plan.config.log.level, form=revision.plan.config.log.format
+            )
+        self._plan = revision.plan
+        self._dismiss(revision.leaving, detection)
+        coming = () if self._ending else revision.coming
+        detection.between_steps(lambda: detection.add(coming))
+        if self._ending:
+            revision.drop()
+            return
+        self.streams = list(revision.streams)
+        for stream in coming:
+            self._publish(compose.status(stream.condition()))
+            log.info("source_configured", source=stream.name, **_described(stream))
+            stream.start()
+        log.info("reloaded", changes=revision.changes, needs_restart=revision.needs_restart)
+        self._say(DaemonState.RELOADED, revision.line)
+
+    def _dismiss(self, streams: Sequence[Stream], detection: Detection) -> None:
+        """Stop streams, and wait until all that came of them is said."""
+        for stream in streams:
+            stream.stop(Reason.RELOAD, "removed or changed in the configuration")
+
+        def gone() -> bool:
+            return self._ending or not any(detection.knows(stream) for stream in streams)
+
+        if not self._wakeup.sleep_until(gone, timeout_s=_DRAIN_S, look_s=_LOOK_S):
+            for stream in streams:
+                stream.abandon()
+            self._wakeup.sleep_until(gone, look_s=_LOOK_S)
 
     def _detect(self, detection: Detection) -> None:
         try:
@@ -319,27 +395,15 @@ class Daemon:
         endpoints = list(self.publisher.endpoints)
         log.info("waiting_for_subscriber", on=endpoints, at_most_s=patience_s)
         self._notifier.waiting("a subscriber", at_most_s=patience_s)
-        self._sleep_until(
+        self._wakeup.sleep_until(
             lambda: self.publisher.subscribed or self._ending,
             timeout_s=patience_s,
         )
         if not self.publisher.subscribed:
             log.warning("no_subscriber_came", patience_s=patience_s)
 
-    def _sleep_until(self, ready: Callable[[], bool], *, timeout_s: float | None = None) -> None:
-        """Sleep until a wake-up finds ``ready`` true, or the time is up."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while not ready():
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return
-            if select.select([self._wake_out], [], [], left)[0]:
-                self._wake_out.recv(4096)
-
     def _wake(self) -> None:
-        # Full: a wake-up is waiting already. Closed: nobody sleeps any more.
-        with contextlib.suppress(OSError):
-            self._wake_in.send(b"\0")
+        self._wakeup.wake()
 
     def _say(self, state: DaemonState, message: str | None = None) -> None:
         def complete(seq: int, published: datetime) -> DaemonMessage:
@@ -349,7 +413,7 @@ class Daemon:
                 message=message,
                 version=__version__,
                 provider=self._plan.engine.report.provider,
-                bundle=self._bundle,
+                bundle=self._plan.bundle_name,
                 published=published,
             )
 
@@ -393,7 +457,7 @@ class Daemon:
             uptime_s=round(time.monotonic() - self._began, 3),
             version=__version__,
             provider=self._plan.engine.report.provider,
-            bundle=self._bundle,
+            bundle=self._plan.bundle_name,
             sources=tuple(stream.condition() for stream in self.streams),
             journal=self.publisher.recorder.condition,
             published=published,
@@ -412,6 +476,11 @@ class Daemon:
         latencies = [plan.detector.latency(label).total_s for label in plan.bundle.manifest.classes]
         log.info("onset_latency", least_s=round(min(latencies), 3), most_s=round(max(latencies), 3))
         log.info("started", version=__version__, config=plan.config.origin)
+
+
+def _drop(prepared: Future[Revision]) -> None:
+    if prepared.exception() is None:
+        prepared.result().drop()
 
 
 def _described(stream: Stream) -> dict[str, object]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 import structlog
 
-from streamsed.detect.detector import Detector, StepResult
+from streamsed.detect.detector import StepResult
 from streamsed.detect.events import Kind, Reason, Transition
+from streamsed.detect.handover import hand_over
 from streamsed.publish import compose
-from streamsed.publish.messages import BundleName, Moment, SourceState
+from streamsed.publish.messages import Moment, SourceState
 from streamsed.service.inbox import Inbox
 from streamsed.service.levels import Levels
 from streamsed.service.losses import Change
+from streamsed.service.plan import Plan
 from streamsed.service.reader import Ending
 from streamsed.service.stream import Stream
 from streamsed.service.tally import Tally
@@ -49,13 +53,9 @@ class Detection:
 
     def __init__(
         self,
-        detector: Detector,
+        plan: Plan,
         streams: Iterable[Stream],
         *,
-        chunk_samples: int,
-        frame_s: float,
-        bundle: BundleName,
-        disabled: Collection[str],
         publish: Publish,
         inbox: Inbox[Stream],
         watchdog: Watchdog,
@@ -65,33 +65,72 @@ class Detection:
         """Take everything that it works with; :meth:`run` does the work.
 
         Args:
-            detector: with no sources yet.
+            plan: its detector has no sources yet.
             streams: opened, their readers started or about to be.
-            chunk_samples: of one step.
-            frame_s: seconds of a frame of scores.
-            bundle: named in the messages.
-            disabled: labels that are not published.
             publish: takes drafts of messages.
             inbox: names the streams that have a new block, or have ended.
             watchdog: told of every advance.
             tally: counts what is done here.
             levels: takes the reports of levels.
         """
-        self._detector = detector
         self._streams = {stream.name: stream for stream in streams}
-        self._chunk_samples = chunk_samples
-        self._frame_s = frame_s
-        self._bundle = bundle
-        self._disabled = frozenset(disabled)
+        self._follow(plan)
         self._publish_at_once = publish
         self._inbox = inbox
         self._watchdog = watchdog
         self._tally = tally
         self._levels = levels
         self._discarding = False
+        self._requests: deque[tuple[Callable[[], None], Future[None]]] = deque()
+        self._more_to_come = False
         self._open: dict[tuple[str, int], OpenEvent] = {}
         self._speaking = threading.RLock()  # what is published and what is open go together
         self._interrupted = False
+
+    def _follow(self, plan: Plan) -> None:
+        manifest = plan.bundle.manifest
+        self._plan = plan
+        self._detector = plan.detector
+        self._chunk_samples = manifest.chunk_samples
+        self._frame_s = manifest.frame_s
+        self._bundle = plan.bundle_name
+        self._disabled = plan.config.disabled
+
+    def between_steps(self, action: Callable[[], None]) -> Future[None]:
+        """Have the detection thread do something when no step is under way.
+
+        Returns:
+            Done when that is; never, if detection ends before.
+        """
+        done: Future[None] = Future()
+        self._requests.append((action, done))
+        self._inbox.wake()
+        return done
+
+    def adopt(self, plan: Plan, *, more_to_come: bool) -> None:
+        """Go on by another plan, between two steps; only what has to ends.
+
+        Args:
+            plan: its detector has no sources yet.
+            more_to_come: whether :meth:`add` will be called, so that not all is over when the
+                last source ends.
+        """
+        restarted = plan.config.disabled ^ self._disabled
+        results = hand_over(self._detector, plan.detector, restarted=restarted)
+        for result in results:  # by the old plan: its bundle, and the classes it publishes
+            self._handle(result)
+        self._follow(plan)
+        self._levels.adopt(plan.bundle.manifest.classes)
+        self._more_to_come = more_to_come
+
+    def add(self, streams: Iterable[Stream]) -> None:
+        """Take further streams, between two steps."""
+        self._streams |= {stream.name: stream for stream in streams}
+        self._more_to_come = False
+
+    def knows(self, stream: Stream) -> bool:
+        """Whether a stream has not ended for good; any thread may ask."""
+        return self._streams.get(stream.name) is stream
 
     def discard(self) -> None:
         """Give up the audio that still waits, and the readers that do not end."""
@@ -125,9 +164,10 @@ class Detection:
         try:
             more: list[Stream] = []  # whose queues hold more than the last step needed
             idle = True
-            while self._streams and not self._interrupted:
+            while (self._streams or self._more_to_come) and not self._interrupted:
                 arrived = self._inbox.take(wait=idle, timeout_s=self._watchdog.interval_s)
                 self._tally.begin()
+                self._see_to_requests()
                 news = dict.fromkeys([*more, *arrived])
                 more = [stream for stream in news if not self._feed(stream)]
                 began = time.perf_counter()
@@ -141,6 +181,12 @@ class Detection:
         except BaseException:
             self.interrupt()
             raise
+
+    def _see_to_requests(self) -> None:
+        while self._requests:
+            action, done = self._requests.popleft()
+            action()
+            done.set_result(None)
 
     def _feed(self, stream: Stream) -> bool:
         """Push what the next step needs; return whether the queue was emptied by that."""

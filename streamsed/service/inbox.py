@@ -19,6 +19,7 @@ class Inbox(Generic[T]):
     def __init__(self) -> None:
         self._items: dict[T, None] = {}  # in order of arrival
         self._arrived = threading.Condition()
+        self._woken = False
 
     def __len__(self) -> int:
         return len(self._items)
@@ -27,6 +28,12 @@ class Inbox(Generic[T]):
         """Say that there is news of ``item``."""
         with self._arrived:
             self._items[item] = None
+            self._arrived.notify()
+
+    def wake(self) -> None:
+        """End the sleep of :meth:`take`, or the next one: there is something else to see to."""
+        with self._arrived:
+            self._woken = True
             self._arrived.notify()
 
     def take(self, *, wait: bool, timeout_s: float | None = None) -> list[T]:
@@ -38,6 +45,7 @@ class Inbox(Generic[T]):
         """
         with self._arrived:
             if wait:
-                self._arrived.wait_for(lambda: self._items, timeout_s)
+                self._arrived.wait_for(lambda: self._items or self._woken, timeout_s)
+            self._woken = False
             taken, self._items = self._items, {}
         return list(taken)

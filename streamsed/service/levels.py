@@ -54,6 +54,11 @@ class Levels:
         level = compose.level(joined, anchor=anchor, classes=self._classes)
         self._publish(compose.level_message(report.source, level))
 
+    def adopt(self, classes: Sequence[str]) -> None:
+        """Take reports of another bundle's classes from now on."""
+        self._classes = tuple(classes)
+        self._unsaid.clear()
+
     def forget(self, source: str) -> None:
         """Drop what is known of a source that has ended."""
         self._latest.pop(source, None)

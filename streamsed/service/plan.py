@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import streamsed.bundle
@@ -11,6 +11,7 @@ from streamsed.bundle import Bundle
 from streamsed.config import Config
 from streamsed.detect.detector import Detector
 from streamsed.detect.engine import Engine
+from streamsed.publish.messages import BundleName
 from streamsed.service.levels import report_interval_s
 
 
@@ -41,8 +42,8 @@ class Plan:
         """
         bundle = streamsed.bundle.load(config.bundle)
         # Before the engine, which takes a second to fail for a mistake seen in no time.
-        postprocessing = config.postprocessing(bundle.manifest)
-        fusion_weights = config.fusion_weights(bundle.manifest)
+        config.postprocessing(bundle.manifest)
+        config.fusion_weights(bundle.manifest)
         engine = Engine(
             bundle,
             provider=config.provider,
@@ -50,14 +51,26 @@ class Plan:
             threads=config.threads,
             max_batch=config.max_batch,
         )
-        detector = Detector(
-            engine,
-            postprocessing,
-            fusion_weights=fusion_weights,
-            update_every_s=config.detect.update_every_s,
-            level_every_s=report_interval_s(config.publish.levels_every_s),
-        )
-        return cls(config=config, bundle=bundle, engine=engine, detector=detector)
+        return cls(config=config, bundle=bundle, engine=engine, detector=_detector(engine, config))
+
+    def revised(self, config: Config) -> Self:
+        """Plan anew, beside this plan, with its engine if the same would be loaded.
+
+        Raises:
+            BundleError: the bundle is missing, corrupt, or fails its self-test.
+            ProviderError: the hardware that is required cannot be used.
+            ConfigError: the configuration does not fit the bundle.
+        """
+        bundle = streamsed.bundle.load(config.bundle)
+        if bundle.manifest != self.bundle.manifest or _hardware(config) != _hardware(self.config):
+            return type(self).of(config)
+        detector = _detector(self.engine, config)
+        return replace(self, config=config, bundle=bundle, detector=detector)
+
+    @property
+    def bundle_name(self) -> BundleName:
+        """The bundle, for messages."""
+        return BundleName(name=self.bundle.manifest.name, version=self.bundle.manifest.version)
 
     @property
     def bundle_line(self) -> str:
@@ -96,6 +109,20 @@ class Plan:
                 limit,
                 f"{latency.total_s:.2f}",
             )
+
+
+def _hardware(config: Config) -> tuple[object, ...]:
+    return config.provider, config.require_gpu, config.threads, config.max_batch
+
+
+def _detector(engine: Engine, config: Config) -> Detector:
+    return Detector(
+        engine,
+        config.postprocessing(engine.manifest),
+        fusion_weights=config.fusion_weights(engine.manifest),
+        update_every_s=config.detect.update_every_s,
+        level_every_s=report_interval_s(config.publish.levels_every_s),
+    )
 
 
 CLASS_COLUMNS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
 
@@ -40,9 +40,6 @@ class Ending:
     state: SourceState
     message: str | None = None
     final: bool = True
-
-
-_STOPPED = Ending(Reason.SHUTDOWN, SourceState.ENDED)
 
 
 class Reader:
@@ -89,6 +86,7 @@ class Reader:
         self._endings: deque[Ending] = deque()  # at most two: the last, and the final one
         self._taken = threading.Event()
         self._stopping = threading.Event()
+        self._stopped = Ending(Reason.SHUTDOWN, SourceState.ENDED)
         self._open = False
         self._healthy_for_s = 0.0
         self._thread: threading.Thread | None = None
@@ -125,8 +123,14 @@ class Reader:
         if self._thread is None:
             self._start_thread(self._run)
 
-    def stop(self) -> None:
-        """Ask the thread to end; what it has read remains in the queue."""
+    def stop(self, reason: Reason = Reason.SHUTDOWN, message: str | None = None) -> None:
+        """Ask the thread to end; what it has read remains in the queue.
+
+        Args:
+            reason: for the events that are open then.
+            message: why, for people.
+        """
+        self._stopped = Ending(reason, SourceState.ENDED, message)
         self._stopping.set()
         self._may_read.set()
         self.queue.close()
@@ -136,7 +140,7 @@ class Reader:
         """End the stream now, whether or not the thread does."""
         if not any(ending.final for ending in self._endings):
             log.warning("reader_hangs", source=self.source.name)
-            self._endings.append(Ending(Reason.SHUTDOWN, SourceState.ENDED, "reading hangs"))
+            self._endings.append(replace(self._stopped, message="reading hangs"))
         self._tell()
 
     def join(self, timeout_s: float) -> None:
@@ -170,7 +174,7 @@ class Reader:
         while not (ending := self._attempt()).final:
             self._report(ending)
             if not self._wait_until_taken() or not self._prepare_again():
-                ending = _STOPPED
+                ending = self._stopped
                 break
         try:
             self._close()
@@ -189,7 +193,7 @@ class Reader:
                 return self._lost("the stream ended")
             return Ending(Reason.END_OF_STREAM, SourceState.ENDED)
         except SourceError as error:
-            return _STOPPED if self._stopping.is_set() else self._lost(str(error))
+            return self._stopped if self._stopping.is_set() else self._lost(str(error))
         except Exception as error:  # a fault in one source must not cost the others
             log.exception("source_failed", source=self.source.name)
             return self._lost(f"internal error: {error!r}")
@@ -211,7 +215,7 @@ class Reader:
                     heard = monotonic()
                 elif stall_s is not None and monotonic() - heard >= stall_s:
                     return self._stalled(stall_s)
-            return _STOPPED
+            return self._stopped
         finally:
             self._healthy_for_s = heard - began
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from streamsed.config import RetryConfig
+from streamsed.detect.events import Reason
 from streamsed.publish.anchor import Anchor
 from streamsed.publish.messages import SourceCondition, SourceState
 from streamsed.service.backoff import Backoff
@@ -111,9 +112,14 @@ class Stream:
         """Start to read."""
         self._reader.start()
 
-    def stop(self) -> None:
-        """Ask the reader to end; what it has read remains in the queue."""
-        self._reader.stop()
+    def stop(self, reason: Reason = Reason.SHUTDOWN, message: str | None = None) -> None:
+        """Ask the reader to end; what it has read remains in the queue.
+
+        Args:
+            reason: for the events that are open then.
+            message: why, for people.
+        """
+        self._reader.stop(reason, message)
 
     def abandon(self) -> None:
         """End the stream now, whether or not its reader does."""

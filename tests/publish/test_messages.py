@@ -103,7 +103,7 @@ CONTRACT = {
         "schema": "streamsed.daemon/1",
         "seq": "integer",
         "replay": "boolean",
-        "state": ["started", "stopping", "stopped"],
+        "state": ["started", "reloaded", "reload_refused", "stopping", "stopped"],
         "message": {"string", NULL},
         "version": "string",
         "provider": "string",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Running:
         self.exit_code: int | None = None
         self.error: Exception | None = None
         self.subscriber = subscriber
+        self.reread: Callable[[], Config] = lambda: self.daemon._plan.config
         # So that one that hangs fails its test, and not the end of all tests.
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -69,6 +70,15 @@ class Running:
             lambda message: all(getattr(message, key, None) == value for key, value in wanted),
         )
 
+    def reload(self, config: Config | Callable[[], Config]) -> list[AnyMessage]:
+        """Have it read a configuration; return what came until it said what became of that."""
+        self.reread = config if callable(config) else lambda: config
+        self.daemon.reload()
+        said = (DaemonState.RELOADED, DaemonState.RELOAD_REFUSED)
+        return receive_until(
+            self.subscriber, lambda m: isinstance(m, DaemonMessage) and m.state in said
+        )
+
     def until_stopped(self) -> list[AnyMessage]:
         messages = self.until(("state", DaemonState.STOPPED))
         self.join()
@@ -81,7 +91,10 @@ class Running:
 
 @contextmanager
 def running(config: Config, *, notifier: Notifier | None = None) -> Iterator[Running]:
-    daemon = Daemon(Plan.of(config), notifier=notifier)
+    def reread() -> Config:
+        return run.reread()
+
+    daemon = Daemon(Plan.of(config), notifier=notifier, reread=reread)
     with Subscriber(daemon.publisher.endpoints[0], topics=[""]) as subscriber:
         run = Running(daemon, subscriber)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, sleep
 from typing import Any
 
@@ -93,10 +93,12 @@ def service(machine: Machine, address: str) -> Iterator[Machine]:
     machine.run("systemctl", "stop", "streamsed")
 
 
-def configure(machine: Machine, address: str, **publish: Any) -> None:
+def configure(
+    machine: Machine, address: str, *, sources: Sequence[str] = ("room",), **publish: Any
+) -> None:
     content = {
         "bundle": "/srv/tones",
-        "sources": [{"type": "file", "name": "room", "path": "/srv/room.wav"}],
+        "sources": [{"type": "file", "name": name, "path": "/srv/room.wav"} for name in sources],
         "publish": {"bind": [address], "heartbeat_s": 0.2} | publish,
     }
     text = yaml.safe_dump(content)
@@ -114,7 +116,8 @@ def test_started_when_it_is_ready(service: Machine, address: str) -> None:
     with Subscriber(address, topics=["heartbeat/"]) as subscriber:
         service.run("systemctl", "start", "streamsed")  # returns once it is ready
         assert service.property("ActiveState") == "active"
-        assert service.property("StatusText").startswith("1 source: 1 running; real-time factor 0.")
+        busy = "1 source: 1 running; real-time factor 0."
+        until(lambda: service.property("StatusText").startswith(busy), "a status")
         (heartbeat, *_) = receive_until(subscriber, lambda m: isinstance(m, Heartbeat))
         assert isinstance(heartbeat, Heartbeat)
     said = [json.loads(line) for line in service.journal() if line.startswith("{")]
@@ -141,6 +144,32 @@ def test_a_healthy_service_is_not_killed(service: Machine, address: str) -> None
         service.run("systemctl", "start", "streamsed")
         receive_until(subscriber, lambda m: getattr(m, "uptime_s", 0.0) > 2.0 * FROZEN_S)
     assert service.property("NRestarts") == "0"
+
+
+def test_reloaded_without_a_restart(service: Machine, address: str) -> None:
+    """One source is added; the event of the other goes on, and its audio."""
+    configure(service, address, wait_for_subscriber_s=PATIENCE_S)
+    with Subscriber(address, topics=[""]) as subscriber:
+        service.run("systemctl", "start", "streamsed")
+        messages = receive_until(subscriber, lambda m: getattr(m, "label", "") == "mid")
+        process = service.property("MainPID")
+        configure(service, address, sources=["room", "hall"], wait_for_subscriber_s=PATIENCE_S)
+        service.run("systemctl", "reload", "streamsed")
+        messages += receive_until(subscriber, lambda m: getattr(m, "source", "") == "hall")
+        until(lambda: service.property("StatusText").startswith("2 sources: 2 running"), "both run")
+        assert service.property("ActiveState") == "active"
+        (service.tree / "etc/streamsed/config.yaml").write_text("queue_s: long\n", "utf-8")
+        service.run("systemctl", "reload", "streamsed")
+        messages += receive_until(subscriber, lambda m: getattr(m, "state", "") == "reload_refused")
+        assert service.property("MainPID") == process
+        service.run("systemctl", "stop", "streamsed")
+        messages += receive_until(subscriber, lambda m: getattr(m, "state", "") == "stopped")
+    assert len(spans(events(messages, "hall"))) >= 1
+    (offset,) = [e for e in events(messages, "room") if (e.label, e.kind) == ("mid", Kind.OFFSET)]
+    assert offset.reason is Reason.SHUTDOWN
+    lows = [span for span in spans(events(messages, "room")) if span[0] == "low"]
+    starts = [onset for _, onset, _ in lows]
+    assert np.diff(starts) == pytest.approx(1.0, abs=0.05), "an event each second, none is missing"
 
 
 def test_stopped_with_the_offset_of_what_is_open(service: Machine, address: str) -> None:

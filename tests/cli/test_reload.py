@@ -1,0 +1,62 @@
+"""``streamsed run`` on SIGHUP: the file is read anew, and the command line stays in force."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streamsed.client import Subscriber
+from streamsed.detect.events import Kind, Reason
+from streamsed.publish.messages import DaemonMessage, DaemonState, EventMessage
+from tests.bundles import tones
+from tests.cli.command import Process, process
+from tests.service.daemons import events, recording, spans
+from tests.sockets import RANDOM_PORT, AnyMessage, receive_until
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP")
+
+
+def write(path: Path, sources: list[dict[str, Any]], **settings: Any) -> None:
+    content = {"sources": sources, "log": {"format": "json"}, **settings}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def reload(daemon: Process, subscriber: Subscriber) -> list[AnyMessage]:
+    daemon.signal(signal.SIGHUP)
+    said = (DaemonState.RELOADED, DaemonState.RELOAD_REFUSED)
+    return receive_until(subscriber, lambda m: isinstance(m, DaemonMessage) and m.state in said)
+
+
+def test_the_file_is_read_anew(bundle: Path, tmp_path: Path) -> None:
+    audio = tones([("low", 0.2, 99.0), ("mid", 0.2, 99.0)], duration_s=99.0)
+    room = recording(tmp_path / "room.wav", audio, paced=True)
+    path = tmp_path / "streamsed.yaml"
+    write(path, [room])
+    options = ("--bundle", bundle, "--bind", RANDOM_PORT, "--wait-for-subscriber", "60")
+    with process("run", "-c", path, *options) as daemon:
+        (address,) = daemon.log.event("waiting_for_subscriber")["on"]
+        with Subscriber(address, topics=["event/", "status/daemon/"]) as subscriber:
+            messages = receive_until(subscriber, lambda m: getattr(m, "label", "") == "mid")
+            write(path, [room], detect={"classes": {"low": {"enter": 0.6}}}, queue_s=7)
+            messages += reload(daemon, subscriber)
+            assert messages[-1].message == "changed: detect.classes.low; needs a restart: queue_s"  # type: ignore[union-attr]
+            if events(messages)[-1].reason is Reason.RELOAD:  # else it has begun anew already
+                messages += receive_until(subscriber, lambda m: isinstance(m, EventMessage))
+
+            path.write_text("sources: [", encoding="utf-8")
+            messages += reload(daemon, subscriber)
+            refused = daemon.log.event("reload_refused")["reason"]
+            assert refused == messages[-1].message  # type: ignore[union-attr]
+            assert refused.startswith(f"{path}:1: is no YAML")
+
+            daemon.signal(signal.SIGTERM)
+            messages += receive_until(subscriber, lambda m: getattr(m, "state", "") == "stopped")
+        assert daemon.wait() == 0
+    ends = [(e.label, e.reason) for e in events(messages) if e.kind is Kind.OFFSET]
+    assert ends[0] == ("low", Reason.RELOAD)
+    assert sorted(ends[1:]) == [("low", Reason.SHUTDOWN), ("mid", Reason.SHUTDOWN)]
+    assert len(spans(events(messages))) == 3
