@@ -19,9 +19,10 @@ def bar(level: Level) -> str:
     return f"[{('#' * rms).ljust(peak, '-'):<{_CELLS}}]"
 
 
-def top(level: Level) -> str:
+def top(level: Level, most: int | None = None) -> str:
     """Name the classes that score highest, but for those that score next to nothing."""
-    return ", ".join(f"{each.label} {each.score:.2f}" for each in level.top if each.score >= 0.01)
+    heard = [each for each in level.top[:most] if each.score >= 0.01]
+    return ", ".join(f"{each.label} {each.score:.2f}" for each in heard)
 
 
 def remarks(level: Level) -> str:

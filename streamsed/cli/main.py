@@ -18,6 +18,7 @@ from streamsed.cli.keys import keys
 from streamsed.cli.listen import listen
 from streamsed.cli.replay import replay
 from streamsed.cli.run import run
+from streamsed.cli.status import status
 from streamsed.errors import (
     BundleError,
     ConfigError,
@@ -63,7 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, listen, replay, evaluate, devices, check, bench):
+for command in (run, listen, status, replay, evaluate, devices, check, bench):
     app.command()(command)
 app.add_typer(keys, name="keys")
 

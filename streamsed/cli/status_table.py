@@ -14,6 +14,7 @@ from streamsed.publish.messages import SourceState
 
 _COLOURS = {SourceState.RUNNING: "green", SourceState.ENDED: "dim"}
 _TROUBLE = "red"
+_MOST_CLASSES = 3
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -48,7 +49,7 @@ def _table(status: DaemonStatus) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("source", "state", "level"):
         table.add_column(name, no_wrap=True)
-    for name in ("rms", "peak", "waits"):
+    for name in ("rms dBFS", "peak dBFS", "waits"):
         table.add_column(name, no_wrap=True, justify="right")
     table.add_column("top classes now")
     table.add_column("remarks")
@@ -62,7 +63,7 @@ def _table(status: DaemonStatus) -> Table:
             "" if level is None else levels.decibels(level.rms_dbfs),
             "" if level is None else levels.decibels(level.peak_dbfs),
             f"{source.queued_s:.1f} s",
-            Text("" if level is None else levels.top(level)),
+            Text("" if level is None else levels.top(level, _MOST_CLASSES)),
             Text(", ".join(_remarks(source))),
         )
     return table

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +23,7 @@ from streamsed.publish.messages import (
     Moment,
     SourceState,
 )
+from tests.cli.command import Process, execute, process
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -118,3 +123,54 @@ def test_time_spans_in_two_units(seconds: float, expected: str) -> None:
 
 def test_names_are_not_taken_for_markup() -> None:
     assert any("[bold]x" in line for line in lines(status(source("[bold]x", message="[/]"))))
+
+
+@pytest.fixture
+def daemon(bundle: Path, tmp_path: Path) -> Iterator[Process]:
+    """A daemon that listens to a pipe which stays open."""
+    with process("run", "--bundle", bundle, "--source", "desk=-", "--bind", ipc(tmp_path)) as made:
+        made.log.event("started")
+        yield made
+
+
+def ipc(folder: Path) -> str:
+    return f"ipc://{folder}/socket"
+
+
+def test_the_running_daemon_answers(daemon: Process, tmp_path: Path) -> None:
+    done = execute("status", "--connect", ipc(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "bundle tones 1 on CPUExecutionProvider" in done.stdout
+    assert "desk    connecting" in done.stdout
+    done = execute("status", "--connect", ipc(tmp_path), "--json")
+    assert json.loads(done.stdout)["sources"][0]["source"] == "desk"
+    done = execute("status", "--requests", f"{ipc(tmp_path)}-requests", "--json")
+    assert done.returncode == 0
+
+
+def test_watching_goes_on_while_the_daemon_is_away(daemon: Process, tmp_path: Path) -> None:
+    with process("status", "--connect", ipc(tmp_path), "--watch") as watcher:
+        seen = [watcher.out.next() or "" for _ in range(10)]
+        assert sum("bundle tones 1" in line for line in seen) > 1, "one table after the other"
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+        while "no answer from" not in (watcher.out.next() or ""):
+            pass
+        watcher.signal(signal.SIGINT)
+        assert watcher.wait() == 0
+        assert watcher.log.rest() == []
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--watch",)])
+def test_nobody_answers(tmp_path: Path, options: tuple[str, ...]) -> None:
+    done = execute("status", "--connect", ipc(tmp_path), *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"streamsed: no answer from {ipc(tmp_path)}-requests; is there a daemon running?\n"
+    )
+
+
+def test_an_address_that_is_none() -> None:
+    done = execute("status", "--connect", "127.0.0.1:5577")
+    assert done.returncode == 2
+    assert "write tcp://HOST:PORT or ipc:///PATH" in done.stderr
