@@ -229,6 +229,40 @@ class MetricsConfig(_Strict):
         return self
 
 
+class ClipsConfig(_Strict):
+    """Recordings of the audio around events, in FLAC files.
+
+    Attributes:
+        enabled: whether there are any.
+        path: their folder; by default ``clips`` in the service's or the user's state directory.
+        pre_s: audio before the onset.
+        post_s: audio after the offset.
+        max_clip_s: length of a clip; a longer event is recorded so far.
+        keep_days: age beyond which clips are removed.
+        max_mb: size of all (in units of 2^20 bytes) beyond which the oldest are removed.
+        classes: those whose events are recorded; null for all.
+        sources: those that are recorded; null for all.
+    """
+
+    enabled: bool = False
+    path: Annotated[Path, AfterValidator(_expanded)] = Field(
+        default_factory=lambda: state_directory() / "clips"
+    )
+    pre_s: Annotated[float, Field(ge=0.0, le=60.0)] = 2.0
+    post_s: Annotated[float, Field(ge=0.0, le=60.0)] = 2.0
+    max_clip_s: Annotated[float, Field(ge=1.0, le=3600.0)] = 60.0
+    keep_days: Annotated[float, Field(gt=0.0, le=36_500.0)] = 30.0
+    max_mb: Annotated[float, Field(ge=1.0, le=10_000_000.0)] = 1024.0
+    classes: tuple[str, ...] | None = None
+    sources: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _longer_than_before(self) -> Self:
+        if self.max_clip_s <= self.pre_s:
+            raise ValueError("max_clip_s must be more than pre_s, or no clip reaches its event")
+        return self
+
+
 class LogConfig(_Strict):
     """What is logged, to standard error; ``auto`` is console on a terminal, else JSON."""
 
@@ -264,6 +298,7 @@ class Config(_Strict):
     publish: PublishConfig = PublishConfig()
     journal: JournalConfig = Field(default_factory=JournalConfig)
     detect: DetectConfig = DetectConfig()
+    clips: ClipsConfig = Field(default_factory=ClipsConfig)
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
 
@@ -322,6 +357,19 @@ class Config(_Strict):
             raise ConfigError(f"{self.origin}: detect.classes: every class is switched off")
         return entries
 
+    def check_clips(self, manifest: Manifest) -> None:
+        """Check that the classes to be recorded are classes of the bundle.
+
+        Raises:
+            ConfigError: one is not.
+        """
+        for label in self.clips.classes or ():
+            if label not in manifest.classes:
+                raise ConfigError(
+                    f"{self.origin}: clips.classes: {label!r} is no class of bundle "
+                    f"{manifest.name!r}; {suggest(label, manifest.classes)}"
+                )
+
     def fusion_weights(self, manifest: Manifest) -> dict[str, float] | None:
         """Return the given weights by member; those it leaves out are as in the manifest.
 
@@ -347,6 +395,11 @@ def load(path: Path) -> Config:
     """
     content = _read_yaml(path)
     config = parse(content, origin=str(path))
+    # Not where it is validated: the command line may name other sources.
+    names = [source.name for source in config.sources]
+    for name in config.clips.sources or ():
+        if name not in names:
+            raise ConfigError(f"{path}: clips.sources: no source {name!r}; {suggest(name, names)}")
     return config.model_copy(
         update={
             "bundle": _beside(path, config.bundle),

@@ -40,7 +40,7 @@ def test_the_example_states_the_defaults() -> None:
     written = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     assert set(written) == set(Config.model_fields)
     depend = {"bind", "path"}  # on the environment
-    for part in ("retry", "publish", "journal", "detect", "metrics", "log"):
+    for part in ("retry", "publish", "journal", "detect", "clips", "metrics", "log"):
         known = set(type(getattr(Config(), part)).model_fields)
         assert set(written[part]) | depend == known | depend
 
@@ -60,10 +60,15 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("bundel: x", ": bundel: unknown key; did you mean 'bundle'? known: bundle, detect"),
+        ("bundel: x", ": bundel: unknown key; did you mean 'bundle'? known: bundle, clips"),
         ("queue_s: long", ": queue_s: input should be a valid number"),
         ("queue_s: -1", ": queue_s: input should be greater than or equal to 0.1, not -1"),
         ("queue_s: .nan", ": queue_s: "),
+        ("publish: {ipc_mode: 0660}", ': publish.ipc_mode: must be in quotes, such as "0660"'),
+        ("publish: {ipc_mode: rw}", ": publish.ipc_mode: string should match pattern"),
+        ("publish: {curve: {clients: x}}", ": publish.curve.secret_key: missing"),
+        ("clips: {pre_s: 10, max_clip_s: 5}", ": clips: max_clip_s must be more than pre_s"),
+        ("clips: {sources: [dor]}", ": clips.sources: no source 'dor'; known: mic"),
         ("publish: {levels_every_s: 0.01}", ": publish.levels_every_s: 0.01 is neither 0 nor"),
         ("publish: {levels_every_s: .nan}", ": publish.levels_every_s: nan is neither 0 nor"),
         ("metrics: {bind: 9577}", ": metrics.bind: input should be a valid string"),

@@ -98,9 +98,10 @@ def test_the_runtime_never_imports_torch_or_train() -> None:
     ("package", "unknown"),
     [
         ("bundle", ("sources", "detect", "publish", "service", "cli", "client")),
-        ("sources", ("bundle", "detect", "publish", "service", "cli", "client")),
-        ("detect", ("publish", "service", "cli", "client")),
-        ("publish", ("sources", "service", "cli", "client")),
+        ("sources", ("bundle", "detect", "clips", "publish", "service", "cli", "client")),
+        ("detect", ("clips", "publish", "service", "cli", "client")),
+        ("clips", ("bundle", "publish", "service", "cli", "client")),
+        ("publish", ("sources", "clips", "service", "cli", "client")),
         ("service", ("cli", "client")),
     ],
 )

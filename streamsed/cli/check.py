@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,7 +17,7 @@ from streamsed.cli.options import (
     SourceOption,
     configuration,
 )
-from streamsed.errors import SourceError
+from streamsed.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     from streamsed.config import Config
@@ -52,6 +54,7 @@ def check(
     echo_columns(CLASS_COLUMNS, plan.class_rows())
     _check_binds(settings)
     _check_metrics(settings)
+    _check_clips(settings)
     return 0
 
 
@@ -112,3 +115,14 @@ def _check_metrics(config: Config) -> None:
     server = HttpServer(*address, pages={})
     server.close()
     typer.echo(f"metrics   {server.url}/metrics, which is free")
+
+
+def _check_clips(config: Config) -> None:
+    if not config.clips.enabled:
+        return
+    path = config.clips.path.absolute()
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise ConfigError(f"{config.origin}: clips.path: {there} is no folder that can be written")
+    free_mb = shutil.disk_usage(there).free // 2**20
+    typer.echo(f"clips     go to {path}, where {free_mb} MB are free")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.detect.level import LevelReport
@@ -35,7 +36,12 @@ TOP_CLASSES = 5
 
 
 def event(
-    transition: Transition, *, anchor: Anchor, bundle: BundleName, onset: Moment | None = None
+    transition: Transition,
+    *,
+    anchor: Anchor,
+    bundle: BundleName,
+    onset: Moment | None = None,
+    clip: Path | None = None,
 ) -> Draft:
     """Draft the message of a transition.
 
@@ -44,6 +50,7 @@ def event(
         anchor: of the source, as it stands now.
         bundle: whose scores these are.
         onset: as the event's first message said; an anchor may have moved since.
+        clip: where its recording lies, or will.
     """
     onset = onset or anchor.moment(transition.onset_sample)
     offset = None if transition.offset_sample is None else anchor.moment(transition.offset_sample)
@@ -70,6 +77,7 @@ def event(
             reason=transition.reason,
             latency_ms=latency_ms,
             bundle=bundle,
+            clip=None if clip is None else str(clip),
             published=published,
         )
 

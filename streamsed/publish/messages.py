@@ -121,6 +121,8 @@ class EventMessage(_Numbered):
             and ``reason``.
         latency_ms: wall clock from the moment the onset (of an offset message: the offset) was
             heard to publication; null for updates and for sources not read in real time.
+        clip: of an offset message, where the recording of the event lies on the daemon's machine,
+            once the audio after it has been heard too; null if there is none.
     """
 
     schema_: Literal["streamsed.event/1"] = Field("streamsed.event/1", alias="schema")
@@ -135,6 +137,7 @@ class EventMessage(_Numbered):
     reason: Reason | None
     latency_ms: float | None
     bundle: BundleName
+    clip: str | None = None
     published: Utc
 
     @property

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import structlog
 
 from streamsed import __version__
+from streamsed.clips.recorder import ClipRecorder
 from streamsed.config import Config
 from streamsed.detect.events import Reason
 from streamsed.errors import PublishError, StreamsedError
@@ -32,6 +33,7 @@ from streamsed.publish.messages import (
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.requests import ActiveReply, ActiveRequest, SinceRequest, StatusRequest
 from streamsed.publish.responder import Answer, Responder
+from streamsed.service.clips import start_recorder
 from streamsed.service.detection import Detection
 from streamsed.service.health import Health, liveness, readiness
 from streamsed.service.inbox import Inbox
@@ -53,6 +55,7 @@ _FIRST_AUDIO_S = 5.0  # a start waits so long for every source; then it is done 
 _LOOK_S = 0.05  # how often it looks meanwhile
 _DRAIN_S = 3.0  # for the audio that waits when the daemon is stopped
 _ABANDON_S = 3.0  # after that, for the step that is being computed
+_CLIPS_S = 2.0  # for the clips of the last events to be written
 _JOIN_S = 1.0  # after that, for the readers to close what they read
 
 log = structlog.get_logger()
@@ -61,8 +64,8 @@ log = structlog.get_logger()
 class Daemon:
     """Detects events in the sources of a plan and publishes them, until all end or it is stopped.
 
-    Threads: a reader for each source, one for detection, one for the publisher; the caller's
-    waits.
+    Threads: a reader for each source, one for detection, one for the publisher, one for clips if
+    there are any; the caller's waits.
 
     Attributes:
         streams: one for each source.
@@ -145,6 +148,7 @@ class Daemon:
             every_s=config.publish.levels_every_s,
             publish=self.publisher.remark,
         )
+        self._clips: ClipRecorder | None = None
         try:
             self.monitor = monitor(
                 config.metrics,
@@ -230,6 +234,8 @@ class Daemon:
                 stream.stop()
             for stream in self.streams:
                 stream.join(timeout_s=max(0.0, deadline - time.monotonic()))
+            if self._clips is not None:
+                self._clips.close(_CLIPS_S)
             if self.monitor is not None:
                 self.monitor.close()
             self.publisher.close()
@@ -241,6 +247,7 @@ class Daemon:
         for stream in self.streams:
             self._publish(compose.status(stream.condition()))
         self._log_start()
+        self._clips = start_recorder(self._plan)
         detection = Detection(
             self._plan,
             self.streams,
@@ -249,6 +256,7 @@ class Daemon:
             watchdog=Watchdog.of_environment(self._notifier.alive),
             tally=self.tally,
             levels=self.levels,
+            clips=self._clips,
         )
         worker = threading.Thread(
             target=self._detect, args=(detection,), name="detection", daemon=True

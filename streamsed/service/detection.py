@@ -8,14 +8,18 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
 
 import structlog
 
+from streamsed.clips.recorder import ClipRecorder
 from streamsed.detect.detector import StepResult
 from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.detect.handover import hand_over
 from streamsed.publish import compose
 from streamsed.publish.messages import Moment, SourceState
+from streamsed.service.clips import clip_extent
 from streamsed.service.inbox import Inbox
 from streamsed.service.levels import Levels
 from streamsed.service.losses import Change
@@ -61,6 +65,7 @@ class Detection:
         watchdog: Watchdog,
         tally: Tally,
         levels: Levels,
+        clips: ClipRecorder | None = None,
     ) -> None:
         """Take everything that it works with; :meth:`run` does the work.
 
@@ -72,6 +77,7 @@ class Detection:
             watchdog: told of every advance.
             tally: counts what is done here.
             levels: takes the reports of levels.
+            clips: records audio around events; None for none.
         """
         self._streams = {stream.name: stream for stream in streams}
         self._follow(plan)
@@ -80,6 +86,7 @@ class Detection:
         self._watchdog = watchdog
         self._tally = tally
         self._levels = levels
+        self._clips = clips
         self._discarding = False
         self._requests: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._more_to_come = False
@@ -120,6 +127,8 @@ class Detection:
         for result in results:  # by the old plan: its bundle, and the classes it publishes
             self._handle(result)
         self._follow(plan)
+        if self._clips is not None:
+            self._clips.follow(clip_extent(plan))
         self._levels.adopt(plan.bundle.manifest.classes)
         self._more_to_come = more_to_come
 
@@ -212,6 +221,8 @@ class Detection:
     def _push(self, stream: Stream, block: Block) -> None:
         if not stream.heard:
             self._detector.add(stream.name)
+        if self._clips is not None:
+            self._clips.hear(stream.name, block)
         changed = stream.take(block)
         self._detector.push(stream.name, block)
         if changed:
@@ -262,6 +273,8 @@ class Detection:
             assert stream.ending is not None
             self._conclude(stream, stream.ending)
         for scored in result.frames:
+            if self._clips is not None:
+                self._clips.advance(scored)
             self._tally.hear(scored.source, len(scored.scores) * self._frame_s)
             if (heard := self._streams.get(scored.source)) is not None and heard.heard:
                 self._note_bad_steps(heard)
@@ -288,12 +301,36 @@ class Detection:
             onset = before.onset if before else anchor.moment(transition.onset_sample)
             if transition.kind is not Kind.OFFSET:
                 self._open[key] = OpenEvent(transition, onset)
-            draft = compose.event(transition, anchor=anchor, bundle=self._bundle, onset=onset)
+            draft = compose.event(
+                transition,
+                anchor=anchor,
+                bundle=self._bundle,
+                onset=onset,
+                clip=self._record(transition, anchor.event_id(transition.number), onset),
+            )
             self._publish(self._tally.watched(draft))
+
+    def _record(self, transition: Transition, event_id: UUID, onset: Moment) -> Path | None:
+        """Begin or end the event's clip; return where an ended one lies."""
+        if self._clips is None:
+            return None
+        if transition.kind is Kind.ONSET:
+            self._clips.begin(
+                transition.source,
+                event_id,
+                label=transition.label,
+                onset_sample=transition.onset_sample,
+                utc=onset.utc,
+            )
+        if transition.offset_sample is None:
+            return None
+        return self._clips.end(transition.source, event_id, offset_sample=transition.offset_sample)
 
     def _conclude(self, stream: Stream, ending: Ending) -> None:
         """Say how a source ended, once all that came of its audio is said."""
         self._levels.forget(stream.name)
+        if self._clips is not None:
+            self._clips.forget(stream.name)
         counts = stream.device_flags
         if stream.bad_steps.total:
             counts["bad_steps"] = stream.bad_steps.total

@@ -44,6 +44,7 @@ class Plan:
         # Before the engine, which takes a second to fail for a mistake seen in no time.
         config.postprocessing(bundle.manifest)
         config.fusion_weights(bundle.manifest)
+        config.check_clips(bundle.manifest)
         engine = Engine(
             bundle,
             provider=config.provider,

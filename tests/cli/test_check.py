@@ -46,6 +46,28 @@ def test_check_reports_what_would_run(bundle: Path, wav: Path, tmp_path: Path) -
     assert re.fullmatch(r"metrics   http://127\.0\.0\.1:\d+/metrics, which is free", lines[-1])
 
 
+def test_check_says_where_clips_go_and_whether_they_can(
+    bundle: Path, wav: Path, tmp_path: Path
+) -> None:
+    clips = {"enabled": True, "path": str(tmp_path / "state" / "clips")}
+    content = {
+        "bundle": str(bundle),
+        "sources": [{"type": "file", "name": "kitchen", "path": str(wav)}],
+        "publish": {"bind": [RANDOM_PORT]},
+        "clips": clips,
+    }
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    done = execute("check", "-c", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith(f"clips     go to {tmp_path}/state/clips, where")
+    assert not (tmp_path / "state").exists()
+    (tmp_path / "state").write_text("in the way", encoding="utf-8")
+    done = execute("check", "-c", path)
+    assert done.returncode == 2
+    assert f"clips.path: {tmp_path}/state is no folder that can be written" in done.stderr
+
+
 def test_check_finds_a_source_that_cannot_be_opened(bundle: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone.wav"
     done = execute("check", "--bundle", bundle, "--source", gone, "--bind", RANDOM_PORT)

@@ -90,6 +90,7 @@ CONTRACT = {
         "reason": [REASONS, NULL],
         "latency_ms": {"number", NULL},
         "bundle": BUNDLE_NAME,
+        "clip": {"string", NULL},
         "published": "date-time",
     },
     "streamsed.status/1": {
@@ -308,6 +309,7 @@ def test_an_offset_message_says_what_the_contract_shows() -> None:
         "reason": "silence",
         "latency_ms": 412.0,
         "bundle": {"name": "domestic", "version": "1"},
+        "clip": None,
         "published": "2026-01-02T03:04:18.764Z",
     }
 

@@ -1,0 +1,102 @@
+"""ClipFolder: the finished clips on disk, and which of them have to go."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+SUFFIX = ".flac"
+PARTIAL = ".part"
+
+_TIME = "%Y%m%dT%H%M%S"
+_NAME = re.compile(r"(?P<time>\d{8}T\d{6})\.\d{3}Z_.+_[0-9a-f-]{36}\.flac")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.-]+")
+
+
+def clip_name(*, utc: datetime, source: str, label: str, event_id: UUID) -> str:
+    """Name a clip so that names sort by time: ``<utc>_<source>_<label>_<event_id>.flac``."""
+    utc = utc.astimezone(UTC)
+    moment = f"{utc:{_TIME}}.{utc.microsecond // 1000:03d}Z"
+    words = (_NOT_IN_NAMES.sub("-", word) for word in (source, label))
+    return "_".join([moment, *words, str(event_id)]) + SUFFIX
+
+
+class ClipFolder:
+    """Keeps the age and the size of the clips in a folder within bounds.
+
+    Only files that are named like clips are ever removed. Belongs to one thread, and the folder
+    to one daemon.
+    """
+
+    def __init__(self, path: Path, *, keep: timedelta, max_bytes: int) -> None:
+        """Take the folder; nothing is touched before :meth:`open`.
+
+        Args:
+            path: made when it is needed.
+            keep: age beyond which clips are removed.
+            max_bytes: size of all clips beyond which the oldest are removed.
+        """
+        self.path = path
+        self._keep = keep
+        self._max_bytes = max_bytes
+        self._clips: deque[tuple[str, int]] = deque()  # name and bytes; the oldest first
+        self._bytes = 0
+
+    def make(self) -> None:
+        """Make the folder, for its owner alone, unless it is there.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def open(self) -> None:
+        """Look at what is in the folder, and remove what a killed process left.
+
+        Raises:
+            OSError: it cannot be made or read.
+        """
+        self.make()
+        names = sorted(path.name for path in self.path.iterdir())
+        for name in names:
+            if name.endswith(SUFFIX + PARTIAL) and _NAME.fullmatch(name.removesuffix(PARTIAL)):
+                (self.path / name).unlink(missing_ok=True)
+        self._clips.clear()
+        self._bytes = 0
+        for name in filter(_NAME.fullmatch, names):
+            with contextlib.suppress(FileNotFoundError):
+                self._note(name)
+
+    def add(self, partial: Path) -> None:
+        """Give a whole clip its name.
+
+        Raises:
+            OSError: it cannot be renamed.
+        """
+        whole = partial.with_name(partial.name.removesuffix(PARTIAL))
+        partial.rename(whole)
+        self._note(whole.name)
+
+    def prune(self, now: datetime) -> None:
+        """Remove clips that are too old, and then the oldest until the rest is small enough.
+
+        Raises:
+            OSError: one cannot be removed.
+        """
+        oldest = f"{now - self._keep:{_TIME}}"
+        while self._clips:
+            name, size = self._clips[0]
+            if name >= oldest and self._bytes <= self._max_bytes:
+                return
+            (self.path / name).unlink(missing_ok=True)
+            self._clips.popleft()
+            self._bytes -= size
+
+    def _note(self, name: str) -> None:
+        size = (self.path / name).stat().st_size
+        self._clips.append((name, size))
+        self._bytes += size

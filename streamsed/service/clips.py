@@ -1,0 +1,55 @@
+"""The recorder of clips that a plan asks for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from streamsed.clips.folder import ClipFolder
+from streamsed.clips.recorder import ClipExtent, ClipRecorder
+from streamsed.clips.writer import ClipWriter
+from streamsed.service.plan import Plan
+
+
+def start_recorder(plan: Plan) -> ClipRecorder | None:
+    """Start the thread that writes clips, if there are to be any."""
+    config, rate = plan.config.clips, plan.bundle.manifest.sample_rate
+    if not config.enabled:
+        return None
+    path = config.path.absolute()
+    folder = ClipFolder(
+        path, keep=timedelta(days=config.keep_days), max_bytes=round(config.max_mb * 2**20)
+    )
+    writer = ClipWriter(folder, sample_rate=rate)
+    writer.start()
+    return ClipRecorder(
+        writer,
+        clip_extent(plan),
+        folder=path,
+        sources=None if config.sources is None else frozenset(config.sources),
+        classes=None if config.classes is None else frozenset(config.classes),
+    )
+
+
+def clip_extent(plan: Plan) -> ClipExtent:
+    """Say what a clip covers, and how late the plan's detector decides what it covers."""
+    config, manifest = plan.config.clips, plan.bundle.manifest
+    rate = manifest.sample_rate
+    return ClipExtent(
+        pre=round(config.pre_s * rate),
+        post=round(config.post_s * rate),
+        longest=round(config.max_clip_s * rate),
+        lag=_lag(plan),
+        frame_samples=manifest.frame_samples,
+        piece=rate,
+    )
+
+
+def _lag(plan: Plan) -> int:
+    """Return the samples that an onset or an offset may lie behind what has been decoded."""
+    manifest = plan.bundle.manifest
+    lag_s = max(
+        plan.detector.latency(label).median_s + max(entry.min_on_s, entry.min_off_s)
+        for label, entry in plan.config.postprocessing(manifest).items()
+    )
+    # Durations are rounded up to frames, and the last frame of what was decoded is not over.
+    return round(lag_s * manifest.sample_rate) + 2 * manifest.frame_samples
