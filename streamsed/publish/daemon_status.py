@@ -13,10 +13,10 @@ from streamsed.publish.messages import (
     Count,
     JournalCondition,
     Level,
+    Part,
     Seconds,
     SourceCondition,
     Utc,
-    _Part,
 )
 
 
@@ -32,7 +32,7 @@ class SourceStatus(SourceCondition):
     level: Level | None
 
 
-class LatencyStatus(_Part):
+class LatencyStatus(Part):
     """How late the last messages of audio heard in real time were.
 
     Attributes:
@@ -54,7 +54,7 @@ class LatencyStatus(_Part):
         return cls(messages=len(seconds), p50_s=p50, p99_s=p99)
 
 
-class DaemonStatus(_Part):
+class DaemonStatus(Part):
     """Everything about a running daemon that a person may want to know.
 
     Attributes:

@@ -56,7 +56,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(lambda p: r
 Note = Annotated[str, AfterValidator(redacted)]  # for people; may quote a URL
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """What everything that is said to others has in common."""
+
     model_config = ConfigDict(
         frozen=True,
         extra="ignore",  # a reader of today understands the message of tomorrow
@@ -64,7 +66,7 @@ class _Part(BaseModel):
     )
 
 
-class Moment(_Part):
+class Moment(Part):
     """A place in a source's audio.
 
     Attributes:
@@ -79,7 +81,7 @@ class Moment(_Part):
     utc: Utc
 
 
-class EventScore(_Part):
+class EventScore(Part):
     """Filtered scores of an event so far."""
 
     current: Probability
@@ -87,14 +89,14 @@ class EventScore(_Part):
     mean: Probability
 
 
-class BundleName(_Part):
+class BundleName(Part):
     """Which bundle the scores come from."""
 
     name: str
     version: str
 
 
-class _Message(_Part):
+class _Message(Part):
     schema_: str = Field(alias="schema")
 
     @property
@@ -162,7 +164,7 @@ class SourceState(StrEnum):
     ENDED = "ended"
 
 
-class SourceCondition(_Part):
+class SourceCondition(Part):
     """How a source is doing: in its status messages and in every heartbeat.
 
     Attributes:
@@ -244,7 +246,7 @@ class JournalState(StrEnum):
     DEGRADED = "degraded"
 
 
-class JournalCondition(_Part):
+class JournalCondition(Part):
     """How the journal is.
 
     Attributes:
@@ -283,14 +285,14 @@ class Heartbeat(_Message):
         return self.TOPIC
 
 
-class ClassScore(_Part):
+class ClassScore(Part):
     """How sure the model is of one class."""
 
     label: str
     score: Probability
 
 
-class Level(_Part):
+class Level(Part):
     """How loud some audio of a source was, and what the model made of it.
 
     0 dBFS is a sample of 1: a sine of full scale has an RMS of -3.01 dBFS.

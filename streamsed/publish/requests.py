@@ -15,8 +15,8 @@ from streamsed.publish.messages import (
     Count,
     EventMessage,
     NumberedMessage,
+    Part,
     Utc,
-    _Part,
 )
 
 MOST_MESSAGES = 1000
@@ -58,7 +58,7 @@ class StatusRequest(Request):
     get: Literal["status"]
 
 
-class ActiveReply(_Part):
+class ActiveReply(Part):
     """The events that are open.
 
     Attributes:
@@ -72,7 +72,7 @@ class ActiveReply(_Part):
     answered: Utc
 
 
-class Missing(_Part):
+class Missing(Part):
     """Numbers of messages that may have been sent and are kept no more.
 
     Attributes:
@@ -84,7 +84,7 @@ class Missing(_Part):
     last: Count
 
 
-class SinceReply(_Part):
+class SinceReply(Part):
     """Messages that came after the one that is known, as they were published.
 
     Attributes:
@@ -103,7 +103,7 @@ class SinceReply(_Part):
     messages: tuple[Annotated[NumberedMessage, Field(discriminator="schema_")], ...]
 
 
-class ErrorReply(_Part):
+class ErrorReply(Part):
     """What was wrong with a request."""
 
     schema_: Literal["streamsed.error/1"] = Field("streamsed.error/1", alias="schema")
