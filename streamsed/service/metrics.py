@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -44,7 +44,7 @@ class _DaemonCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         status = self._status()
         yield from _of_daemon(status)
-        yield from _of_sources(status.sources)
+        yield from _of_sources(status.sources, self._tally.heard_s)
         yield from _of_detection(self._tally)
 
 
@@ -80,8 +80,7 @@ def _of_daemon(status: DaemonStatus) -> Iterator[Metric]:
     )
 
 
-def _of_sources(sources: Iterable[SourceStatus]) -> Iterator[Metric]:
-    sources = tuple(sources)
+def _of_sources(sources: Sequence[SourceStatus], heard_s: Mapping[str, float]) -> Iterator[Metric]:
     states = Counter(source.state for source in sources)
     streams = GaugeMetricFamily("streamsed_streams", "Sources by state.", labels=["state"])
     for state in SourceState:
@@ -98,6 +97,12 @@ def _of_sources(sources: Iterable[SourceStatus]) -> Iterator[Metric]:
         queue.add_metric([source.source], source.queued_s)
     yield running
     yield queue
+    yield _counter(  # of these sources only: a reload may have removed others
+        "streamsed_audio_seconds",
+        "Audio processed.",
+        "source",
+        {source.source: heard_s.get(source.source, 0.0) for source in sources},
+    )
     yield _counter(
         "streamsed_dropped_samples",
         "Samples dropped because the machine could not keep up.",
@@ -126,7 +131,6 @@ def _of_sources(sources: Iterable[SourceStatus]) -> Iterator[Metric]:
 
 def _of_detection(tally: Tally) -> Iterator[Metric]:
     yield _counter("streamsed_events", "Events by class, at their onset.", "label", tally.events)
-    yield _counter("streamsed_audio_seconds", "Audio processed.", "source", tally.heard_s)
     yield CounterMetricFamily(
         "streamsed_busy_seconds", "Time that detection did not wait.", value=tally.busy_s
     )
