@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from time import monotonic, sleep
 from typing import Any
 
@@ -13,9 +15,11 @@ import pytest
 import soundfile
 import yaml
 
-from streamsed.client import Subscriber
+from streamsed.client import Subscriber, parse
 from streamsed.detect.events import Kind, Reason
-from streamsed.publish.messages import Heartbeat
+from streamsed.publish.journal_reader import JournalReader
+from streamsed.publish.journal_recorder import JOURNAL_NAME
+from streamsed.publish.messages import EventMessage, Heartbeat
 from tests.bundles import SAMPLE_RATE, make_bundle, tones
 from tests.service.daemons import events, spans
 from tests.service.machine import (
@@ -27,7 +31,7 @@ from tests.service.machine import (
     lay_out,
     requirements,
 )
-from tests.sockets import receive_until
+from tests.sockets import RANDOM_PORT, AnyMessage, receive_until
 
 FROZEN_S = 3
 # In the sandbox of the unit: what PortAudio needs, and no device file is in reach.
@@ -64,6 +68,7 @@ def machine(
         pytest.skip(str(error))
     assert request.config.cache is not None
     tree = request.config.cache.mkdir("machine")
+    shutil.rmtree(tree / "var", ignore_errors=True)
     lay_out(tree)
     install(tree)
     make_bundle(tree / "srv/tones")
@@ -87,10 +92,11 @@ def machine(
 
 @pytest.fixture
 def service(machine: Machine, address: str) -> Iterator[Machine]:
-    """The machine with a configuration; the service is stopped at the end."""
+    """The machine with a configuration; at the end the service is stopped, and nothing is lost."""
     configure(machine, address)
     yield machine
     machine.run("systemctl", "stop", "streamsed")
+    assert spans([m for m in journalled(machine) if isinstance(m, EventMessage)])
 
 
 def configure(
@@ -99,10 +105,20 @@ def configure(
     content = {
         "bundle": "/srv/tones",
         "sources": [{"type": "file", "name": name, "path": "/srv/room.wav"} for name in sources],
-        "publish": {"bind": [address], "heartbeat_s": 0.2} | publish,
+        "publish": {"bind": [address], "requests": [RANDOM_PORT], "heartbeat_s": 0.2} | publish,
     }
     text = yaml.safe_dump(content)
     (machine.tree / "etc/streamsed/config.yaml").write_text(text, encoding="utf-8")
+
+
+def journalled(machine: Machine) -> list[AnyMessage]:
+    """Return everything that the service has published, by its journal; no number is missing."""
+    reader = JournalReader(machine.tree / "var/lib/private/streamsed" / JOURNAL_NAME)
+    with closing(reader):
+        stretch = reader.after(0, rows=100_000)
+    assert not stretch.gaps
+    assert [seq for seq, _, _ in stretch.rows] == list(range(1, stretch.through + 1))
+    return [parse(body.encode()) for _, _, body in stretch.rows]
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -134,9 +150,10 @@ def test_a_frozen_service_is_killed_and_started_again(service: Machine, address:
         until(lambda: service.property("ActiveState") == "active", "it is ready again")
         assert service.property("MainPID") not in {frozen, "0"}
         receive_until(subscriber, lambda m: getattr(m, "kind", "") is Kind.OFFSET)
-    log = service.journal()
-    assert any("Watchdog timeout" in line for line in log)
-    assert any("publisher.py" in line for line in log), "where its threads were"
+    ended = [e.reason for e in journalled(service) if getattr(e, "kind", "") is Kind.OFFSET]
+    assert Reason.INTERRUPTED in ended, "what was open when it was killed has its offset"
+    for said in ("Watchdog timeout", "publisher.py"):  # and where its threads were
+        until(lambda said=said: any(said in line for line in service.journal()), said)
 
 
 def test_a_healthy_service_is_not_killed(service: Machine, address: str) -> None:
