@@ -155,6 +155,7 @@ class Doorkeeper:
         context: zmq.Context[zmq.Socket[bytes]],
         clients: AllowedClients,
         *,
+        where: str,
         on_revoked: Callable[[], None],
     ) -> None:
         """Begin to answer.
@@ -162,10 +163,12 @@ class Doorkeeper:
         Args:
             context: whose sockets' clients; sockets are to be bound after this.
             clients: the allowed ones.
+            where: they come to, for the log.
             on_revoked: called, in the thread, when :attr:`revoked` becomes true.
         """
         self.revoked = False
         self._clients = clients
+        self._where = where
         self._on_revoked = on_revoked
         self._inside: set[str] = set()
         self._refused: set[str] = set()
@@ -202,7 +205,12 @@ class Doorkeeper:
             return [_VERSION, request_id, b"300", b"unknown key", b"", b""]
         self._refused.discard(key)
         if key not in self._inside:
-            log.info("client_let_in", client=name, address=address.decode(errors="replace"))
+            log.info(
+                "client_let_in",
+                client=name,
+                address=address.decode(errors="replace"),
+                to=self._where,
+            )
         self._inside.add(key)
         return [_VERSION, request_id, b"200", b"OK", name.encode(), b""]
 
@@ -212,4 +220,10 @@ class Doorkeeper:
         if len(self._refused) == _REMEMBERED:
             self._refused.clear()
         self._refused.add(key)
-        log.warning("client_refused", key=key, address=address, folder=str(self._clients.folder))
+        log.warning(
+            "client_refused",
+            key=key,
+            address=address,
+            to=self._where,
+            folder=str(self._clients.folder),
+        )

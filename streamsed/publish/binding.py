@@ -93,7 +93,9 @@ class BoundSocket:
         self._doorkeeper: Doorkeeper | None = None
         if admission is not None:
             admission.apply(self.socket)
-            self._doorkeeper = Doorkeeper(self._context, admission.clients, on_revoked=on_revoked)
+            self._doorkeeper = Doorkeeper(
+                self._context, admission.clients, where=key, on_revoked=on_revoked
+            )
         try:
             self.endpoints = tuple(self._bind(address) for address in binds)
         except PublishError:
@@ -140,7 +142,9 @@ class BoundSocket:
         self.socket.set(zmq.LINGER, linger_ms)
         for endpoint in self.endpoints:
             self._rebind(endpoint)
-        log.warning("clients_disconnected", why="the key of one was removed; others reconnect")
+        log.warning(
+            "clients_disconnected", to=self._key, why="the key of one was removed; others reconnect"
+        )
 
     def _rebind(self, endpoint: str) -> None:
         deadline = time.monotonic() + _REBIND_S

@@ -15,11 +15,13 @@ import zmq
 
 from streamsed.client import CurveKeys, Subscriber
 from streamsed.errors import KeysError
-from streamsed.publish.admission import Admission, AllowedClients, Doorkeeper
+from streamsed.publish.admission import Admission, AllowedClients
 from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.keys import KeyPair, write_public
 from streamsed.publish.messages import BundleName, Heartbeat
 from streamsed.publish.publisher import Publisher
+from streamsed.publish.requests import StatusRequest
+from streamsed.publish.responder import Answer, Responder
 from tests.sockets import PATIENCE_S, RANDOM_PORT, receive
 
 UNHEARD_S = 0.5  # silence is seen by waiting; a beat comes every 20 ms
@@ -157,32 +159,54 @@ def test_a_folder_that_goes_takes_everybody_along(admission: Admission) -> None:
         receive(subscriber)
 
 
-def test_a_router_is_covered_and_knows_who_asks(admission: Admission) -> None:
-    """The socket that answers questions is bound like the one that publishes."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    router = context.socket(zmq.ROUTER)
-    router.linger = 0
-    admission.apply(router)
-    keeper = Doorkeeper(context, admission.clients, on_revoked=lambda: None)
-    assert not keeper.revoked
-    router.bind(RANDOM_PORT)
-    address = router.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
-    askers: list[zmq.Socket[bytes]] = []
-    for keys in (None, stranger(admission), known(admission, "laptop")):
-        asker = zmq.Context.instance().socket(zmq.DEALER)
-        asker.linger = 0
-        if keys is not None:
-            keys.apply(asker)
-        asker.connect(address)
-        asker.send(b"what is on?")
-        askers.append(asker)
-    assert router.poll(int(PATIENCE_S * 1e3))
-    _, question = router.recv_multipart(copy=False)
-    assert (question.bytes, question["User-Id"]) == (b"what is on?", "laptop")
-    assert not router.poll(int(UNHEARD_S * 1e3)), "a stranger was heard"
-    for socket in (router, *askers):
+@contextmanager
+def asking(address: str, keys: CurveKeys | None) -> Iterator[zmq.Socket[bytes]]:
+    """A client that has asked how things stand."""
+    socket = zmq.Context.instance().socket(zmq.DEALER)
+    socket.linger = 0
+    if keys is not None:
+        keys.apply(socket)
+    socket.connect(address)
+    socket.send(b'{"get": "status"}')
+    try:
+        yield socket
+    finally:
         socket.close()
-    context.term()
+
+
+def test_only_a_known_client_is_answered(admission: Admission) -> None:
+    laptop = known(admission, "laptop")
+    wrong = CurveKeys(server=KeyPair.generate().public, own=laptop.own)
+    asked: list[StatusRequest] = []
+
+    def answer(request: StatusRequest) -> bytes:
+        asked.append(request)
+        return b"{}"
+
+    responder = Responder(
+        [RANDOM_PORT], {"status": Answer(StatusRequest, answer)}, admission=admission
+    )
+    responder.start()
+    try:
+        (address,) = responder.endpoints
+        with (
+            asking(address, None) as plain,
+            asking(address, stranger(admission)) as unknown,
+            asking(address, wrong) as mistaken,
+            asking(address, laptop) as allowed,
+        ):
+            assert allowed.poll(int(PATIENCE_S * 1e3))
+            assert allowed.recv() == b"{}"
+            for outside in (plain, unknown, mistaken):
+                assert not outside.poll(int(UNHEARD_S * 1e3))
+            assert len(asked) == 1
+            with all_disconnected():
+                (admission.clients.folder / "laptop.key").unlink()
+            allowed.send(b'{"get": "status"}')
+            assert not allowed.poll(int(UNHEARD_S * 1e3))
+            assert len(asked) == 1
+    finally:
+        responder.close()
 
 
 def test_what_is_refused_is_said_once_for_each_key(admission: Admission) -> None:

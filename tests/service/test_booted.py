@@ -15,10 +15,11 @@ import pytest
 import soundfile
 import yaml
 
-from streamsed.client import Subscriber, parse
+from streamsed.client import CurveKeys, Subscriber, parse
 from streamsed.detect.events import Kind, Reason
 from streamsed.publish.journal_reader import JournalReader
 from streamsed.publish.journal_recorder import JOURNAL_NAME
+from streamsed.publish.keys import KeyPair, write_public
 from streamsed.publish.messages import EventMessage, Heartbeat
 from tests.bundles import SAMPLE_RATE, make_bundle, tones
 from tests.service.daemons import events, spans
@@ -31,7 +32,7 @@ from tests.service.machine import (
     lay_out,
     requirements,
 )
-from tests.sockets import RANDOM_PORT, AnyMessage, receive_until
+from tests.sockets import RANDOM_PORT, AnyMessage, receive, receive_until
 
 FROZEN_S = 3
 # In the sandbox of the unit: what PortAudio needs, and no device file is in reach.
@@ -201,3 +202,30 @@ def test_stopped_with_the_offset_of_what_is_open(service: Machine, address: str)
     assert offset.reason is Reason.SHUTDOWN
     assert service.property("ActiveState") == "inactive"
     assert service.property("Result") == "success"
+
+
+def test_its_key_comes_as_a_credential(service: Machine, address: str) -> None:
+    """The service's user cannot read the key where it lies, and is handed it by systemd."""
+    server, laptop = KeyPair.generate(), KeyPair.generate()
+    keys = service.tree / "etc/streamsed/keys"
+    shutil.rmtree(keys, ignore_errors=True)
+    server.write(keys, "server")
+    write_public(keys / "clients/laptop.key", laptop.public)
+    drop_in = service.tree / "etc/systemd/system/streamsed.service.d/keys.conf"
+    drop_in.write_text(
+        "[Service]\nLoadCredential=server.key_secret:/etc/streamsed/keys/server.key_secret\n"
+    )
+    curve = {
+        "secret_key": "/run/credentials/streamsed.service/server.key_secret",
+        "clients": "/etc/streamsed/keys/clients",
+    }
+    configure(service, address, curve=curve)
+    try:
+        service.run("systemctl", "daemon-reload")
+        service.run("systemctl", "start", "streamsed")
+        with Subscriber(address, keys=CurveKeys(server=server.public, own=laptop)) as subscriber:
+            receive(subscriber)
+    finally:
+        service.run("systemctl", "stop", "streamsed")
+        drop_in.unlink()
+        service.run("systemctl", "daemon-reload")
