@@ -221,7 +221,7 @@ class Daemon:
                 log.info("serving_metrics", on=self.monitor.url)
             self._wait_for_subscriber()
             for stream in self.streams:  # last, because the time of a paced recording runs now
-                stream.open()
+                stream.open(cancelled=lambda: self._ending)
             log.info(
                 "listening",
                 on=list(self.publisher.endpoints),

@@ -92,6 +92,7 @@ class Reader:
         self._thread: threading.Thread | None = None
         self._tried = threading.Event()
         self._failure: Exception | None = None
+        self._fault = ""  # the last that was logged
         self._may_read = threading.Event()
 
     @property
@@ -106,14 +107,20 @@ class Reader:
         if self._endings:
             self._tell()
 
-    def open(self) -> None:
+    def open(self, *, cancelled: Callable[[], bool]) -> None:
         """Start the thread, and wait until it has opened the source.
+
+        Args:
+            cancelled: whether to give up; returns then as if the source were open.
 
         Raises:
             SourceError: it cannot be opened; the thread has ended.
         """
         self._start_thread(self._run_opened)
-        self._tried.wait()
+        while not self._tried.wait(_READ_TIMEOUT_S):
+            if cancelled():
+                self.stop()
+                return
         if self._failure is not None:
             raise self._failure
 
@@ -164,6 +171,7 @@ class Reader:
             self._open_source()
         except Exception as error:
             self._failure = error
+            self._report(self._stopped)
             return
         finally:
             self._tried.set()
@@ -195,7 +203,9 @@ class Reader:
         except SourceError as error:
             return self._stopped if self._stopping.is_set() else self._lost(str(error))
         except Exception as error:  # a fault in one source must not cost the others
-            log.exception("source_failed", source=self.source.name)
+            if repr(error) != self._fault:
+                self._fault = repr(error)
+                log.exception("source_failed", source=self.source.name)
             return self._lost(f"internal error: {error!r}")
 
     def _open_source(self) -> None:

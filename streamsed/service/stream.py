@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -99,14 +100,17 @@ class Stream:
         """How the audio in the queue ends; None while more may come."""
         return self._reader.ending
 
-    def open(self) -> None:
+    def open(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Open the source, if it has to be there when the daemon starts.
+
+        Args:
+            cancelled: whether to give up, though it may take long.
 
         Raises:
             SourceError: it cannot be opened.
         """
         if self._supervision.required:
-            self._reader.open()
+            self._reader.open(cancelled=cancelled)
 
     def start(self) -> None:
         """Start to read."""

@@ -75,7 +75,7 @@ class Url(ResampledSource):
         self.url = url
         self.stall_s = stall_s
         self.ffmpeg = find_ffmpeg(ffmpeg)
-        self._where = f"{name}: {redacted(url)}"
+        self._where = f"{name}: {redacted(url)!r}"
         self._index = channel_index(channel, channels=_MOST_CHANNELS, where=name)
         self._options = tuple(options)
         self._child: ChildProcess | None = None

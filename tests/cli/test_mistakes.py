@@ -63,7 +63,7 @@ def test_bundle(bundle: Path, wav: Path, tmp_path: Path, command: str) -> None:
         ("gone.wav", "gone.wav: no such file"),
         ("pipe:s24@16000", "--source 'pipe:s24@16000'"),
         ("cam=rtps://me:secret@cam/1", "'rtps://***@cam/1' is no address of a stream"),
-        ("cam=http://me:secret@127.0.0.1:9/1", "http://***@127.0.0.1:9/1: Connection refused"),
+        ("cam=http://me:secret@127.0.0.1:9/1", "'http://***@127.0.0.1:9/1': Connection refused"),
         ("daemon=gone.wav", "no source may be named 'daemon'"),
         ("bad name=gone.wav", "--source 'bad name=gone.wav'"),
     ],

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import yaml
@@ -15,10 +16,12 @@ from streamsed.client import EventMessage, Subscriber
 from streamsed.detect.events import Kind, Reason
 from streamsed.publish.messages import DaemonMessage, DaemonState
 from tests.bundles import SAMPLE_RATE, tones
+from tests.children import assert_gone
 from tests.cli.command import execute, process
 from tests.pulse import PulseServer
 from tests.service.daemons import assert_close, events, spans
 from tests.sockets import RANDOM_PORT, receive_until
+from tests.stream_servers import HttpServer, serving
 
 RUN = ("run", "--bind", RANDOM_PORT, "--log-format", "json", "--wait-for-subscriber", "30")
 
@@ -94,6 +97,20 @@ def test_the_configuration_in_the_working_directory_is_used(
     done = execute("run", "--log-level", "info", cwd=tmp_path)
     assert "every source has ended" in done.stderr
     assert "\x1b" not in done.stderr, "no colours off a terminal"
+
+
+def test_killed_it_leaves_no_ffmpeg_behind(bundle: Path) -> None:
+    loop = tones([], duration_s=1.0)[:, np.newaxis]
+    with serving(HttpServer(loop, SAMPLE_RATE)) as server:
+        arguments = ("--bundle", bundle, "--source", f"cam={server.url}")
+        with process("run", "--bind", RANDOM_PORT, "--log-format", "json", *arguments) as daemon:
+            daemon.log.event("source_running")
+            (ffmpeg,) = psutil.Process(daemon.popen.pid).children()
+            ffmpeg.suspend()  # so that it does not end because nobody reads
+            daemon.signal(signal.SIGKILL)
+            daemon.wait()
+            assert_gone(ffmpeg)
+            assert "secret" not in "".join(daemon.log.seen)
 
 
 def test_a_microphone_heard_over_the_socket(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from numpy.typing import NDArray
 
 from streamsed.detect.events import Kind, Reason
 from streamsed.publish.messages import SourceState
 from tests.bundles import FREQUENCIES_HZ
+from tests.children import assert_gone, children
 from tests.service.daemons import Running, configure, events, running, spans, statuses
 from tests.service.recovery import QUICK, ends, until_state
 from tests.sockets import AnyMessage
@@ -80,13 +78,13 @@ def test_an_ffmpeg_that_is_stopped_is_replaced(bundle: Path) -> None:
         running(configure(bundle, [camera(server)], retry=QUICK)) as run,
     ):
         messages = until_onset(run, "low")
-        (ffmpeg,) = (child.pid for child in psutil.Process().children())
-        os.kill(ffmpeg, signal.SIGSTOP)
+        (ffmpeg,) = children()
+        ffmpeg.suspend()
         messages += until_state(run, "cam", SourceState.STALLED)
         messages += until_onset(run, "low")
     assert events(messages)[1].reason is Reason.SOURCE_LOST
-    assert not psutil.pid_exists(ffmpeg)
-    assert not psutil.Process().children(), "an ffmpeg is left behind"
+    assert_gone(ffmpeg)
+    assert not children(), "another one is left behind"
 
 
 def test_a_stream_is_not_there_yet(bundle: Path) -> None:
@@ -97,8 +95,22 @@ def test_a_stream_is_not_there_yet(bundle: Path) -> None:
             server.up()
             messages += until_onset(run, "low")
     refused = statuses(messages)[1].message or ""
-    assert refused.startswith(f"cam: http://***@127.0.0.1:{server.port}/live.wav: ")
+    assert refused.startswith(f"cam: 'http://***@127.0.0.1:{server.port}/live.wav': ")
     assert refused.endswith("Connection refused (trying again)")
+
+
+def test_a_start_that_waits_for_a_stream_can_be_stopped(bundle: Path) -> None:
+    with serving(HttpServer(tone(16_000, 1, "low"), 16_000)) as server:
+        server.playing.clear()
+        source = camera(server, required=True, stall_s=3_600.0)
+        with running(configure(bundle, [source])) as run:
+            while not children():
+                assert run.exit_code is None
+            run.daemon.stop("the test is over")
+            messages = run.until_stopped()
+    assert run.exit_code == 0
+    assert ends(messages, "cam")[-1] is SourceState.ENDED
+    assert not children()
 
 
 def test_a_stream_with_an_end(bundle: Path) -> None:

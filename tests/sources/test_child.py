@@ -13,8 +13,7 @@ import psutil
 import pytest
 
 from streamsed.sources.child import ChildProcess
-
-PATIENCE_S = 30.0
+from tests.children import PATIENCE_S, assert_gone
 
 
 @contextmanager
@@ -77,5 +76,4 @@ def test_it_does_not_outlive_a_parent_that_is_killed() -> None:
             assert monotonic() < deadline, "the program does not begin"
         child.suspend()  # so that nothing but a signal ends it
         parent.send_signal(signal.SIGKILL)
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert monotonic() < deadline, "an orphan"
+    assert_gone(child)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from time import monotonic
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,10 +12,10 @@ from hypothesis import strategies as st
 from streamsed.errors import SourceError, SourceLost
 from streamsed.sources.isolated_microphone import IsolatedMicrophone
 from streamsed.sources.microphone_process import Kind, Record
+from tests.children import PATIENCE_S, children
 from tests.pulse import PulseServer
 from tests.sources.reading import RATE, one_line
 
-PATIENCE_S = 30.0
 RECORDS = st.builds(
     Record,
     kind=st.sampled_from(Kind),
@@ -26,10 +24,6 @@ RECORDS = st.builds(
     started_at=st.floats(0, 1e10),
     lost_samples=st.integers(0, 2**62),
 )
-
-
-def children() -> set[int]:
-    return {child.pid for child in psutil.Process().children()}
 
 
 @given(st.lists(RECORDS, max_size=5), st.integers(1, 40))
@@ -74,7 +68,7 @@ def test_its_process_dies(pulse: PulseServer) -> None:
     source = IsolatedMicrophone("mic", device="pulse")
     source.open(RATE)
     (process,) = children() - before
-    os.kill(process, signal.SIGSEGV)
+    process.send_signal(signal.SIGSEGV)
     deadline = monotonic() + PATIENCE_S
     with pytest.raises(SourceLost) as error:  # noqa: PT012  # what was heard before comes first
         while monotonic() < deadline:

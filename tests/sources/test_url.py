@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,14 +14,14 @@ from threading import Thread
 from time import monotonic
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 
 from streamsed.errors import SourceError, SourceLost
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import EndOfSource
-from streamsed.sources.url import Url
+from streamsed.sources.url import Url, find_ffmpeg
+from tests.children import assert_gone, children
 from tests.sources.reading import RATE, one_line, read_all
 from tests.stream_servers import HttpServer, RtspServer, StreamServer, serving
 
@@ -53,16 +52,6 @@ def chirp(rate: int, seconds: float = 2.0) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * (200 * t + 500 * t**2))
 
 
-def children() -> set[int]:
-    return {child.pid for child in psutil.Process().children(recursive=True)}
-
-
-def assert_gone(pids: set[int]) -> None:
-    deadline = monotonic() + PATIENCE_S
-    while any(psutil.pid_exists(pid) for pid in pids):
-        assert monotonic() < deadline, "ffmpeg is still there"
-
-
 @pytest.mark.parametrize(("name", "rate"), [("a.flac", RATE), ("a.ogg", 44_100), ("a.mp3", 48_000)])
 def test_a_recording_is_heard_to_its_end(tmp_path: Path, name: str, rate: int) -> None:
     soundfile.write(tmp_path / name, chirp(rate), rate)
@@ -76,6 +65,18 @@ def test_a_recording_is_heard_to_its_end(tmp_path: Path, name: str, rate: int) -
     overlap = min(len(heard) - lag, len(expected))
     assert lag < 0.1 * RATE
     assert np.corrcoef(heard[lag : lag + overlap], expected[:overlap])[0, 1] > 0.99
+
+
+def test_hls(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", chirp(RATE), RATE)
+    segments = ("-f", "hls", "-hls_time", "0.5", "-hls_list_size", "0", "live.m3u8")
+    command = (find_ffmpeg(None), "-loglevel", "error", "-i", "a.wav", *segments)
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=PATIENCE_S)
+    with files_served(tmp_path) as address:
+        reading = read_all(Url("a", f"{address}/live.m3u8"))
+    assert isinstance(reading.end, EndOfSource)
+    assert len(reading.samples) / RATE == pytest.approx(2.0, abs=0.2)
+    assert np.sqrt(np.mean(reading.samples**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
 
 
 @pytest.mark.parametrize(("channel", "gain"), [("mix", 0.25), ("left", 1.0), (1, -0.5)])
@@ -92,7 +93,7 @@ def test_a_live_stream_keeps_time(kind: type[StreamServer]) -> None:
     loop = chirp(RATE, 1.0).astype(np.float32)[:, np.newaxis]
     with serving(kind(loop, RATE)) as server:
         source = Url("cam", server.url)
-        before = datetime.now(UTC).timestamp()
+        began = datetime.now(UTC).timestamp()
         source.open(RATE)
         try:
             position, deadline = 0, monotonic() + PATIENCE_S
@@ -102,16 +103,16 @@ def test_a_live_stream_keeps_time(kind: type[StreamServer]) -> None:
                     assert block.first_sample == position
                     position = block.end_sample
             after = datetime.now(UTC).timestamp()
-            assert before - 1.0 < source.started_at.timestamp() <= after - position / RATE
+            assert began - 1.0 < source.started_at.timestamp() <= after - position / RATE
         finally:
             source.close()
 
 
 def refusal(source: Url) -> SourceError:
-    pids = children()
+    before = children()
     with pytest.raises(SourceError) as error:
         source.open(RATE)
-    assert children() == pids, "ffmpeg is still there"
+    assert children() == before, "ffmpeg is still there"
     assert "secret" not in str(error.value)
     return error.value
 
@@ -119,7 +120,7 @@ def refusal(source: Url) -> SourceError:
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_nobody_listens(scheme: str) -> None:
     error = refusal(Url("cam", f"{scheme}://user:secret@127.0.0.1:9/live", stall_s=5.0))
-    assert one_line(error, f"cam: {scheme}://***@127.0.0.1:9/live: ", "Connection refused")
+    assert one_line(error, f"cam: '{scheme}://***@127.0.0.1:9/live': ", "Connection refused")
 
 
 def test_a_host_that_does_not_exist() -> None:
@@ -138,7 +139,7 @@ def test_a_server_that_says_nothing() -> None:
     with serving(HttpServer(np.zeros((RATE, 1), np.float32), RATE)) as server:
         server.playing.clear()
         error = refusal(Url("cam", server.url, stall_s=0.4))
-    assert one_line(error, "cam: http://***@127.0.0.1")
+    assert one_line(error, "cam: 'http://***@127.0.0.1")
 
 
 def test_a_stream_that_breaks_off_is_lost_and_may_be_opened_again() -> None:
@@ -160,23 +161,23 @@ def test_a_stream_that_breaks_off_is_lost_and_may_be_opened_again() -> None:
 
 
 def test_a_stream_that_stalls_delivers_nothing_and_ffmpeg_can_be_ended() -> None:
-    pids = children()
+    before = children()
     with serving(HttpServer(np.ones((RATE, 1), np.float32) / 2, RATE)) as server:
         source = Url("cam", server.url)
         source.open(RATE)
-        (ffmpeg,) = children() - pids
-        os.kill(ffmpeg, signal.SIGSTOP)
+        (ffmpeg,) = children() - before
+        ffmpeg.suspend()
         deadline = monotonic() + PATIENCE_S
         while source.read(0.2) is not None:
             assert monotonic() < deadline
         source.close()
         source.close()
-    assert_gone({ffmpeg})
+    assert_gone(ffmpeg)
 
 
 @pytest.mark.parametrize("opened", [True, False])
 def test_closing_from_another_thread(opened: bool) -> None:
-    pids, ends = children(), []
+    before, ends = children(), []
     with serving(HttpServer(np.ones((RATE, 1), np.float32) / 2, RATE)) as server:
         source = Url("cam", server.url, stall_s=60.0)
         if opened:
@@ -196,14 +197,14 @@ def test_closing_from_another_thread(opened: bool) -> None:
         worker = Thread(target=work)
         worker.start()
         deadline = monotonic() + PATIENCE_S
-        while not children() - pids:
+        while not children() - before:
             assert monotonic() < deadline
         source.interrupt()
         worker.join(PATIENCE_S)
         assert not worker.is_alive()
         source.close()
     assert opened == (ends == [None])
-    assert children() == pids
+    assert children() == before
 
 
 def test_an_ffmpeg_of_ones_own(tmp_path: Path) -> None:
