@@ -34,6 +34,7 @@ class DaemonProcess:
         classes: ``detect.classes`` of the configuration.
         cores: the only ones that the process may use; None for all.
         publish: entries of ``publish`` beyond the address.
+        retry: ``retry`` of the configuration.
 
     Attributes:
         address: where it publishes.
@@ -48,6 +49,7 @@ class DaemonProcess:
         classes: Mapping[str, Mapping[str, Any]],
         cores: Collection[int] | None = None,
         publish: Mapping[str, Any] | None = None,
+        retry: Mapping[str, float] | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="streamsed-")
         folder = Path(self._folder.name)
@@ -62,6 +64,7 @@ class DaemonProcess:
                 **(publish or {}),
             },
             "journal": {"path": str(folder)},
+            "retry": retry or {},
             "detect": {"classes": classes},
         }
         (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
