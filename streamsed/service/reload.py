@@ -138,6 +138,7 @@ def _open(coming: Iterable[Stream], present: Iterable[str]) -> None:
                 stream.open()
     except BaseException:
         for stream in opened:
+            stream.stop()
             stream.join(0.0)
         raise
 
