@@ -19,7 +19,9 @@ from train.augment import (
     MaskConfig,
     PitchConfig,
     ReverberationConfig,
-    augment,
+    augment_audio,
+    augment_features,
+    augment_mels,
     change_gain,
     clip_peaks,
     filter_mels,
@@ -50,6 +52,16 @@ def decay(length: int = 800) -> Tensor:
     return response
 
 
+ALL = AugmentConfig(
+    pitch=PitchConfig(),
+    reverberation=ReverberationConfig(),
+    gain=GainConfig(),
+    clipping=ClippingConfig(),
+    filter=FilterConfig(),
+    frame_shift=FrameShiftConfig(),
+    time_masks=MaskConfig(),
+    band_masks=MaskConfig(),
+)
 FEATURE_CHANGES: dict[str, Callable[[Tensor, Generator | None], Tensor]] = {
     "time": lambda x, g: mask_time(x, MaskConfig(2, 12), generator=g),
     "bands": lambda x, g: mask_bands(x, MaskConfig(2, 8), generator=g),
@@ -57,9 +69,10 @@ FEATURE_CHANGES: dict[str, Callable[[Tensor, Generator | None], Tensor]] = {
     "shift": lambda x, g: shift_frames(
         x, torch.zeros(len(x), x.shape[1] // 4, 2), FrameShiftConfig(), pooling=4, generator=g
     )[0],
-    "all of fixed statistics": lambda x, g: augment(
-        x, AugmentConfig(), std=torch.ones(x.shape[2]), generator=g
-    ),
+    "all of mels": lambda x, g: augment_mels(x, ALL, power=1, generator=g),
+    "all of features": lambda x, g: augment_features(
+        x, torch.zeros(len(x), x.shape[1] // 4, 2), ALL, pooling=4, generator=g
+    )[0],
 }
 AUDIO_CHANGES: dict[str, Callable[[Tensor, Generator | None], Tensor]] = {
     "gain": lambda x, g: change_gain(x, GainConfig(), generator=g),
@@ -68,6 +81,7 @@ AUDIO_CHANGES: dict[str, Callable[[Tensor, Generator | None], Tensor]] = {
     "rooms": lambda x, g: put_in_rooms(
         x, torch.stack([decay(), decay().roll(9)]), ReverberationConfig(0.9), generator=g
     ),
+    "all of audio": lambda x, g: augment_audio(x, ALL, responses=decay()[None], generator=g),
 }
 
 

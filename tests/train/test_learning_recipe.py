@@ -25,7 +25,7 @@ from train.models.causal_crnn import CausalCRNNConfig
 from train.models.crnn2021 import CRNN2021Config
 
 RECIPES = Path("train/recipes")
-OURS = sorted(path for path in RECIPES.glob("*.yaml") if "models" not in read_layers(path))
+OURS = sorted(RECIPES.glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,17 @@ def test_a_signature_is_of_the_content_alone() -> None:
         ("name: x\nteacher: null", "needs a teacher"),
         ("name: x\nstep: supervised\nteacher: null\nvalidation: {selection: teacher}", "selection"),
         ("name: x\nmodel: {kind: causal_crnn, classes: [a]}", "clip_head"),
-        ("name: x\naugment: {filter_db: 3.0}", "filter_db"),
+        ("name: x\naugment: {filter_db: 3.0}", "augment.filter_db"),
+        ("name: x\naugment: {filter: {most_ranges: 60}}", "do not fit 128"),
+        ("name: x\naugment: {gain: {}}\nmachine: {cache: x}", "augment.gain needs audio"),
+        ("name: x\nstep: streamed", "set data.weak"),
+        ("name: x\nstep: streamed\ndata: {kind: scenes}", "causal_crnn"),
+        ("name: x\ndata: {kind: scenes}\nmachine: {cache: x}", "cannot be kept"),
+        ("name: x\ndata: {kind: scenes, strong: 3}", "data.strong"),
+        ("name: x\ndata: {kind: scenes, soundscape: {duration: 3}}", "soundscape.duration"),
+        ("name: x\ndata: {kind: fuss}", "data"),
+        ("name: x\npostprocessing: {windows: keep}", "keep"),
+        ("name: x\npostprocessing: {part: validation}", "would flatter"),
         ("name: x\nmachine: {device: gpu}", "machine.device"),
         ("extends: nothing.yaml", "nothing.yaml"),
         ("extends: wrong.yaml", "extends itself"),
@@ -141,10 +151,10 @@ def test_other_labels_are_another_run(sets: Sets) -> None:
 def test_a_folder_of_another_run_is_refused(sets: Sets, tmp_path: Path) -> None:
     recipe = LearningRecipe(name="x")
     folder = RunFolder(tmp_path / "run")
-    folder.claim(recipe, sets)
-    folder.claim(replace(recipe, machine=MachineConfig(workers=0)), sets)
+    folder.claim(recipe, sets, data=tmp_path)
+    folder.claim(replace(recipe, machine=MachineConfig(workers=0)), sets, data=tmp_path)
     with pytest.raises(ConfigError, match="another recipe"):
-        folder.claim(replace(recipe, seed=7), sets)
+        folder.claim(replace(recipe, seed=7), sets, data=tmp_path)
 
 
 def test_weak_clips_of_validation_are_not_trained_on(sets: Sets) -> None:

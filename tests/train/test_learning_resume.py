@@ -35,7 +35,11 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short mean teacher with dropout, mixup and masks: everything that chance is asked for."""
     content = read_layers(Path("train/recipes/tiny-streaming-causal.yaml"))
     content["model"]["dropout"] = 0.3
-    content["augment"] = {"filter_db": 3.0, "band_masks": 1}
+    content["augment"] = {
+        "filter": {"narrowest_bands": 4},
+        "frame_shift": {},
+        "band_masks": {"count": 1, "widest": 4},
+    }
     content["data"]["steps_per_epoch"] = 8
     content["epochs"] = STEPS // 8
     content["machine"] |= {"log_every": 3, "save_every": 5}
@@ -195,6 +199,8 @@ def test_two_processes_share_the_batches(
     [
         (["train/recipes/mean-teacher.yaml"], "--data"),
         (["train/recipes/domestic.yaml"], "--bank"),
+        (["train/recipes/domestic.yaml", "--bank", "nowhere"], "nowhere"),
+        (["train/recipes/domestic.yaml", "--bank", "x", "--cache", "y"], "cannot be kept"),
         (["train/recipes/mean-teacher.yaml", "--data", "nowhere"], "nowhere"),
         (["nothing.yaml", "--data", "nowhere"], "nothing.yaml"),
     ],

@@ -1,4 +1,4 @@
-"""Schedules against the formulas written out, and against the loop that had them first."""
+"""Schedules against the formulas written out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from train.fit import learning_rate
 from train.learning.schedules import ramp, teacher_decay, warmup_cosine
-from train.recipe import TrainingConfig
 
 
 def test_the_ramp_rises_from_e_to_the_minus_five_to_one() -> None:
@@ -30,11 +28,12 @@ def test_the_teacher_is_first_a_mean_then_an_average_of_fixed_length() -> None:
     assert teacher_decay(100, 0.9) == 0.9
 
 
-def test_warmup_and_cosine_are_those_of_the_scenes_loop() -> None:
-    config = TrainingConfig(steps=40, warmup_steps=8, learning_rate=1.0)
-    expected = [learning_rate(step, config) for step in range(40)]
-    found = [warmup_cosine(step + 1, warmup=8, steps=40) for step in range(40)]
-    assert found == pytest.approx(expected)
+def test_warmup_and_cosine_rise_in_a_line_and_fall_as_half_a_cosine() -> None:
+    found = [warmup_cosine(k, warmup=8, steps=40) for k in range(1, 42)]
+    assert found[:8] == pytest.approx([(k + 1) / 8 for k in range(8)])
+    expected = [0.5 * (1 + math.cos(math.pi * k / 32)) for k in range(33)]
+    assert found[8:] == pytest.approx(expected)
+    assert found[-1] == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize(("warmup", "steps"), [(0, 10), (10, 10), (0, 1)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,17 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamsed.errors import ConfigError
+from train.augment import (
+    AugmentConfig,
+    ClippingConfig,
+    FilterConfig,
+    FrameShiftConfig,
+    GainConfig,
+    PitchConfig,
+    ReverberationConfig,
+)
+from train.checkpoint import load_model, save_model
 from train.data.batches import Batch
 from train.learning.learner import Learner
 from train.learning.mixup import MixupConfig
@@ -21,8 +33,9 @@ from train.learning.recipe import (
     LearningRecipe,
     OptimiserConfig,
     TeacherConfig,
+    load_recipe,
 )
-from train.learning.steps import Moment, mean_teacher, prepare, supervised
+from train.learning.steps import Moment, mean_teacher, prepare, streamed, supervised
 from train.models.causal_crnn import CausalCRNNConfig, StageConfig
 
 CLASSES = ("a", "b")
@@ -69,7 +82,7 @@ def moment(consistency: float = 2.0, seed: int = 0) -> Moment:
 
 def learner(recipe: LearningRecipe = RECIPE) -> Learner:
     made = Learner(recipe, Fabric(accelerator="cpu", devices=1))
-    if made.teacher is not None:
+    if recipe.step == "mean_teacher" and made.teacher is not None:
         with torch.no_grad():
             made.teacher.head.bias += 1.0  # type: ignore[operator, union-attr]
     return made
@@ -140,6 +153,98 @@ def test_a_teacher_that_hears_nothing_follows_with_its_buffers(batch: Batch[Tens
     networks.move(loss, k=10, learning_rate=0.01)
     student, teacher = networks.student.stem_norm, networks.teacher.stem_norm  # type: ignore[union-attr]
     torch.testing.assert_close(teacher.running_mean, student.running_mean / 2)
+
+
+def test_streams_go_on_in_the_state_that_other_clips_left(batch: Batch[Tensor]) -> None:
+    """With every state carried, two steps are one stream, up to who follows whom."""
+    batch = replace(batch, has_strong=torch.ones(6, dtype=torch.bool))
+    recipe = replace(RECIPE, step="streamed", data=DataConfig(weak=0, unlabelled=0), carry_state=1)
+    networks = learner(recipe)
+    networks.student.eval()
+    features = networks.student.front_end.features(networks.student.mels(batch.inputs))
+    heard = features[:, : FRAMES * 4]
+    networks.stream(heard, np.random.default_rng(1))
+    rng = np.random.default_rng(2)
+    found = networks.stream(heard, rng)
+    rng = np.random.default_rng(2)
+    rng.random(6)
+    whose = rng.permutation(6).tolist()
+    state = networks.student.initial_state(6)
+    both = torch.cat([heard[whose], heard], dim=1)
+    expected, _ = networks.student.score(both, state, state[0])
+    torch.testing.assert_close(found, expected[:, FRAMES:])
+    none = learner(replace(recipe, carry_state=0.0))
+    none.student.eval()
+    first, second = (none.stream(heard, np.random.default_rng(3)) for _ in range(2))
+    torch.testing.assert_close(first, second)
+
+
+def test_a_streamed_loss_compares_scores_with_the_frames_that_they_are_about(
+    batch: Batch[Tensor],
+) -> None:
+    recipe = replace(RECIPE, step="streamed", data=DataConfig(weak=0, unlabelled=0))
+    networks = learner(recipe)
+    terms = streamed(batch, networks, moment())
+    clip = networks.student.clip(
+        networks.student.front_end.features(networks.student.mels(batch.inputs))
+    )
+    # The same as of whole clips, but for the last two frames, whose scores come too late.
+    expected = F.binary_cross_entropy_with_logits(clip.strong[:2, :-2], batch.strong[:2, :-2])
+    torch.testing.assert_close(terms["strong"], expected, rtol=2e-2, atol=0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        AugmentConfig(reverberation=ReverberationConfig(1.0, rooms=2)),
+        AugmentConfig(pitch=PitchConfig(probability=1.0)),
+        AugmentConfig(clipping=ClippingConfig(most_db=30.0, probability=1.0)),
+        AugmentConfig(filter=FilterConfig()),
+    ],
+    ids=["reverberation", "pitch", "clipping", "filter"],
+)
+def test_changes_reach_the_network(batch: Batch[Tensor], changes: AugmentConfig) -> None:
+    plain, _ = prepare(batch, learner(), moment())
+    changed, _ = prepare(batch, learner(replace(RECIPE, augment=changes)), moment())
+    assert (plain.inputs - changed.inputs).abs().mean() > 0.1  # decibels: nothing is scaled yet
+    assert torch.equal(plain.strong, changed.strong)
+
+
+def test_gains_and_shifts_reach_the_network(batch: Batch[Tensor]) -> None:
+    gain = AugmentConfig(gain=GainConfig(-20.0, -20.0))
+    plain, _ = prepare(batch, learner(), moment())
+    quieter, _ = prepare(batch, learner(replace(RECIPE, augment=gain)), moment())
+    difference = (plain.inputs - quieter.inputs)[:, : 7 * 4]
+    torch.testing.assert_close(difference, torch.full_like(difference, 20.0), rtol=0, atol=0.01)
+    shift = AugmentConfig(frame_shift=FrameShiftConfig(deviation_frames=3.0))
+    torch.manual_seed(1)
+    moved, padding = prepare(batch, learner(replace(RECIPE, augment=shift)), moment())
+    assert not torch.equal(moved.strong, batch.strong)
+    assert moved.strong.sum() == batch.strong.sum()
+    assert not padding.any()
+
+
+def test_a_run_may_begin_with_a_checkpoint(tmp_path: Path) -> None:
+    before = learner()
+    before.student.front_end.set_statistics(torch.full((64,), -30.0), torch.full((64,), 9.0))
+    save_model(tmp_path / "begun.pt", before.student, step=5)
+    after = learner(replace(RECIPE, seed=9, init_from=tmp_path / "begun.pt"))
+    for mine, theirs in zip(
+        after.student.state_dict().values(), before.student.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs)
+    wider = replace(RECIPE, model=replace(MODEL, rnn_units=12), init_from=tmp_path / "begun.pt")
+    with pytest.raises(ConfigError, match="of another model") as caught:
+        learner(wider)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_shipped_model_may_be_tuned_further() -> None:
+    shipped = Path("models/domestic/crnn.pt")
+    recipe = replace(load_recipe(Path("train/recipes/domestic.yaml")), init_from=shipped)
+    torch.testing.assert_close(
+        learner(recipe).student.state_dict(), load_model(shipped).model.state_dict()
+    )
 
 
 def test_without_tags_there_is_no_loss_of_clips(batch: Batch[Tensor]) -> None:

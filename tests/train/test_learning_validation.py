@@ -10,8 +10,10 @@ import pytest
 
 from train.data.clips import Clip, ClipSet
 from train.data.events import Event
+from train.data.labels import LabelGrid
 from train.learning.validation import (
     Objective,
+    average_precision,
     decode,
     intersection_f1,
     odd_frames,
@@ -90,7 +92,8 @@ def test_events_that_overlap_or_go_on_after_the_clip_are_one_and_end_with_it() -
 
 def test_without_truth_there_is_no_figure() -> None:
     assert math.isnan(f1_of({"0.wav": scores_of(("a", 1, 30))}, clip_set(())))
-    assert Objective(math.nan, math.nan).value == 0.0
+    assert Objective(math.nan, math.nan, math.nan).value("f1") == 0.0
+    assert Objective(math.nan, math.nan, math.nan).value("average_precision") == 0.0
 
 
 def test_weak_f1_by_hand() -> None:
@@ -103,5 +106,14 @@ def test_weak_f1_by_hand() -> None:
     )
     # a: one hit, one miss: 2/3. b: one hit, one invention: 2/3.
     assert found == pytest.approx(2 / 3)
-    assert Objective(found, 0.25).value == pytest.approx(2 / 3 + 0.25)
-    assert Objective(found, math.nan).value == pytest.approx(2 / 3)
+    assert Objective(found, 0.25, 0.9).value("f1") == pytest.approx(2 / 3 + 0.25)
+    assert Objective(found, math.nan, 0.9).value("f1") == pytest.approx(2 / 3)
+
+
+def test_average_precision_by_hand() -> None:
+    grid = LabelGrid(CLASSES, duration_s=5 * FRAME_S)
+    clips = clip_set((Event("a", 0.0, FRAME_S), Event("a", 3 * FRAME_S, 4 * FRAME_S)))
+    scores = {"0.wav": np.array([[0.9, 0], [0.8, 0], [0.1, 0], [0.7, 0], [0.2, 1]], np.float32)}
+    # True frames are ranked first and third: (1/1 + 2/3) / 2. Class b has no events.
+    assert average_precision(scores, clips, grid=grid) == pytest.approx((1.0 + 2 / 3) / 2)
+    assert math.isnan(average_precision(scores, clip_set(()), grid=grid))

@@ -4,8 +4,13 @@ Each is a pure function of tensors, a frozen configuration and a generator on th
 can be repeated on any machine. None of them passes gradients on.
 """
 
+from train.augment.chain import (
+    AugmentConfig,
+    augment_audio,
+    augment_features,
+    augment_mels,
+)
 from train.augment.filtering import FilterConfig, filter_mels
-from train.augment.fixed_statistics import AugmentConfig, augment
 from train.augment.masking import MaskConfig, mask_bands, mask_time
 from train.augment.pitch import PitchConfig, shift_pitch
 from train.augment.reverberation import ReverberationConfig, put_in_rooms, reverberate
@@ -21,7 +26,9 @@ __all__ = [
     "MaskConfig",
     "PitchConfig",
     "ReverberationConfig",
-    "augment",
+    "augment_audio",
+    "augment_features",
+    "augment_mels",
     "change_gain",
     "clip_peaks",
     "filter_mels",

@@ -16,12 +16,16 @@ class ReverberationConfig:
 
     Attributes:
         probability: share of clips that are changed.
+        rooms: how many simulated rooms clips may be put into.
     """
 
     probability: float = 0.3
+    rooms: int = 60
 
     def __post_init__(self) -> None:
         check_probability(self.probability)
+        if self.rooms < 1:
+            raise ValueError(f"rooms {self.rooms}; must be 1 or more")
 
 
 @torch.no_grad()

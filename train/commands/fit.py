@@ -46,21 +46,12 @@ def fit(
 
     The first Ctrl-C stops after the step that is being computed.
     """
-    from train.learning.layering import read_layers  # noqa: PLC0415
+    from train.learning.data_config import ScenesConfig  # noqa: PLC0415
+    from train.learning.fitting import fit_recipe  # noqa: PLC0415
+    from train.learning.recipe import load_recipe  # noqa: PLC0415
 
     until = time.monotonic() + minutes * 60 if minutes is not None else None
-    content = read_layers(recipe)
-    if "models" in content:
-        if bank is None:
-            raise ConfigError(f"{recipe}: mixes its scenes from a recording bank; give --bank")
-        _fit_scenes(recipe, bank=bank, output=output, until=until, device=device, workers=workers)
-        return
-    if data is None:
-        raise ConfigError(f"{recipe}: learns from a data set in DESED's shape; give --data")
-    from train.learning.fitting import fit_recipe  # noqa: PLC0415
-    from train.learning.recipe import parse_recipe  # noqa: PLC0415
-
-    loaded = parse_recipe(content, where=str(recipe))
+    loaded = load_recipe(recipe)
     asked = {
         "device": device,
         "devices": devices,
@@ -69,45 +60,18 @@ def fit(
         "cache": cache,
     }
     given = {name: value for name, value in asked.items() if value is not None}
-    loaded = replace(loaded, machine=replace(loaded.machine, **given))  # type: ignore[arg-type]
-    trainer, done = fit_recipe(loaded, data=data, folder=output, until=until)
+    try:
+        loaded = replace(loaded, machine=replace(loaded.machine, **given))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ConfigError(f"{recipe}: {error}") from error
+    if isinstance(loaded.data, ScenesConfig):
+        source, wanted = bank, "mixes its scenes from a recording bank; give --bank"
+    else:
+        source, wanted = data, "learns from a data set in DESED's shape; give --data"
+    if source is None or (data is not None and bank is not None):
+        raise ConfigError(f"{recipe}: {wanted}" + (" alone" if source is not None else ""))
+    trainer, done = fit_recipe(loaded, data=source, folder=output, until=until)
     if trainer.fabric.is_global_zero:
-        _say(trainer.folder.path, trainer.progress.step, trainer.steps, done=done)
-
-
-def _fit_scenes(
-    recipe: Path,
-    *,
-    bank: Path,
-    output: Path | None,
-    until: float | None,
-    device: Device | None,
-    workers: int | None,
-) -> None:
-    """Train on scenes that are mixed as training goes, each of them heard once."""
-    import torch  # noqa: PLC0415
-
-    from train.data.bank import Bank  # noqa: PLC0415
-    from train.fit import Run  # noqa: PLC0415
-    from train.recipe import load_recipe  # noqa: PLC0415
-
-    loaded = load_recipe(recipe)
-    if device in (None, "auto"):
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    recordings = Bank.open(bank)
-    recordings.preload()
-    folder = output or Path("runs") / loaded.name
-    run = Run(
-        loaded,
-        bank=recordings,
-        folder=folder,
-        device=str(device),
-        workers=2 if workers is None else workers,
-    )
-    done = run.fit(until=until)
-    _say(folder, run.step, loaded.training.steps, done=done)
-
-
-def _say(folder: Path, step: int, steps: int, *, done: bool) -> None:
-    outcome = "done" if done else "to be resumed"
-    typer.echo(f"{folder}: step {step} of {steps}, {outcome}")
+        outcome = "done" if done else "to be resumed"
+        step, steps = trainer.progress.step, trainer.steps
+        typer.echo(f"{trainer.folder.path}: step {step} of {steps}, {outcome}")

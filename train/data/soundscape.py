@@ -83,6 +83,7 @@ class SoundscapeGenerator:
     ) -> None:
         bank = bank.without(config.excluded_files)
         bank.preload(split)
+        self.bank = bank
         self.config = config
         self.seed = seed
         self.split: Split = split

@@ -57,7 +57,7 @@ def _draw_figures(axes: Any, records: Sequence[Mapping[str, Any]]) -> None:
             label = f"{network}: {name.replace('_', ' ').replace('f1', 'F1')}"
             marker = "o" if len(points) == 1 else None
             axes.plot(*zip(*points, strict=True), style, color=colour, label=label, marker=marker)
-    _finish(axes, title="Validation at threshold 0.5", any_line=bool(colours))
+    _finish(axes, title="Validation", any_line=bool(colours))
     axes.set_ylim(bottom=0.0)
 
 

@@ -8,6 +8,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+WORTH_SAYING = 0.1
+"""Share of the time waited for clips from which on more workers, or a cache, would help."""
+
 
 class Display:
     """Shows the progress of a run on standard error.
@@ -48,9 +51,20 @@ class Display:
         """Count a step."""
         self._bar.advance(self._task)
 
-    def losses(self, step: int, terms: Mapping[str, float], *, steps_a_s: float) -> None:
-        """Show losses: beside the bar, or as a line."""
+    def losses(
+        self, step: int, terms: Mapping[str, float], *, steps_a_s: float, waited: float
+    ) -> None:
+        """Show losses: beside the bar, or as a line.
+
+        Args:
+            step: the latest.
+            terms: parts of the loss.
+            steps_a_s: of late.
+            waited: share of the time that clips were waited for.
+        """
         speed = f"{steps_a_s:.2f} steps/s"
+        if waited >= WORTH_SAYING:
+            speed += f" ({waited:.0%} of the time waiting for clips)"
         if self._bar.disable:
             text = " ".join(f"{name} {value:.4f}" for name, value in terms.items())
             self.line(f"step {step} of {self._steps}: {text}, {speed}")

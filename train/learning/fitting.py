@@ -1,4 +1,4 @@
-"""From a recipe and a data set to a finished run."""
+"""From a recipe, and a data set or a bank, to a finished run."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from streamsed.errors import ConfigError
 from train.data.clips import Clip
 from train.data.feature_cache import FeatureCache
 from train.data.inputs import AudioInputs, FeatureExtractor, Inputs, Signal
 from train.data.labels import LabelGrid
+from train.learning.data_config import ScenesConfig
 from train.learning.folder import RunFolder, run_id
-from train.learning.recipe import LearningRecipe, MachineConfig
-from train.learning.sets import read_sets
+from train.learning.machine import make_fabric
+from train.learning.recipe import LearningRecipe
+from train.learning.sets import read_sets, scene_sets
 from train.learning.stopping import StopRequest
 from train.learning.trainer import Trainer
 from train.models.registry import AnyModelConfig, build
@@ -33,11 +33,12 @@ def fit_recipe(
     folder: Path | None = None,
     until: float | None = None,
 ) -> tuple[Trainer, bool]:
-    """Train a recipe on a data set in DESED's shape; a run that was stopped goes on.
+    """Train a recipe; a run that was stopped goes on.
 
     Args:
         recipe: what is learned.
-        data: the folder with ``audio`` and ``metadata``.
+        data: the folder with ``audio`` and ``metadata`` of a data set in DESED's shape; of a
+            recording bank for a recipe of scenes.
         folder: of the run; by default ``runs/<id>``.
         until: monotonic time after which it stops, to be resumed.
 
@@ -45,14 +46,17 @@ def fit_recipe(
         The trainer, and whether the run is done.
 
     Raises:
-        DataError: the data set is wrong.
+        DataError: the data set or the bank is wrong.
         ConfigError: the folder is another run's, or the machine has no such device.
     """
-    sets = read_sets(data, recipe.data, recipe.validation, classes=recipe.model.classes)
+    if isinstance(recipe.data, ScenesConfig):
+        sets = scene_sets(data, recipe)
+    else:
+        sets = read_sets(data, recipe.data, recipe.validation, classes=recipe.model.classes)
     fabric = make_fabric(recipe.machine)
     place = RunFolder(folder or Path("runs") / run_id(recipe, sets))
     if fabric.is_global_zero:
-        place.claim(recipe, sets)
+        place.claim(recipe, sets, data=data)
     fabric.barrier()
     trainer = Trainer(
         recipe,
@@ -66,33 +70,6 @@ def fit_recipe(
         done = trainer.fit(stop)
     fabric.barrier()
     return trainer, done
-
-
-def make_fabric(machine: MachineConfig) -> Fabric:
-    """Return Fabric, launched: from here on there are as many processes as devices.
-
-    Raises:
-        ConfigError: the machine has no such device, or not as many.
-    """
-    has_cuda = torch.cuda.is_available()
-    device = machine.device if machine.device != "auto" else ("cuda" if has_cuda else "cpu")
-    if device == "cuda" and not has_cuda:
-        raise ConfigError("device cuda: this machine, or this build of torch, has none")
-    if device == "cuda" and machine.devices > torch.cuda.device_count():
-        raise ConfigError(f"devices {machine.devices}; there are {torch.cuda.device_count()}")
-    precision = machine.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if device == "cuda" else "32-true"
-    fabric = Fabric(
-        accelerator=device,
-        devices=machine.devices,
-        strategy="ddp" if machine.devices > 1 else "auto",
-        precision=precision,
-    )
-    fabric.launch()
-    if machine.threads is not None:
-        torch.set_num_threads(machine.threads)
-    return fabric
 
 
 def make_inputs(recipe: LearningRecipe, clips: Sequence[Clip]) -> Inputs:

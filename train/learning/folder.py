@@ -3,6 +3,7 @@
 ::
 
     run.json                     the whole configuration, what differs from the defaults, the data
+                                 and where it was
     history.jsonl, curves.png, tensorboard/
     best.pt                      the selected network at its best validation
     student.best.pt, teacher.best.pt     each network at its own best
@@ -15,9 +16,11 @@ file is replaced in one go, so that a kill at any moment leaves whole ones.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +31,63 @@ import streamsed
 from streamsed.errors import ConfigError
 from train.checkpoint import save_model
 from train.learning.layering import Plain, signature
-from train.learning.recipe import LearningRecipe, dump_recipe, identity
+from train.learning.recipe import LearningRecipe, dump_recipe, identity, parse_recipe
 from train.learning.sets import Sets
 from train.models.model import SoundEventModel
 
+RUN = "run.json"
 STATE = "state.pt"
 
 
 def run_identity(recipe: LearningRecipe, sets: Sets) -> Plain:
     """Return what makes a run this one: its recipe's delta, and what it is trained on."""
-    return {"recipe": identity(recipe), "data": sets.fingerprint()}
+    whose: Plain = {"recipe": identity(recipe), "data": sets.fingerprint()}
+    if recipe.init_from is not None:
+        try:
+            weights = recipe.init_from.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"init_from: {recipe.init_from}: {error.strerror}") from error
+        whose["recipe"]["init_from"] = hashlib.sha256(weights).hexdigest()[:16]
+    return whose
 
 
 def run_id(recipe: LearningRecipe, sets: Sets) -> str:
     """Return the name of a run, the same wherever and with whatever machine it is computed."""
     return f"{recipe.name}-{signature(run_identity(recipe, sets))}"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run's folder says of it.
+
+    Attributes:
+        id: its name.
+        recipe: what was learned.
+        source: folder of the data set or bank that it was learned from.
+        clips: number of clips by set.
+    """
+
+    id: str
+    recipe: LearningRecipe
+    source: Path
+    clips: Mapping[str, int]
+
+
+def read_run(folder: Path) -> RunRecord | None:
+    """Return what a folder says that it is a run of; None if it is no run's.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    file = folder / RUN
+    if not file.exists():
+        return None
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        recipe = parse_recipe(said["recipe"], where=str(file))
+        return RunRecord(said["id"], recipe, Path(said["from"]), said["clips"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(f"{file}: does not describe a run ({error!r})") from error
 
 
 class RunFolder:
@@ -51,14 +96,19 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def claim(self, recipe: LearningRecipe, sets: Sets) -> None:
+    def claim(self, recipe: LearningRecipe, sets: Sets, *, data: Path) -> None:
         """Make the folder this run's.
+
+        Args:
+            recipe: what is learned.
+            sets: of what.
+            data: where that is, for an export to find it again.
 
         Raises:
             ConfigError: it is another's, or cannot be written.
         """
         whose = run_identity(recipe, sets)
-        file = self.path / "run.json"
+        file = self.path / RUN
         if file.exists() and json.loads(file.read_text(encoding="utf-8"))["identity"] != whose:
             raise ConfigError(
                 f"{self.path}: holds a run of another recipe or of other data; choose another -o"
@@ -67,6 +117,7 @@ class RunFolder:
             "id": run_id(recipe, sets),
             "identity": whose,
             "recipe": dump_recipe(recipe),
+            "from": str(data.resolve()),
             "clips": sets.counts(),
             "versions": {
                 "streamsed": streamsed.__version__,
@@ -77,7 +128,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             text = json.dumps(described, indent=1)
-            self._replace("run.json", lambda part: part.write_text(text, encoding="utf-8"))
+            self._replace(RUN, lambda part: part.write_text(text, encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be written: {error.strerror}") from error
 

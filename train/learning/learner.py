@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from streamsed.errors import ConfigError
+from train.checkpoint import load_model
 from train.data.batches import Batch
+from train.data.rooms import simulate_rooms
 from train.learning.recipe import LearningRecipe, NetworkName, OptimiserConfig
 from train.learning.schedules import ramp, teacher_decay, warmup_cosine
 from train.learning.teacher import follow, make_teacher
+from train.models.causal_crnn import CausalCRNN
 from train.models.model import ClipOutput, SoundEventModel
 from train.models.registry import build
 
@@ -36,13 +42,18 @@ class Learner:
     Attributes:
         student: the plain network; :meth:`clip` runs it as the device's strategy wants.
         teacher: in training mode as well; None without one.
+        responses: ``(R, L)`` of the rooms that clips are put into; None if they are not.
+        carried: the state in which the clips of the step before ended; None at first.
     """
 
     def __init__(self, recipe: LearningRecipe, fabric: Fabric) -> None:
         self.recipe = recipe
         self.fabric = fabric
         torch.manual_seed(recipe.seed)
-        self.student: SoundEventModel = build(recipe.model).train()
+        self.student: SoundEventModel = build(recipe.model)
+        if recipe.init_from is not None:
+            begin_with(self.student, recipe.init_from)
+        self.student.train()
         if fabric.device.type == "cpu":
             # Depthwise convolutions train a fifth faster so on a CPU.
             self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -51,7 +62,12 @@ class Learner:
             self.teacher = make_teacher(self.student).to(fabric.device)
         plain = make_optimiser(self.student, recipe.optimiser)
         self._wrapped, self.optimiser = fabric.setup(self.student, plain)
-        self._wrapped.mark_forward_method("clip")
+        self._wrapped.mark_forward_method("score" if recipe.step == "streamed" else "clip")
+        self.carried: tuple[Tensor, ...] | None = None
+        self.responses: Tensor | None = None
+        if recipe.augment is not None and recipe.augment.reverberation is not None:
+            rooms = recipe.augment.reverberation.rooms
+            self.responses = room_responses(rooms, recipe).to(fabric.device)
 
     @property
     def networks(self) -> dict[NetworkName, SoundEventModel]:
@@ -65,6 +81,33 @@ class Learner:
         """Run the student on ``(B, T, F)`` features."""
         output: ClipOutput = self._wrapped.clip(features, padding)
         return output
+
+    def stream(self, features: Tensor, rng: np.random.Generator) -> Tensor:
+        """Run a causal student on ``(B, T, F)`` features that go on from other clips' ends.
+
+        Args:
+            features: without what a clip's look-ahead would add.
+            rng: draws which clips, and from whose ends.
+
+        Returns:
+            ``(B, T', C)`` logits, as they come: each of a frame as many frames earlier as the
+            model looks ahead.
+        """
+        student = self.student
+        assert isinstance(student, CausalCRNN)
+        batch, device = len(features), features.device
+        state = student.initial_state(batch, device)
+        carried = torch.from_numpy(rng.random(batch) < self.recipe.carry_state).to(device)
+        whose = torch.from_numpy(rng.permutation(batch)).to(device)
+        if self.carried is not None and len(self.carried[0]) == batch:
+            state = tuple(
+                torch.where(carried.view(-1, *[1] * (zero.ndim - 1)), left[whose], zero)
+                for left, zero in zip(self.carried, state, strict=True)
+            )
+        logits: Tensor
+        logits, after = self._wrapped.score(features, state, state[0])
+        self.carried = tuple(tensor.detach().float() for tensor in after)
+        return logits
 
     @torch.no_grad()
     def taught(self, features: Tensor, padding: Tensor) -> ClipOutput:
@@ -81,8 +124,6 @@ class Learner:
             batches: of ``(B, N)`` audio or ``(B, T, F)`` linear mel bands.
         """
         front_end = self.student.front_end
-        if front_end.config.scaler != "statistics":
-            return
         kept = []
         ratio = self.student.config.frame_samples // front_end.config.hop_samples
         for batch in batches:
@@ -126,13 +167,41 @@ class Learner:
     def state_dict(self) -> dict[str, Any]:
         """Return all that is needed to go on."""
         networks = {name: network.state_dict() for name, network in self.networks.items()}
-        return {"networks": networks, "optimiser": self.optimiser.state_dict()}
+        return {
+            "networks": networks,
+            "optimiser": self.optimiser.state_dict(),
+            "carried": self.carried,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.carried = state.get("carried")
+
+
+def begin_with(model: SoundEventModel, checkpoint: Path) -> None:
+    """Take over the weights and the scaling of a checkpoint.
+
+    Raises:
+        ConfigError: it is none, or of a model of another size.
+    """
+    try:
+        model.load_state_dict(load_model(checkpoint).model.state_dict())
+    except RuntimeError as error:
+        raise ConfigError(
+            f"init_from: {checkpoint} is of another model than the recipe's; "
+            f"{' '.join(str(error).split())[:160]}"
+        ) from error
+
+
+def room_responses(count: int, recipe: LearningRecipe) -> Tensor:
+    """Return ``(count, L)`` impulse responses of simulated rooms, each from its direct path on."""
+    rate = recipe.model.front_end.sample_rate
+    rooms = simulate_rooms(count=count, places=1, seed=recipe.seed, sample_rate=rate)
+    responses = [torch.from_numpy(response) for room in rooms for response in room.responses]
+    return torch.nn.utils.rnn.pad_sequence(responses, batch_first=True)
 
 
 def linear_mels(model: SoundEventModel, inputs: Tensor) -> Tensor:

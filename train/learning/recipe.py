@@ -12,53 +12,21 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from streamsed.errors import ConfigError
 from train.augment import AugmentConfig
 from train.data.classes import CLASSES
+from train.learning.data_config import AnyDataConfig, DataConfig, ScenesConfig
 from train.learning.layering import Plain, delta, laid_over, read_layers
+from train.learning.machine import MachineConfig
 from train.learning.mixup import MixupConfig
 from train.learning.schedules import TEACHER_DECAY
+from train.models.causal_crnn import CausalCRNNConfig
 from train.models.crnn2021 import CRNN2021Config
 from train.models.presets import PRESETS, preset
 from train.models.registry import AnyModelConfig
+from train.postprocess.choices import ObjectiveName, WindowMethod
 
-StepName = Literal["supervised", "mean_teacher"]
+StepName = Literal["supervised", "mean_teacher", "streamed"]
+FigureName = Literal["f1", "average_precision"]
 NetworkName = Literal["student", "teacher"]
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What of a data set in DESED's shape is trained on.
-
-    Attributes:
-        strong: synthetic clips with events in each batch; 0 leaves a part out.
-        strong_real: recorded clips with events in each batch. None in 2021.
-        weak: clips with tags in each batch.
-        unlabelled: clips without labels in each batch.
-        duration_s: clips are padded with silence or cropped at random to this.
-        weak_validation: share of the weak clips, by recording, that is kept to validate on. The
-            baseline's is a tenth of the clips, drawn without regard to recordings.
-        split_seed: of that share.
-        steps_per_epoch: null ends an epoch with the shortest set, as the baseline: 1420 weak
-            clips and 12 a batch make 118 steps.
-        missing: ``refuse`` a data set of which a file is missing, or ``leave_out`` the file.
-    """
-
-    strong: int = 12
-    strong_real: int = 0
-    weak: int = 12
-    unlabelled: int = 24
-    duration_s: float = 10.0
-    weak_validation: float = 0.1
-    split_seed: int = 42
-    steps_per_epoch: int | None = None
-    missing: Literal["refuse", "leave_out"] = "refuse"
-
-    def __post_init__(self) -> None:
-        counts = (self.strong, self.strong_real, self.weak, self.unlabelled)
-        if min(counts) < 0 or not any(counts):
-            raise ValueError(f"counts {counts}; must be 0 or more, and not all 0")
-        if not 0.0 < self.weak_validation < 1.0:
-            raise ValueError(f"weak_validation {self.weak_validation}; must be between 0 and 1")
-        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
-            raise ValueError(f"steps_per_epoch {self.steps_per_epoch}; must be 1 or more")
+HeldOutPart = Literal["strong_validation", "validation", "public"]
 
 
 @dataclass(frozen=True)
@@ -114,10 +82,13 @@ class ConsistencyConfig:
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """How checkpoints are compared: clip-level macro F1 plus intersection macro F1, at 0.5.
+    """How checkpoints are compared.
 
     Attributes:
-        part: clips with events that the intersection F1 is of. The baseline's are synthetic.
+        part: clips with events that networks are compared on. The baseline's are synthetic.
+        objective: ``f1`` is clip-level macro F1 plus intersection macro F1, at 0.5 (the
+            baseline); ``average_precision`` the mean of the frames' in each class, which knows no
+            threshold.
         selection: whose figure decides which checkpoint is ``best.pt``, and which network that
             holds: the student's (the baseline) or the teacher's. Both are logged, and the best of
             each is kept.
@@ -129,7 +100,8 @@ class ValidationConfig:
         batch: clips at a time.
     """
 
-    part: Literal["strong_validation", "validation"] = "strong_validation"
+    part: HeldOutPart = "strong_validation"
+    objective: FigureName = "f1"
     selection: NetworkName = "student"
     every_epochs: int = 1
     median_s: float = 0.45
@@ -142,37 +114,31 @@ class ValidationConfig:
 
 
 @dataclass(frozen=True)
-class MachineConfig:
-    """What a run is computed with. It does not change which run it is.
+class PostprocessingConfig:
+    """How export fits windows and thresholds. It does not change which run it is.
 
     Attributes:
-        device: ``cpu``, ``cuda`` or ``auto``.
-        devices: of them; more than one share each batch. Under torchrun it must be its number.
-        precision: ``auto`` is bf16-mixed on CUDA and 32-true elsewhere.
-        workers: processes that read clips.
-        threads: that compute on the CPU; null for torch's choice. Very small networks are faster
-            with one.
-        cache: folder in which linear mel bands are kept, computed once; null to compute them
-            whenever a clip is read.
-        log_every: steps between two lines of losses.
-        save_every: steps between two states to resume from; every validation leaves one too.
+        windows: ``event-specific`` and ``average`` make median windows of the durations of
+            training events; ``search`` tries some on the part that thresholds are fitted on.
+        part: whose events thresholds are fitted on. By default none that results are reported on.
+        report: part whose figures stand on the card.
+        objective: what is fitted for, as of ``streamsed-train calibrate``.
+        limit: of the objective ``false-alarms``.
     """
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = 1
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    workers: int = 2
-    threads: int | None = None
-    cache: Path | None = None
-    log_every: int = 20
-    save_every: int = 100
+    windows: WindowMethod = WindowMethod.EVENT_SPECIFIC
+    part: HeldOutPart = "strong_validation"
+    report: HeldOutPart = "validation"
+    objective: ObjectiveName = ObjectiveName.BALANCED
+    limit: float | None = None
 
     def __post_init__(self) -> None:
-        positive = (self.devices, self.log_every, self.save_every, self.threads or 1)
-        if min(positive) < 1 or self.workers < 0:
-            raise ValueError(
-                "devices, log_every, save_every and threads must be 1 or more, workers 0"
-            )
+        if self.windows is WindowMethod.KEEP:
+            raise ValueError("windows keep; a new bundle has none to keep")
+        if (self.objective is ObjectiveName.FALSE_ALARMS) != (self.limit is not None):
+            raise ValueError("limit goes with objective false-alarms, and with no other")
+        if self.part == self.report:
+            raise ValueError(f"part and report are both {self.part}; results would flatter")
 
 
 @dataclass(frozen=True)
@@ -183,14 +149,18 @@ class LearningRecipe:
         name: for the run's folder.
         model: the network; its ``kind`` says which.
         step: what is done with a batch; see :mod:`train.learning.steps`.
+        init_from: checkpoint of a model of this size whose weights and scaling are begun with;
+            null begins with random ones.
         data: what is heard.
         mixup: of clips with labels.
-        augment: changes to features, the same for student and teacher; null for none, as in 2021.
+        augment: other changes, the same for student and teacher; null for none, as in 2021.
         optimiser: of the student.
-        teacher: null for none. With ``supervised`` it is an average of weights and buffers that
-            nothing is learned from.
+        teacher: null for none. But with ``mean_teacher`` it is an average of weights and buffers
+            that nothing is learned from.
         consistency: of ``mean_teacher``.
+        carry_state: of ``streamed``: share of clips that begin in the state that another clip left.
         validation: how checkpoints are compared.
+        postprocessing: how scores become events in a bundle.
         epochs: length of the run.
         statistics_batches: from which the front end's mean and deviation are fixed, if it is
             scaled by these.
@@ -203,13 +173,16 @@ class LearningRecipe:
     name: str
     model: AnyModelConfig = field(default_factory=lambda: CRNN2021Config(CLASSES))
     step: StepName = "mean_teacher"
-    data: DataConfig = field(default_factory=DataConfig)
+    init_from: Path | None = None
+    data: AnyDataConfig = field(default_factory=DataConfig)
     mixup: MixupConfig = field(default_factory=MixupConfig)
     augment: AugmentConfig | None = None
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     teacher: TeacherConfig | None = field(default_factory=TeacherConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
+    carry_state: float = 0.5
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    postprocessing: PostprocessingConfig = field(default_factory=PostprocessingConfig)
     epochs: int = 200
     statistics_batches: int = 8
     seed: int = 42
@@ -222,21 +195,46 @@ class LearningRecipe:
             raise ValueError("validation.selection is teacher, but there is none")
         if self.epochs < 1 or self.statistics_batches < 1:
             raise ValueError("epochs and statistics_batches must be 1 or more")
-        if self.data.weak and not getattr(self.model, "clip_head", True):
+        self._check_labels()
+        self._check_augment()
+
+    def _check_labels(self) -> None:
+        data = self.data
+        if isinstance(data, DataConfig):
+            if data.weak and not getattr(self.model, "clip_head", True):
+                raise ValueError(
+                    "data.weak clips cannot be learned from without model.clip_head; "
+                    "set it to true, or data.weak to 0"
+                )
+            if self.step == "streamed" and (data.weak or data.unlabelled):
+                raise ValueError(
+                    "step streamed learns from events alone; set data.weak and unlabelled to 0"
+                )
+        if self.step == "streamed" and not isinstance(self.model, CausalCRNNConfig):
+            raise ValueError(f"step streamed wants a causal_crnn; a {self.model.kind} has no state")
+        if not 0.0 <= self.carry_state <= 1.0:
+            raise ValueError(f"carry_state {self.carry_state}; must be from 0 to 1")
+
+    def _check_augment(self) -> None:
+        augment, bands = self.augment or AugmentConfig(), self.model.front_end.n_mels
+        shape = augment.filter
+        if shape is not None and shape.most_ranges * shape.narrowest_bands > bands:
             raise ValueError(
-                "data.weak clips cannot be learned from without model.clip_head; "
-                "set it to true, or data.weak to 0"
+                f"augment.filter: {shape.most_ranges} ranges of {shape.narrowest_bands} bands do "
+                f"not fit {bands}"
             )
-        if (
-            self.augment is not None
-            and self.augment.filter_db
-            and self.model.front_end.scaler == "clip"
-        ):
+        if self.machine.cache is None:
+            return
+        if isinstance(self.data, ScenesConfig):
+            raise ValueError("machine.cache: scenes that are mixed anew cannot be kept")
+        if augment.of_audio:
             raise ValueError(
-                "augment.filter_db needs a front end scaled by statistics; a clip's own scale "
-                "says not how many decibels one unit is"
+                f"augment.{augment.of_audio[0]} needs audio, of which machine.cache keeps "
+                "nothing but mel bands; leave one of them out"
             )
 
+
+NO_IDENTITY = ("machine", "postprocessing")
 
 _RECIPE = TypeAdapter(LearningRecipe)
 
@@ -263,8 +261,11 @@ def parse_recipe(content: object, *, where: str) -> LearningRecipe:
         return _RECIPE.validate_python(_with_preset(content, where=where))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: {key or 'recipe'}: {first['msg']}") from error
+        top, *below = first["loc"] or ("recipe",)
+        if top in {"data", "model"}:
+            below = below[1:]  # the kind, which is no key
+        key = ".".join(map(str, [top, *below]))
+        raise ConfigError(f"{where}: {key}: {first['msg']}") from error
 
 
 def _with_preset(content: object, *, where: str) -> object:
@@ -286,7 +287,6 @@ def dump_recipe(recipe: LearningRecipe) -> Plain:
 
 
 def identity(recipe: LearningRecipe) -> Plain:
-    """Return what differs from a run of all defaults, ``machine`` left out."""
+    """Return what differs from a run of all defaults, but for what changes nothing learned."""
     changed = delta(dump_recipe(LearningRecipe(name="")), dump_recipe(recipe))
-    changed.pop("machine", None)
-    return changed
+    return {key: value for key, value in changed.items() if key not in NO_IDENTITY}

@@ -1,16 +1,54 @@
-"""The sets of clips that a run learns from and is validated on."""
+"""What a run learns from and is validated on."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import Progress
+
 from streamsed.errors import ConfigError
+from train.data.bank import TABLE, Bank
+from train.data.batches import TrainingBatches
 from train.data.clips import Clip, ClipSet
 from train.data.desed import Part, read_desed
-from train.learning.recipe import DataConfig, ValidationConfig
+from train.data.inputs import Inputs
+from train.data.scenes import SceneBatches
+from train.data.soundscape import SoundscapeGenerator
+from train.data.soundscape_set import SoundscapeSet
+from train.learning.data_config import DataConfig, ScenesConfig
+from train.learning.layering import signature
+from train.learning.recipe import HeldOutPart, LearningRecipe, ValidationConfig, dump_recipe
+
+CACHE = Path(".cache")
+"""Where simulated rooms and held-out scenes are kept: they are the same for many runs."""
+HELD_OUT_SEED = 1
+"""Of held-out scenes, whatever a run's own seed; the one of ``streamsed-train soundscapes``."""
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Scenes to be mixed as training goes on.
+
+    Attributes:
+        generator: of the scenes.
+        config: how many a batch.
+    """
+
+    generator: SoundscapeGenerator
+    config: ScenesConfig
+
+    @property
+    def bank(self) -> str:
+        """16 hexadecimal digits of the bank's table."""
+        table = self.generator.bank.folder / TABLE
+        return hashlib.sha256(table.read_bytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -18,14 +56,50 @@ class Sets:
     """Clips of a run.
 
     Attributes:
-        training: sets, and how many clips of each stand in a batch.
+        training: sets, and how many clips of each stand in a batch; none if scenes are mixed.
         strong: with events, to validate on.
         weak: with tags, to validate on; None if the run learns from no tags.
+        mixing: scenes to learn from; None if it learns from sets.
     """
 
     training: tuple[tuple[ClipSet, int], ...]
     strong: ClipSet
     weak: ClipSet | None
+    mixing: Mixing | None = None
+
+    def batches(
+        self, recipe: LearningRecipe, inputs: Inputs, *, rank: int = 0, ranks: int = 1
+    ) -> TrainingBatches | SceneBatches:
+        """Return the batches of a run without end.
+
+        Args:
+            recipe: says how many clips and which seed.
+            inputs: of the sets.
+            rank: of this process among ``ranks`` that share each batch.
+            ranks: how many there are.
+
+        Raises:
+            DataError: batches cannot be made of these sets, or not be shared.
+        """
+        steps = recipe.data.steps_per_epoch
+        if self.mixing is not None:
+            assert steps is not None
+            return SceneBatches(
+                self.mixing.generator,
+                inputs.grid,
+                batch=self.mixing.config.batch,
+                steps_per_epoch=steps,
+                rank=rank,
+                ranks=ranks,
+            )
+        return TrainingBatches(
+            inputs,
+            self.training,
+            seed=recipe.seed,
+            steps_per_epoch=steps,
+            rank=rank,
+            ranks=ranks,
+        )
 
     @property
     def clips(self) -> list[Clip]:
@@ -36,7 +110,7 @@ class Sets:
         ]
 
     def counts(self) -> dict[str, int]:
-        """Number of clips by set."""
+        """Number of clips by set; scenes to be mixed cannot be counted."""
         counts = {clips.name: len(clips) for clips, _ in self.training}
         counts[f"validation: {self.strong.name}"] = len(self.strong)
         if self.weak is not None:
@@ -49,7 +123,55 @@ class Sets:
             [clip.name, clip.tags, [[e.label, e.onset_s, e.offset_s] for e in clip.events or ()]]
             for clip in self.clips
         ]
-        return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
+        bank = [] if self.mixing is None else [self.mixing.bank]
+        return hashlib.sha256(json.dumps(described + bank).encode()).hexdigest()[:16]
+
+
+def scene_sets(bank: Path, recipe: LearningRecipe) -> Sets:
+    """Return scenes of a bank to learn from, and clips of held-out ones to validate on.
+
+    Raises:
+        ConfigError: the bank cannot be used.
+        DataError: the held-out scenes cannot be written.
+    """
+    data, validation = recipe.data, recipe.validation
+    assert isinstance(data, ScenesConfig)
+    recordings = Bank.open(bank)
+    generator = SoundscapeGenerator(
+        recordings, split="train", config=data.soundscape, seed=recipe.seed, cache=CACHE
+    )
+    root = held_out_scenes(recordings, recipe, parts=[validation.part])
+    strong = read_desed(root, validation.part, classes=recipe.model.classes)
+    return Sets(training=(), strong=strong, weak=None, mixing=Mixing(generator, data))
+
+
+def held_out_scenes(bank: Bank, recipe: LearningRecipe, *, parts: Sequence[HeldOutPart]) -> Path:
+    """Return a data set in DESED's shape with held-out scenes of a bank; they are mixed once.
+
+    Raises:
+        ConfigError: the bank cannot be used.
+        DataError: the scenes cannot be written.
+    """
+    data = recipe.data
+    assert isinstance(data, ScenesConfig)
+    count, config = data.held_out_clips, dump_recipe(recipe)["data"]["held_out"]
+    table = hashlib.sha256((bank.folder / TABLE).read_bytes()).hexdigest()
+    folder = CACHE / f"held-out-{signature({'count': count, 'scenes': config, 'bank': table})}"
+    CACHE.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other runs may want the same scenes now
+        made = SoundscapeSet(
+            folder,
+            bank=bank,
+            clips=dict.fromkeys(parts, count),
+            config=data.held_out,
+            seed=HELD_OUT_SEED,
+            cache=CACHE,
+        )
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("held-out scenes", total=sum(made.clips.values()))
+            made.write(jobs=os.cpu_count() or 1, progress=lambda done: bar.advance(task, done))
+    return folder
 
 
 def read_sets(

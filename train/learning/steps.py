@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.augment import augment
+from train.augment import AugmentConfig, augment_audio, augment_features, augment_mels
 from train.data.batches import Batch
 from train.learning.learner import Learner, linear_mels
 from train.learning.losses import strong_bce, strong_consistency, weak_bce, weak_consistency
@@ -54,7 +54,26 @@ def mean_teacher(batch: Batch[Tensor], learner: Learner, moment: Moment) -> Term
     return terms
 
 
-STEPS: Mapping[StepName, Step] = {"supervised": supervised, "mean_teacher": mean_teacher}
+def streamed(batch: Batch[Tensor], learner: Learner, moment: Moment) -> Terms:
+    """Cross-entropy of frames, where some clips begin in the state that another clip left.
+
+    So the network meets the middle of streams as well as their beginning. What it says of a
+    clip's last frames, whose scores would come after the clip, is not compared.
+    """
+    batch, _ = prepare(batch, learner, moment)
+    model = learner.student.config
+    frames, ahead = batch.strong.shape[1], model.latency_frames
+    heard = frames * model.frame_samples // model.front_end.hop_samples
+    logits = learner.stream(batch.inputs[:, :heard], moment.rng)
+    said, true = logits[:, ahead:], batch.strong[:, : frames - ahead]
+    return {"strong": strong_bce(said, true, batch.has_strong)}
+
+
+STEPS: Mapping[StepName, Step] = {
+    "supervised": supervised,
+    "mean_teacher": mean_teacher,
+    "streamed": streamed,
+}
 
 
 @torch.no_grad()
@@ -66,15 +85,27 @@ def prepare(batch: Batch[Tensor], learner: Learner, moment: Moment) -> tuple[Bat
         bool, True for label frames beyond the end of a clip.
     """
     recipe, student = learner.recipe, learner.student
+    changes = recipe.augment or AugmentConfig()
+    if changes.of_audio:
+        audio = augment_audio(batch.inputs, changes, responses=learner.responses)
+        batch = replace(batch, inputs=audio)
     batch = replace(batch, inputs=linear_mels(student, batch.inputs))
     partners = draw_partners(batch.rows, recipe.mixup, moment.rng)
     if partners is not None:
         batch = mix(batch, partners, labels=recipe.mixup.labels)
-    features = student.front_end.features(batch.inputs)
-    if recipe.augment is not None:
-        features = augment(features, recipe.augment, std=student.front_end.std)
-    position = torch.arange(batch.strong.shape[1], device=batch.frames.device)
-    return replace(batch, inputs=features), position[None] >= batch.frames[:, None]
+    front_end = student.front_end
+    mels = augment_mels(batch.inputs, changes, power=front_end.config.power)
+    features, strong = augment_features(
+        front_end.features(mels),
+        batch.strong,
+        changes,
+        pooling=student.config.frame_samples // front_end.config.hop_samples,
+    )
+    if changes.frame_shift is not None:  # silence behind a clip is anywhere now
+        batch = replace(batch, frames=torch.full_like(batch.frames, strong.shape[1]))
+    position = torch.arange(strong.shape[1], device=batch.frames.device)
+    padding = position[None] >= batch.frames[:, None]
+    return replace(batch, inputs=features, strong=strong), padding
 
 
 def labelled_terms(said: ClipOutput, batch: Batch[Tensor]) -> Terms:

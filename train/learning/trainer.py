@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from streamsed.errors import StreamsedError
-from train.data.batches import Batch, OrderedBatches, TrainingBatches
+from train.data.batches import Batch, OrderedBatches
 from train.data.clips import ClipSet
 from train.data.inputs import Inputs
 from train.data.loading import load
@@ -26,7 +27,13 @@ from train.learning.schedules import ramp
 from train.learning.sets import Sets
 from train.learning.steps import STEPS, Moment
 from train.learning.stopping import StopRequest
-from train.learning.validation import Objective, intersection_f1, score_clips, weak_f1
+from train.learning.validation import (
+    Objective,
+    average_precision,
+    intersection_f1,
+    score_clips,
+    weak_f1,
+)
 from train.models.model import SoundEventModel
 
 _CHANCE = 0x73746570  # of the seed: a step's chance is drawn apart from clips and crops
@@ -63,6 +70,10 @@ class Trainer:
         inputs: of these clips.
         folder: claimed for this run.
         fabric: launched.
+
+    Attributes:
+        waited_s: how long clips were waited for, but for the first, before which processes start.
+        worked_s: how long steps took, but for what validation took.
     """
 
     def __init__(
@@ -76,7 +87,9 @@ class Trainer:
     ) -> None:
         self.recipe, self.sets, self.inputs = recipe, sets, inputs
         self.folder, self.fabric = folder, fabric
-        self.batches = self._training_batches(fabric.global_rank, fabric.world_size)
+        self.batches = sets.batches(
+            recipe, inputs, rank=fabric.global_rank, ranks=fabric.world_size
+        )
         self.epoch_steps = self.batches.steps_per_epoch
         self.steps = recipe.epochs * self.epoch_steps
         self.step_function = STEPS[recipe.step]
@@ -84,6 +97,7 @@ class Trainer:
         self.progress = Progress(0, dict.fromkeys(self.learner.networks, -1.0), 0)
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
+        self.waited_s = self.worked_s = self._waited_before_s = 0.0
 
     def fit(self, stop: StopRequest | None = None) -> bool:
         """Train until the end, or until asked to stop; return whether the run is done.
@@ -106,8 +120,8 @@ class Trainer:
         with self.display:
             if state is not None:
                 self.display.line(f"resumed at step {first} of {self.steps}")
-            workers = self.recipe.machine.workers
-            for batch in load(self.batches, range(first, self.steps), workers=workers):
+            steps, workers = range(first, self.steps), self.recipe.machine.workers
+            for batch in self._awaited(load(self.batches, steps, workers=workers)):
                 self._step(batch)
                 if self._after_step(stop):
                     break
@@ -115,26 +129,26 @@ class Trainer:
             self.journal.close()
         return self._is_done()
 
+    def _awaited(self, batches: Iterator[Batch[Tensor]]) -> Iterator[Batch[Tensor]]:
+        """Yield batches, and count the time that they are waited for."""
+        began = time.monotonic()
+        for number, batch in enumerate(batches):
+            got = time.monotonic()
+            self.waited_s += got - began if number else 0.0
+            yield batch
+            began = time.monotonic()
+            self.worked_s += began - got
+
     def _is_done(self) -> bool:
         patience = self.recipe.validation.patience
         gave_up = patience is not None and self.progress.stale >= patience
         return gave_up or self.progress.step == self.steps
 
-    def _training_batches(self, rank: int, ranks: int) -> TrainingBatches:
-        return TrainingBatches(
-            self.inputs,
-            self.sets.training,
-            seed=self.recipe.seed,
-            steps_per_epoch=self.recipe.data.steps_per_epoch,
-            rank=rank,
-            ranks=ranks,
-        )
-
     def _fix_statistics(self) -> None:
-        if self.recipe.model.front_end.scaler != "statistics":
+        if self.recipe.model.front_end.scaler != "statistics" or self.recipe.init_from is not None:
             return
         steps = range(self.recipe.statistics_batches)
-        whole = self._training_batches(0, 1)  # every process sees the same
+        whole = self.sets.batches(self.recipe, self.inputs)  # every process sees the same
         device = self.fabric.device
         self.learner.set_statistics([b.map(lambda t: t.to(device)) for b in load(whole, steps)])
 
@@ -193,19 +207,28 @@ class Trainer:
                 f"{self.folder.path}: step {self.progress.step}: the loss is {terms['loss']}; "
                 "a lower optimiser.learning_rate or a clip_norm may help"
             )
-        speed = self._summed / max(time.monotonic() - self._since, 1e-9)
+        took_s = max(time.monotonic() - self._since, 1e-9)
         if self.journal is not None:
             self.journal.losses(step=self.progress.step, terms=terms, rates=self.rates)
-            self.display.losses(self.progress.step, terms, steps_a_s=speed)
-        self._sums, self._summed, self._since = {}, 0, time.monotonic()
+            self.display.losses(
+                self.progress.step,
+                terms,
+                steps_a_s=self._summed / took_s,
+                waited=(self.waited_s - self._waited_before_s) / took_s,
+            )
+        self._sums, self._summed = {}, 0
+        self._since, self._waited_before_s = time.monotonic(), self.waited_s
 
     def _validate(self) -> None:
         """Validate in the first process; the others wait to hear how it went."""
+        began = time.monotonic()
         if self.journal is not None:
             objectives = {name: self._figures(n) for name, n in self.learner.networks.items()}
             self._note(objectives)
         self.progress = self.fabric.broadcast(self.progress)
-        self._since = time.monotonic()
+        took_s = time.monotonic() - began
+        self._since += took_s  # it is no part of a step's time
+        self.worked_s -= took_s
 
     def _figures(self, network: SoundEventModel) -> Objective:
         config = self.recipe.validation
@@ -216,31 +239,31 @@ class Trainer:
             return score_clips(network, loaded, device=self.fabric.device)
 
         strong, weak = self.sets.strong, self.sets.weak
+        frames = scored(strong).strong
         return Objective(
             weak_f1=math.nan if weak is None else weak_f1(scored(weak).weak, weak),
             intersection_f1=intersection_f1(
-                scored(strong).strong,
-                strong,
-                frame_s=self.inputs.grid.frame_s,
-                median_s=config.median_s,
+                frames, strong, frame_s=self.inputs.grid.frame_s, median_s=config.median_s
             ),
+            average_precision=average_precision(frames, strong, grid=self.inputs.grid),
         )
 
     def _note(self, objectives: dict[NetworkName, Objective]) -> None:
         """Keep the best of each network, and write down the figures."""
         assert self.journal is not None
-        step, selection = self.progress.step, self.recipe.validation.selection
+        step, config = self.progress.step, self.recipe.validation
         self.progress.stale += 1
         figures: dict[str, dict[str, float | None]] = {}
         for name, objective in objectives.items():
-            if objective.value > self.progress.best[name]:
-                self.progress.best[name] = objective.value
+            value = objective.value(config.objective)
+            if value > self.progress.best[name]:
+                self.progress.best[name] = value
                 network = self.learner.networks[name]
                 self.folder.save_network(f"{name}.best.pt", network, step=step)
-                if name == selection:
+                if name == config.selection:
                     self.progress.stale = 0
                     self.folder.save_network("best.pt", network, step=step)
-            values = {**asdict(objective), "objective": objective.value}
+            values = {**asdict(objective), "objective": value}
             figures[name] = {k: None if math.isnan(v) else v for k, v in values.items()}
             shown = ", ".join(f"{k} {v:.3f}" for k, v in values.items())
             self.display.line(f"step {step}: {name}: {shown} (best {self.progress.best[name]:.3f})")

@@ -1,7 +1,8 @@
-"""What a checkpoint is chosen by: clip-level macro F1 plus intersection macro F1, both at 0.5."""
+"""What a checkpoint is chosen by."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,9 @@ from streamsed.evaluate.tables import event_table
 from train.data.batches import Batch
 from train.data.clips import ClipSet
 from train.data.events import merge
+from train.data.labels import LabelGrid
 from train.learning.learner import linear_mels
+from train.learning.recipe import FigureName
 from train.models.model import SoundEventModel
 
 Scores = NDArray[np.float32]
@@ -46,16 +49,19 @@ class Objective:
 
     Attributes:
         weak_f1: macro, of tags; NaN without any to compare with.
-        intersection_f1: macro, dtc 0.5, gtc 0.5, cttc 0.3; NaN without events.
+        intersection_f1: macro, at 0.5, dtc 0.5, gtc 0.5, cttc 0.3; NaN without events.
+        average_precision: macro, of frames; NaN without events.
     """
 
     weak_f1: float
     intersection_f1: float
+    average_precision: float
 
-    @property
-    def value(self) -> float:
-        """Sum of those that are defined."""
-        return float(np.nansum([self.weak_f1, self.intersection_f1]))
+    def value(self, name: FigureName) -> float:
+        """Return what is to be as large as possible; see ``ValidationConfig.objective``."""
+        if name == "average_precision":
+            return float(np.nan_to_num(self.average_precision))
+        return float(np.nansum([self.weak_f1, self.intersection_f1]))  # those that are defined
 
 
 @torch.no_grad()
@@ -136,6 +142,32 @@ def intersection_f1(
     )
     (counts,) = intersection_counts([events], truth, durations_s=durations_s, classes=clips.classes)
     return float(macro(counts.f1()))
+
+
+def average_precision(scores: Mapping[str, Scores], clips: ClipSet, *, grid: LabelGrid) -> float:
+    """Return the area below the precision-recall curve of frames, the mean of the classes.
+
+    Args:
+        scores: ``(T, C)`` by clip.
+        clips: with events.
+        grid: of their labels.
+
+    Returns:
+        The mean of the classes that have events; NaN if none has.
+    """
+    said = np.concatenate([scores[clip.name] for clip in clips.clips])
+    true = np.concatenate(
+        [
+            grid.strong(clip.events or ())[: len(scores[clip.name])] >= THRESHOLD
+            for clip in clips.clips
+        ]
+    )
+    areas = []
+    for column in np.flatnonzero(true.any(axis=0)):
+        hits = true[np.argsort(-said[:, column], kind="stable"), column]
+        precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+        areas.append(float(precision[hits].mean()))
+    return float(np.mean(areas)) if areas else math.nan
 
 
 def weak_f1(scores: Mapping[str, Scores], clips: ClipSet) -> float:

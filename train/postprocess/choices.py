@@ -14,6 +14,7 @@ class ObjectiveName(StrEnum):
     EVENT_F1 = "event-f1"
     PSDS1 = "psds1"
     FALSE_ALARMS = "false-alarms"
+    BALANCED = "balanced"
 
 
 class WindowMethod(StrEnum):
