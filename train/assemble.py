@@ -1,186 +1,156 @@
-"""From checkpoints to a bundle: calibrate, export, check, measure, and write it all down."""
+"""From checkpoints to a bundle: export, fit, check, measure, and write it all down."""
 
 from __future__ import annotations
 
-import shutil
+import math
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import structlog
-import torch
-from numpy.typing import NDArray
 
-from streamsed.bundle import write_manifest, write_selftest
-from streamsed.errors import ConfigError
-from train.card import write_card
-from train.checkpoint import Checkpoint, save_model
-from train.data.bank import Bank
-from train.data.soundscape import Soundscape, SoundscapeGenerator
-from train.export import check_parity, export_step, run_graph
-from train.measure import measure
-from train.postprocess.search import fit_postprocessing
-from train.recipe import Recipe
-from train.synthesis.catalogue import TARGETS, synthesise
-from train.validate import frame_scores
+from streamsed.bundle import load, write_manifest
+from streamsed.bundle.manifest import MANIFEST_FILE
+from streamsed.errors import BundleError
+from train.card import Told, write_card
+from train.data.audio import read_audio
+from train.data.desed import part_files
+from train.ensemble import Ensemble
+from train.held_out import HeldOut
+from train.latency import draw_latency, latency_curve
+from train.postprocess.figures import Figures, measure
+from train.postprocess.rewriting import (
+    CARD_FILE,
+    KEPT_FIGURES,
+    check_writable,
+    move_into_place,
+)
+from train.rules import fit_rules
 
 log = structlog.get_logger()
 
-CALIBRATION_SEED = 30_000
-REPORT_SEED = 40_000
-"""Scenes that set thresholds and scenes that are reported differ, and from those that picked."""
-SELFTEST_STEPS = 16
-
-
-def validation_scenes(bank: Bank, recipe: Recipe, *, seed: int, count: int) -> list[Soundscape]:
-    """Mix ``count`` scenes of the split ``valid``."""
-    generator = SoundscapeGenerator(
-        bank, split="valid", config=recipe.validation, seed=seed, cache=Path(".cache")
-    )
-    return [generator.generate(index) for index in range(count)]
-
-
-def synthetic_audio(samples: int, *, sample_rate: int) -> NDArray[np.float32]:
-    """Return synthetic sounds one after another, ``(samples,)``: audio free of any licence."""
-    rng = np.random.default_rng(1)
-    parts: list[NDArray[np.float32]] = []
-    while sum(map(len, parts)) < samples:
-        for label in TARGETS:
-            sound, _ = synthesise(label, rng, duration_s=1.0, sample_rate=sample_rate)
-            parts.append(sound * np.float32(0.2))
-    audio = np.concatenate(parts)[:samples]
-    return audio + rng.normal(0, 1e-3, samples).astype(np.float32)
-
-
-def calibration_scores(
-    checkpoints: Sequence[Checkpoint], weights: Sequence[float], scenes: Sequence[Soundscape]
-) -> NDArray[np.float32]:
-    """Return fused scores ``(n, T, C)`` of scenes of one length."""
-    audio = torch.from_numpy(np.stack([scene.audio for scene in scenes]))
-    fused = sum(
-        weight * frame_scores(checkpoint.model, audio, batch=16)
-        for weight, checkpoint in zip(weights, checkpoints, strict=True)
-    )
-    assert isinstance(fused, torch.Tensor)
-    return (fused / sum(weights)).numpy()
+LATENCY_FILE = "latency.png"
+_PROBES = 3
+_OF_HISTORY = ("psds1", "psds2", "event_f1", "intersection_f1")
 
 
 def assemble(
-    checkpoints: Sequence[tuple[str, Checkpoint]],
-    *,
+    ensemble: Ensemble,
+    held_out: HeldOut,
     folder: Path,
-    recipe: Recipe,
-    recipe_file: str,
-    bank: Bank,
-    scenes: int,
-    version: str,
-) -> None:
-    """Write a bundle, whole or not at all.
+    *,
+    latency_s: float | None = None,
+    version: str = "1",
+) -> Figures:
+    """Write a bundle, whole or not at all, and return what it reaches.
 
     Args:
-        checkpoints: (member name, checkpoint) of each member; all weigh the same.
-        folder: of the bundle; one that is there is replaced.
-        recipe: with whose scenes the bundle is calibrated and measured.
-        recipe_file: its name, for the card.
-        bank: recordings; only those of the split ``valid`` are used.
-        scenes: validation scenes to calibrate on, and as many others to report on.
+        ensemble: its members.
+        held_out: what it is fitted to and reported on.
+        folder: of the bundle; one that is there is replaced, and its figures go into the history.
+        latency_s: look-ahead; see :meth:`Ensemble.look_ahead`.
         version: of the bundle.
 
     Raises:
-        ConfigError: the members do not fit together.
+        ConfigError: the look-ahead cannot be met, or the folder not be written.
         ExportError: a graph differs from its model.
+        StreamsedError: recordings or labels cannot be used.
     """
-    models = [checkpoint.model for _, checkpoint in checkpoints]
-    first = models[0].config
-    for (name, _), model in zip(checkpoints, models, strict=True):
-        same = ("classes", "chunk_samples", "frame_samples")
-        if odd := [key for key in same if getattr(model.config, key) != getattr(first, key)]:
-            raise ConfigError(f"member {name}: {odd[0]} differs from that of the first member")
-    rate = first.front_end.sample_rate
-    frame_s = first.frame_samples / rate
-
-    log.info("calibrating", scenes=scenes)
-    calibration = validation_scenes(bank, recipe, seed=CALIBRATION_SEED, count=scenes)
-    postprocessing = fit_postprocessing(
-        calibration_scores([c for _, c in checkpoints], [1.0] * len(models), calibration),
-        [[(e.label, e.onset_s, e.offset_s) for e in scene.events] for scene in calibration],
-        classes=first.classes,
-        frame_s=frame_s,
-        false_alarm_price=recipe.false_alarm_price,
-    )
-    with tempfile.TemporaryDirectory() as temporary:
-        draft = Path(temporary) / folder.name
-        draft.mkdir()
-        chunks = synthetic_audio(first.chunk_samples * SELFTEST_STEPS, sample_rate=rate)
-        chunks = chunks.reshape(SELFTEST_STEPS, -1)
-        probes = [*(scene.audio for scene in calibration[:4]), chunks.ravel()]
-        members, rows, selftest = [], [], {}
-        for name, checkpoint in checkpoints:
-            graph = draft / f"{name}.onnx"
-            member = export_step(checkpoint.model, graph, name=name)
-            difference = max(check_parity(checkpoint.model, graph, member, p) for p in probes)
-            log.info("exported", member=name, largest_difference=difference)
-            selftest[name] = run_graph(graph, member, chunks)
-            save_model(draft / f"{name}.pt", checkpoint.model, step=checkpoint.step)
-            members.append(member.model_dump(mode="json"))
-            parameters = sum(p.numel() for p in checkpoint.model.parameters())
-            rows.append((name, parameters, checkpoint.step, difference))
-        write_selftest(draft, chunks=chunks, scores=selftest)
-        licences = bank.licences("train")
-        manifest = {
-            "schema": "streamsed.bundle/1",
-            "name": folder.name,
-            "version": version,
-            "classes": list(first.classes),
-            "sample_rate": rate,
-            "chunk_samples": first.chunk_samples,
-            "frame_samples": first.frame_samples,
-            "members": members,
-            "postprocessing": {k: v.model_dump() for k, v in postprocessing.items()},
-            "provenance": {
-                "recipe": recipe_file,
-                "data": "soundscapes from a bank of recordings and from synthesis; see card.md",
-                "licences": sorted({licence for _, licence, _, _ in licences}),
-                "scores": {},
-            },
-        }
-        # Checkpoints travel with the bundle: to train on, and to hold the graphs against.
-        files = ["card.md", *(f"{name}.pt" for name, _ in checkpoints)]
-        write_manifest(draft, manifest, files=files)
-        log.info("measuring", scenes=scenes)
-        figures = measure(draft, validation_scenes(bank, recipe, seed=REPORT_SEED, count=scenes))
-        card = write_card(
-            name=folder.name,
-            members=rows,
-            recipe=recipe_file,
-            postprocessing=postprocessing,
-            figures=figures,
-            licences=licences,
-            synthetic=[
-                label
-                for label in first.classes
-                if not bank.select("foreground", split="valid", label=label)
-            ],
-            chunk_s=first.chunk_samples / rate,
-            frame_s=frame_s,
-            look_ahead_s=max(m.config.latency_frames for m in models) * frame_s,
-            false_alarm_price=recipe.false_alarm_price,
-            command=f"streamsed-train measure {folder} --recipe {recipe_file} --bank BANK "
-            f"--scenes {scenes}",
+    look_ahead = ensemble.look_ahead(latency_s)
+    check_writable(folder, replace=True)
+    target = folder.resolve()
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
+        draft = Path(beside) / target.name
+        manifest, differences = ensemble.write(
+            draft, look_ahead, probes=_probes(held_out, ensemble)
         )
-        (draft / "card.md").write_text(card)
-        provenance = {**manifest["provenance"], "scores": _rounded(asdict(figures))}  # type: ignore[dict-item]
-        write_manifest(draft, {**manifest, "provenance": provenance}, files=files)
-        if folder.exists():
-            shutil.rmtree(folder)
-        shutil.copytree(draft, folder)
-    log.info("wrote", bundle=str(folder), event_f1=round(figures.event_f1, 3))
+        fitted = fit_rules(draft, held_out)
+        config = held_out.recipe.postprocessing
+        replayed = held_out.replay(draft, config.report)
+        figures = measure(replayed, dict.fromkeys(replayed.clips.names, fitted.rules))
+        points = []
+        if ensemble.windowed:
+            points = latency_curve(ensemble, held_out, postprocessing=fitted.rules)
+            draw_latency(points, draft / LATENCY_FILE)
+        sources = held_out.sources()
+        earlier = history(target)
+        scores = {
+            "part": config.report,
+            "recordings": len(replayed.clips.names),
+            "hours": replayed.clips.hours,
+            "overall": asdict(figures.overall),
+            "classes": {label: asdict(one) for label, one in figures.classes.items()},
+            "look_ahead": [{"s": p.look_ahead_s, **asdict(p.reached)} for p in points],
+            "history": earlier,
+        }
+        trained_by = [member.trained_by(held_out.recipe.name) for member in ensemble.members]
+        manifest["version"] = version
+        manifest["postprocessing"] = {
+            label: rules.model_dump(mode="json") for label, rules in fitted.rules.items()
+        }
+        manifest["provenance"] = {
+            "recipe": ", ".join(dict.fromkeys(trained_by)),
+            "data": "soundscapes; see card.md" if held_out.synthetic else "see card.md",
+            "licences": sorted({licence for _, licence, _, _ in sources}),
+            "scores": _plain(scores),
+        }
+        card = write_card(
+            Told(
+                name=target.name,
+                ensemble=ensemble,
+                held_out=held_out,
+                look_ahead=look_ahead,
+                differences=differences,
+                fitted=fitted,
+                figures=figures,
+                events={label: len(events) for label, events in replayed.truth.items()},
+                recordings=len(replayed.clips.names),
+                hours=replayed.clips.hours,
+                points=points,
+                picture=LATENCY_FILE,
+                sources=sources,
+                history=earlier,
+                command=held_out.command(folder if not folder.is_absolute() else Path(folder.name)),
+            )
+        )
+        (draft / CARD_FILE).write_text(card, encoding="utf-8")
+        write_manifest(draft, manifest, files=[CARD_FILE, LATENCY_FILE, *ensemble.files])
+        load(draft)  # as the daemon will
+        move_into_place(draft, target, Path(beside) / "before")
+    return figures
 
 
-def _rounded(value: object) -> object:
-    """Return nested figures with three decimals."""
+def _probes(held_out: HeldOut, ensemble: Ensemble) -> list[Any]:
+    """Return some real recordings to hold graphs against."""
+    audio, _ = part_files(held_out.root, held_out.recipe.postprocessing.part)
+    paths = sorted(path for path in audio.iterdir() if path.is_file())[:_PROBES]
+    return [read_audio(path, sample_rate=ensemble.sample_rate) for path in paths]
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """Return what the bundle that is replaced, and those before it, said that they reach."""
+    if not (folder / MANIFEST_FILE).exists():
+        return []
+    try:
+        manifest = load(folder).manifest
+    except BundleError:
+        log.warning("the bundle that is replaced cannot be read: no history", bundle=str(folder))
+        return []
+    scores = manifest.provenance.scores
+    scores = scores.get(KEPT_FIGURES, scores)
+    overall = scores.get("overall", scores)
+    row = {"version": manifest.version, "recipe": manifest.provenance.recipe}
+    row |= {key: overall[key] for key in _OF_HISTORY if key in overall}
+    return [*scores.get("history", []), row]
+
+
+def _plain(value: Any) -> Any:
+    """Return nested figures as YAML should show them: three decimals, null for none."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return round(value, 3) if isinstance(value, float) else value
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 3)
+    return value

@@ -3,20 +3,250 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from streamsed.bundle.manifest import ClassPostprocessing
-from train.measure import ClassFigures, Figures
+from train.data.soundscape_set import SOURCES
+from train.ensemble import Ensemble
+from train.held_out import HeldOut, SourceRow
+from train.latency import FIGURES, Point, curve_rows
+from train.learning.data_config import ScenesConfig
+from train.postprocess.figures import ClassFigures, Figures
+from train.rules import FittedRules
 
 WORKS_INTERSECTION_F1, WORKS_EVENT_F1 = 0.5, 0.25
 """A class that reaches both is said to work."""
 FAILS_INTERSECTION_F1, FAILS_FALSE_ALARMS = 0.25, 60.0
 """A class below the first, or above the second an hour, is said not to work."""
+FEW_RECORDINGS = 12
+"""Figures of a class with fewer recordings say little about others of its kind."""
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """All that a card tells.
+
+    Attributes:
+        name: of the bundle.
+        ensemble: its members.
+        held_out: what it was fitted to and is reported on.
+        look_ahead: frames of each member.
+        differences: largest of each member's graph to PyTorch.
+        fitted: thresholds and windows that ship.
+        figures: measured with them.
+        events: true events by class.
+        recordings: that figures are of.
+        hours: of audio.
+        points: accuracy against look-ahead; none if it cannot be chosen.
+        picture: file of that.
+        sources: recordings trained on.
+        history: earlier versions and what they reached.
+        command: that prints the figures.
+    """
+
+    name: str
+    ensemble: Ensemble
+    held_out: HeldOut
+    look_ahead: Sequence[int]
+    differences: Mapping[str, float]
+    fitted: FittedRules
+    figures: Figures
+    events: Mapping[str, int]
+    recordings: int
+    hours: float
+    points: Sequence[Point]
+    picture: str
+    sources: Sequence[SourceRow]
+    history: Sequence[Mapping[str, Any]]
+    command: str
+
+
+def write_card(told: Told) -> str:
+    """Return the card as Markdown."""
+    ensemble = told.ensemble
+    ahead_s = max(told.look_ahead) * ensemble.frame_s
+    head = (
+        f"Detects {len(ensemble.classes)} sound events in a stream: {', '.join(ensemble.classes)}. "
+        f"One step takes {ensemble.chunk_s:.3f} s of {ensemble.sample_rate / 1000:g} kHz mono and "
+        f"scores frames of {ensemble.frame_s * 1e3:.0f} ms, {ahead_s:.3f} s behind its end."
+    )
+    sections = {
+        "Members": _members(told),
+        "Trained on": "\n\n".join(_trained_on(told)),
+        "What it reaches": "\n\n".join(_reached(told)),
+        "Accuracy against look-ahead": _look_ahead(told),
+        "Thresholds and windows": _rules(told),
+        "Sources and licences": _sources(told),
+        "History": _history(told),
+    }
+    parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
+    return "\n\n".join([f"# {told.name}", head, *parts]) + "\n"
+
+
+def _members(told: Told) -> str:
+    return _table(
+        (
+            "member",
+            "model",
+            "parameters",
+            "weight",
+            "look-ahead s",
+            "steps",
+            "from PyTorch at most",
+        ),
+        [
+            (
+                member.name,
+                member.model.config.kind,
+                f"{member.parameters:,}",
+                f"{member.weight:g}",
+                f"{frames * told.ensemble.frame_s:.3f}",
+                member.checkpoint.step,
+                f"{told.differences[member.name]:.1e}",
+            )
+            for member, frames in zip(told.ensemble.members, told.look_ahead, strict=True)
+        ],
+    )
+
+
+def _trained_on(told: Told) -> Iterator[str]:
+    data, held_out = told.held_out.recipe.data, told.held_out
+    for member in told.ensemble.members:
+        run = member.run
+        counts = "" if run is None else ", ".join(f"{n} {name}" for name, n in run.clips.items())
+        what = f" ({counts})" if counts else ""
+        yield f"{member.name}: `{member.trained_by(held_out.recipe.name)}`{what}."
+    minutes = sum(row[3] for row in told.sources) / 60
+    if isinstance(data, ScenesConfig):
+        shares = ", ".join(
+            f"{label} ({plan.synthetic_share:.0%})"
+            for label, plan in data.soundscape.plans.items()
+            if plan.synthetic_share
+        )
+        yield (
+            f"Soundscapes mixed anew for every step from {minutes:.0f} minutes of the recordings "
+            "listed below and from procedural synthesis (`train/synthesis`), which stands in for a "
+            f"share of some classes, and for all of one without recordings: {shares}. Rooms are "
+            "simulated or recorded, levels and backgrounds random. No recording "
+            "stands in both training and validation."
+        )
+    elif held_out.synthetic:
+        yield (
+            f"The clips are soundscapes mixed from {minutes:.0f} minutes of the recordings listed "
+            "below and from procedural synthesis (`train/synthesis`). No recording stands in both "
+            "training and validation."
+        )
+    if held_out.synthetic:
+        yield (
+            "It has never been trained on recordings of real homes, and nothing here says how well "
+            "it does there."
+        )
+
+
+def _reached(told: Told) -> Iterator[str]:
+    config = told.held_out.recipe.postprocessing
+    mixed = told.held_out.synthetic and SOURCES[config.part].split == SOURCES[config.report].split
+    other = "other scenes of the same recordings" if mixed else f"the part `{config.part}`"
+    yield (
+        f"{told.recordings} clips of the part `{config.report}`, {told.hours:.2f} hours, of "
+        f"recordings that nothing was trained on; thresholds were fitted on {other}. Measured "
+        "through the runtime with the thresholds below. Where the data set lies in DATA, "
+        f"`{told.command}` prints it."
+    )
+    if isinstance(told.held_out.recipe.data, ScenesConfig):
+        data = told.held_out.recipe.data
+        yield (
+            f"`streamsed-train soundscapes -o DATA --bank BANK --duration {data.duration_s:g} "
+            f"--{config.report} {data.held_out_clips}` writes these scenes."
+        )
+    overall = told.figures.overall
+    yield _table(FIGURES.values(), [[f"{getattr(overall, key):.3f}" for key in FIGURES]])
+    yield _table(
+        ("class", "events", *FIGURES.values(), "false alarms an hour", "verdict"),
+        [
+            (
+                label,
+                told.events[label],
+                *(_two(getattr(one, key)) for key in FIGURES),
+                f"{one.false_alarms_per_hour:.1f}",
+                _verdict(one),
+            )
+            for label, one in told.figures.classes.items()
+        ],
+    )
+    yield (
+        "Event F1: onset within 200 ms, offset within 200 ms or 20 % of the length. Intersection "
+        "F1: half of the event found, half of the detection true. PSDS of a class: its own area, "
+        "without the penalty for variation between classes. A false alarm meets no event of its "
+        f"class. A class works from an intersection F1 of {WORKS_INTERSECTION_F1} with an event F1 "
+        f"of {WORKS_EVENT_F1}, and does not below {FAILS_INTERSECTION_F1} or beyond "
+        f"{FAILS_FALSE_ALARMS:.0f} false alarms an hour."
+    )
+    yield from _few(told)
+
+
+def _few(told: Told) -> Iterator[str]:
+    """Say of which classes there is next to nothing to validate on."""
+    bank = told.held_out.bank
+    if bank is None:
+        return
+    counts = {
+        label: len({c.recording for c in bank.select("foreground", split="valid", label=label)})
+        for label in told.ensemble.classes
+    }
+    if none := [label for label, count in counts.items() if not count]:
+        yield f"{', '.join(none)}: validated on synthetic sounds alone, never on real ones."
+    few = [f"{label} {count}" for label, count in counts.items() if 0 < count < FEW_RECORDINGS]
+    if few:
+        yield (
+            f"Validation recordings are few ({', '.join(few)}): figures of these classes say "
+            "little about others of their kind."
+        )
+
+
+def _look_ahead(told: Told) -> str:
+    if not told.points:
+        return ""
+    table = _table(("look-ahead s", *FIGURES.values()), curve_rows(told.points))
+    return (
+        f"![]({told.picture})\n\n{table}\n\nThe same recordings, thresholds and windows; "
+        "`--latency` of `streamsed-train export` chooses."
+    )
+
+
+def _rules(told: Told) -> str:
+    config = told.held_out.recipe.postprocessing
+    table = _table(
+        ("class", "enter", "exit", "median s", "min on s", "min off s"),
+        [
+            (label, p.enter, p.exit, *(f"{s:.2f}" for s in (p.median_s, p.min_on_s, p.min_off_s)))
+            for label, p in told.fitted.rules.items()
+        ],
+    )
+    notes = "".join(f"\n- {note}" for note in told.fitted.notes)
+    return (
+        f"{table}\n\nFitted on the part `{config.part}` for {told.fitted.objective}. "
+        f"Median windows: {told.fitted.windows}." + (f"\n{notes}" if notes else "")
+    )
+
+
+def _sources(told: Told) -> str:
+    if not told.sources:
+        return "The data set says nothing of sources and licences; those of its makers hold."
+    table = _table(("source", "licence", "clips", "seconds"), told.sources)
+    return f"Sources under CC BY ask for attribution: this table gives it.\n\n{table}"
+
+
+def _history(told: Told) -> str:
+    if not told.history:
+        return ""
+    rows = [
+        (row["version"], row["recipe"], *(_three(row.get(key)) for key in FIGURES))
+        for row in told.history
+    ]
+    table = _table(("version", "recipe", *FIGURES.values()), rows)
+    return f"Earlier versions and what their own cards said.\n\n{table}"
 
 
 def _verdict(figures: ClassFigures) -> str:
@@ -31,152 +261,15 @@ def _verdict(figures: ClassFigures) -> str:
     return "works" if works else "weak"
 
 
-def write_card(
-    *,
-    name: str,
-    members: Sequence[tuple[str, int, int, float]],
-    recipe: str,
-    postprocessing: dict[str, ClassPostprocessing],
-    figures: Figures,
-    licences: Sequence[tuple[str, str, int, float]],
-    synthetic: Sequence[str],
-    chunk_s: float,
-    frame_s: float,
-    look_ahead_s: float,
-    false_alarm_price: float,
-    command: str,
-) -> str:
-    """Return the card as Markdown.
+def _two(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
 
-    Args:
-        name: of the bundle.
-        members: (name, parameters, training steps, largest difference to PyTorch) of each.
-        recipe: the recipe's file.
-        postprocessing: thresholds and windows that ship.
-        figures: measured with them.
-        licences: (source, licence, clips, seconds) of the recordings trained on.
-        synthetic: classes of which the bank has no recording to validate on.
-        chunk_s: audio of one step.
-        frame_s: score resolution.
-        look_ahead_s: of the slowest member.
-        false_alarm_price: with which the thresholds were fitted.
-        command: that printed the figures.
-    """
-    classes = [
-        (
-            label,
-            f.events,
-            f"{f.event_f1:.2f}",
-            f"{f.intersection_f1:.2f}",
-            f"{f.psds1:.2f}",
-            f"{f.psds2:.2f}",
-            f"{f.false_alarms_per_hour:.1f}",
-            _verdict(f) + (", on synthetic sounds" if label in synthetic else ""),
-        )
-        for label, f in figures.classes.items()
-    ]
-    rules = [
-        (
-            label,
-            p.enter,
-            p.exit,
-            f"{p.median_s:.2f}",
-            f"{p.min_on_s:.2f}",
-            f"{p.min_off_s:.2f}",
-        )
-        for label, p in postprocessing.items()
-    ]
-    seconds = sum(row[3] for row in licences)
-    unheard = ""
-    if synthetic:
-        unheard = (
-            f"{', '.join(synthetic)}: validated on synthetic sounds alone, never on real ones. "
-        )
-    return f"""# {name}
 
-Detects {len(classes)} domestic sound events (the classes of DESED) in a stream. One step takes
-{chunk_s:.3f} s of 16 kHz mono and scores frames of {frame_s * 1e3:.0f} ms, {
-        look_ahead_s:.3f} s behind its end.
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
-## Members
 
-{
-        _table(
-            ("member", "parameters", "training steps", "largest difference to PyTorch"),
-            [(n, f"{p:,}", s, f"{d:.1e}") for n, p, s, d in members],
-        )
-    }
-
-## Trained on
-
-Soundscapes mixed on the fly (`{recipe}`) from {seconds / 60:.0f} minutes of recordings listed
-below and from procedural synthesis (`train/synthesis`): every Electric_shaver_toothbrush, about
-half of Alarm_bell_ringing and Vacuum_cleaner, and a share of Blender are synthetic. Rooms are
-simulated or recorded, levels and backgrounds random. No recording stands in both training and
-validation. It has never been trained on recordings of real homes, and nothing here says how well
-it does there.
-
-## What it reaches
-
-{figures.scenes} validation soundscapes, {figures.hours:.2f} hours, other recordings and other
-seeds than training, and other scenes than those that set the thresholds. Measured through the
-runtime with the thresholds below. `{command}` prints it.
-
-{
-        _table(
-            ("event F1", "intersection F1", "PSDS1", "PSDS2"),
-            [
-                [
-                    f"{v:.3f}"
-                    for v in (
-                        figures.event_f1,
-                        figures.intersection_f1,
-                        figures.psds1,
-                        figures.psds2,
-                    )
-                ]
-            ],
-        )
-    }
-
-{
-        _table(
-            (
-                "class",
-                "events",
-                "event F1",
-                "intersection F1",
-                "PSDS1",
-                "PSDS2",
-                "false alarms an hour",
-                "verdict",
-            ),
-            classes,
-        )
-    }
-
-Event F1: onset within 200 ms, offset within 200 ms or 20 % of the length. Intersection F1: half of
-the event found, half of the detection true. PSDS of a class: its own area, without the penalty for
-variation between classes. A false alarm meets no event of its class. A class works from an
-intersection F1 of {WORKS_INTERSECTION_F1} with an event F1 of {WORKS_EVENT_F1}, and does not below
-{FAILS_INTERSECTION_F1} or beyond {
-        FAILS_FALSE_ALARMS:.0f} false alarms an hour; the scenes are busy, with
-distractors and noise beside the events. {unheard}The validation recordings are
-few (two of frying, six each of blender and water, nine of dogs): figures of these classes say
-little about others of their kind.
-
-## Thresholds and windows
-
-{_table(("class", "enter", "exit", "median s", "min on s", "min off s"), rules)}
-
-Fitted on validation soundscapes for the mean of event F1 and intersection F1, less {
-        false_alarm_price
-    } for each
-false alarm an hour.
-
-## Sources and licences
-
-Sources under CC BY ask for attribution: this table gives it.
-
-{_table(("source", "licence", "clips", "seconds"), licences)}
-"""
+def _table(header: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
+    names = list(header)
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

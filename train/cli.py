@@ -18,15 +18,12 @@ from streamsed.errors import (
     StreamsedError,
 )
 from train.commands.compare import compare
+from train.commands.export import export, latency
 from train.commands.fit import fit
 from train.commands.soundscapes import soundscapes
 from train.postprocess.choices import DEFAULT_ETA, Censored, ObjectiveName, WindowMethod
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-BankOption = Annotated[Path, typer.Option(help="Recording bank: a folder with bank.tsv.")]
-RecipeOption = Annotated[Path, typer.Option(help="Recipe whose scenes are mixed.")]
-ScenesOption = Annotated[int, typer.Option(min=1, help="Scenes of each validation set.")]
 
 _AT_START = (ConfigError, BundleError, ProviderError, SourceError, DataError)
 
@@ -34,63 +31,6 @@ _AT_START = (ConfigError, BundleError, ProviderError, SourceError, DataError)
 @app.callback()
 def _root() -> None:
     """Build streamsed's model bundles."""
-
-
-@app.command()
-def export(
-    checkpoints: Annotated[list[Path], typer.Argument(help="Checkpoints, one a member.")],
-    output: Annotated[Path, typer.Option("-o", help="Folder of the bundle, e.g. models/NAME.")],
-    bank: BankOption,
-    recipe: RecipeOption = Path("train/recipes/domestic.yaml"),
-    scenes: ScenesOption = 500,
-    version: Annotated[str, typer.Option(help="Version of the bundle.")] = "1",
-) -> None:
-    """Calibrate checkpoints on validation scenes and write them as a bundle."""
-    from train.assemble import assemble  # noqa: PLC0415
-    from train.checkpoint import load_model  # noqa: PLC0415
-    from train.data.bank import Bank  # noqa: PLC0415
-    from train.recipe import load_recipe  # noqa: PLC0415
-
-    assemble(
-        [(path.name.split(".")[0], load_model(path)) for path in checkpoints],
-        folder=output,
-        recipe=load_recipe(recipe),
-        recipe_file=str(recipe),
-        bank=Bank.open(bank),
-        scenes=scenes,
-        version=version,
-    )
-
-
-@app.command()
-def measure(
-    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
-    bank: BankOption,
-    recipe: RecipeOption = Path("train/recipes/domestic.yaml"),
-    scenes: ScenesOption = 500,
-) -> None:
-    """Print what a bundle reaches on validation scenes, as its card does."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    from train import measure as measuring  # noqa: PLC0415
-    from train.assemble import REPORT_SEED, validation_scenes  # noqa: PLC0415
-    from train.data.bank import Bank  # noqa: PLC0415
-    from train.recipe import load_recipe  # noqa: PLC0415
-
-    mixed = validation_scenes(Bank.open(bank), load_recipe(recipe), seed=REPORT_SEED, count=scenes)
-    figures = measuring.measure(bundle, mixed)
-    table = Table(
-        "class", "events", "event F1", "intersection F1", "PSDS1", "PSDS2", "false alarms/h"
-    )
-    for label, f in figures.classes.items():
-        values = (f.event_f1, f.intersection_f1, f.psds1, f.psds2)
-        cells = [f"{value:.3f}" for value in values]
-        table.add_row(label, str(f.events), *cells, f"{f.false_alarms_per_hour:.1f}")
-    totals = (figures.event_f1, figures.intersection_f1, figures.psds1, figures.psds2)
-    table.add_section()
-    table.add_row("all (macro F1, PSDS)", "", *(f"{value:.3f}" for value in totals), "")
-    Console().print(table)
 
 
 @app.command()
@@ -175,7 +115,9 @@ def calibrate(
     )
 
 
+app.command()(export)
 app.command()(fit)
+app.command()(latency)
 app.command()(compare)
 app.command()(soundscapes)
 

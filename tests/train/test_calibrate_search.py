@@ -16,7 +16,7 @@ from train.postprocess.clips import Clips
 from train.postprocess.decoding import Decoding
 from train.postprocess.intervals import Intervals
 from train.postprocess.objective import EventF1, FalseAlarmLimit, Outcome, PricedF1
-from train.postprocess.search import ClassSearch, SearchGrid, fit_postprocessing
+from train.postprocess.search import ClassSearch, SearchGrid
 
 FRAME_S = 0.064
 Truth = list[list[tuple[str, float, float]]]
@@ -41,10 +41,29 @@ def flickering() -> tuple[NDArray[np.float32], Truth]:
     return scores, truth
 
 
+def clips_of(scores: NDArray[np.float32]) -> Clips:
+    """Take ``(n, T, C)`` scores of clips that end with their last frame."""
+    count, frames = scores.shape[:2]
+    return Clips(
+        names=tuple(map(str, range(count))),
+        scores=tuple(scores),
+        first_frames=np.zeros(count, np.int64),
+        durations_s=np.full(count, frames * FRAME_S),
+        frame_s=FRAME_S,
+    )
+
+
 def test_events_under_noise_are_recovered() -> None:
     """Scores that flicker need a window, quiet ones a low threshold: calibration finds both."""
     scores, truth = flickering()
-    fitted = fit_postprocessing(scores, truth, classes=("loud", "quiet"), frame_s=FRAME_S)
+    fitted = {}
+    for index, label in enumerate(("loud", "quiet")):
+        true = Intervals.of(
+            (c, a, b) for c, rows in enumerate(truth) for n, a, b in rows if n == label
+        )
+        search = ClassSearch(clips_of(scores), index, true)
+        best = search.best(PricedF1(), SearchGrid().windows(FRAME_S))
+        fitted[label] = best.decoding.in_seconds(FRAME_S)
     assert fitted["loud"].median_s >= 3 * FRAME_S
     assert fitted["quiet"].exit <= 0.2
     for index, label in enumerate(("loud", "quiet")):
@@ -73,7 +92,7 @@ def bursts() -> tuple[Clips, Intervals]:
         scores[first : first + length] = 0.9 if number % 11 == 0 else 0.1 + 0.7 * (number / 110)
         if number % 11 == 0:
             truth.append((0, first * FRAME_S, (first + length) * FRAME_S))
-    return Clips.of_equal_length(scores[None], frame_s=FRAME_S), Intervals.of(truth)
+    return clips_of(scores[None]), Intervals.of(truth)
 
 
 def test_false_alarms_keep_to_the_limit() -> None:

@@ -1,8 +1,7 @@
-"""Export of models of every kind: graphs against offline forwards, and in the runtime."""
+"""Export of models of every kind: graphs against offline forwards."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,9 @@ import soundfile
 import soxr
 import torch
 
-from streamsed import bundle
 from streamsed.bundle.manifest import Member
-from streamsed.detect.detector import Detector
-from streamsed.detect.engine import Engine
-from streamsed.detect.events import Reason
-from streamsed.sources.block import Block
-from tests.detect.run import Heard, step_all
-from tests.train.tiny_models import CLASSES, KINDS, tiny_model
-from train.export import ExportError, check_parity, export_step, run_graph
+from tests.train.tiny_models import KINDS, tiny_model
+from train.export import OPSET, ExportError, check_parity, export_step, optimised
 from train.models.model import SoundEventModel
 
 RECORDING = Path("examples/kitchen.ogg")
@@ -76,6 +69,15 @@ def test_only_the_batch_axis_is_free(exported: Exported) -> None:
     assert b".py" not in exported[1].read_bytes()
 
 
+def test_graphs_are_optimised_with_plain_operators_alone(exported: Exported) -> None:
+    graph = onnx.load(exported[1])
+    assert [(opset.domain, opset.version) for opset in graph.opset_import] == [("", OPSET)]
+    left = {node.op_type for node in graph.graph.node}
+    assert not left & {"BatchNormalization", "Constant", "Dropout", "Identity"}
+    # Nothing is left for the basic level to do.
+    assert len(optimised(graph).graph.node) == len(graph.graph.node)
+
+
 def test_streams_in_a_batch_do_not_meet(exported: Exported) -> None:
     """Each row is scored as alone, though the rows are at different places in their streams."""
     _, path, member = exported
@@ -124,53 +126,3 @@ def test_tags_leave_the_graph_beside_the_scores(kind: str, exports: dict[str, Ex
             _, expected, *rest = step(torch.from_numpy(chunk), *state)
         state = tuple(rest)
         np.testing.assert_allclose(tags, expected.numpy(), rtol=0, atol=1e-4)
-
-
-def write_bundle(folder: Path, exports: dict[str, Exported]) -> None:
-    """Write a bundle with a member of each kind."""
-    folder.mkdir()
-    chunks = noise(8).reshape(8, CHUNK)
-    scores = {}
-    for kind, (_, path, member) in exports.items():
-        shutil.copy(path, folder)
-        scores[kind] = run_graph(path, member, chunks)
-    bundle.write_selftest(folder, chunks=chunks, scores=scores)
-    bundle.write_manifest(
-        folder,
-        {
-            "schema": "streamsed.bundle/1",
-            "name": "kinds",
-            "version": "1",
-            "classes": list(CLASSES),
-            "sample_rate": 16000,
-            "chunk_samples": CHUNK,
-            "frame_samples": 1024,
-            "members": [member.model_dump(mode="json") for _, _, member in exports.values()],
-            "postprocessing": {label: {} for label in CLASSES},
-            "provenance": {"recipe": "none", "data": "none", "licences": []},
-        },
-    )
-
-
-def test_a_bundle_of_all_kinds_runs_in_the_detector(
-    exports: dict[str, Exported], tmp_path: Path
-) -> None:
-    """What the runtime decodes is the mean of the models' own scores, frame for frame."""
-    write_bundle(tmp_path / "kinds", exports)
-    engine = Engine(bundle.load(tmp_path / "kinds"), provider="cpu")
-    detector = Detector(engine)
-    audio = np.append(noise(12), noise(1)[:1500])  # ends inside a frame
-    detector.add("room")
-    for first in range(0, len(audio), 1000):
-        detector.push("room", Block(audio[first : first + 1000], first))
-    detector.end("room", Reason.END_OF_STREAM)
-    heard = {"room": Heard()}
-    step_all(detector, heard)
-    assert heard["room"].ended == 1
-    decoded = np.concatenate([scores for _, scores in heard["room"].frames])
-    padded = np.append(audio, np.zeros(-len(audio) % CHUNK, np.float32))
-    with torch.no_grad():
-        own = [model.scores(torch.from_numpy(padded)[None])[0] for model, _, _ in exports.values()]
-    expected = torch.stack(own).mean(dim=0).numpy()
-    assert len(decoded) == -(-len(audio) // 1024)
-    np.testing.assert_allclose(decoded, expected[: len(decoded)], rtol=0, atol=1e-4)

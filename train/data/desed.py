@@ -146,6 +146,17 @@ def read_desed(
     return ClipSet(part, place.kind, classes, clips)
 
 
+def part_files(root: Path, part: Part) -> tuple[Path, Path]:
+    """Return the folder of a part's audio and its table of labels.
+
+    Raises:
+        DataError: the folder is missing; the line says where it should be.
+    """
+    place = PLACES[part]
+    assert place.table is not None, "unlabelled clips have none"
+    return _folder(root, part, place), _find(root, place.table)
+
+
 def recording_of(filename: str) -> str:
     """Key of splits of a file: the video of a clip cut from YouTube, else the name itself."""
     stem = Path(filename).stem

@@ -14,16 +14,17 @@ from rich.text import Text
 
 from streamsed.bundle.manifest import ClassPostprocessing
 from train.postprocess.calibration import Calibration, CalibrationConfig
-from train.postprocess.choices import ObjectiveName, WindowMethod
+from train.postprocess.choices import WindowMethod
 from train.postprocess.figures import ClassFigures, Figures
 
 _METRICS = {
     "event_f1": "event\nF1",
     "intersection_f1": "intersection\nF1",
     "psds1": "\nPSDS1",
+    "psds2": "\nPSDS2",
     "false_alarms_per_hour": "false\nalarms/h",
 }
-_OVERALL = "all (macro; PSDS1; mean)"
+_OVERALL = "all (macro; PSDS; mean)"
 _OVERFIT = (
     "before: as the bundle was. after: fitted and measured on the same recordings, which flatters."
 )
@@ -57,27 +58,6 @@ class Account:
     notes: tuple[str, ...]
 
     @property
-    def objective(self) -> str:
-        """What was fitted for, in words."""
-        match self.config.objective:
-            case ObjectiveName.EVENT_F1:
-                return "event F1 of each class"
-            case ObjectiveName.FALSE_ALARMS:
-                return (
-                    f"at most {self.config.limit_per_hour:g} false alarms an hour of each class, "
-                    "and within that the best intersection F1"
-                )
-        if self.config.windows is WindowMethod.SEARCH:
-            return (
-                "PSDS1, which knows no thresholds: windows for the area below each class's "
-                "PSD-ROC, then thresholds for its event F1"
-            )
-        return (
-            "PSDS1, which depends on the windows alone; these are given, so that thresholds were "
-            "fitted for event F1 and nothing for PSDS1"
-        )
-
-    @property
     def windows(self) -> str:
         """Where median windows come from, in words."""
         if self.windows_from is not None:
@@ -103,12 +83,12 @@ class Account:
         soft = not console.is_terminal
         for line in (
             f"calibrated on {audio}, {self.ground_truth}",
-            f"objective: {self.objective}",
+            f"objective: {self.config.in_words}",
             f"windows: {self.windows}",
         ):
             console.print(Text(line), soft_wrap=soft)
         metrics = list(_METRICS)
-        for group in (metrics[:2], metrics[2:]):
+        for group in (metrics[:2], metrics[2:4], metrics[4:]):
             console.print(self._figures_table(group))
         console.print(self._rules_table())
         for line in (self.overfit, *(f"note: {note}" for note in self.notes)):
@@ -172,7 +152,7 @@ class Account:
         return "\n\n".join(
             (
                 made_of,
-                f"Objective: {self.objective}. Median windows: {self.windows}.",
+                f"Objective: {self.config.in_words}. Median windows: {self.windows}.",
                 _markdown(
                     ["class", "enter", "exit", "median s", "min on s", "min off s"],
                     [[r[0], r[2], r[3], r[1], *r[4:]] for r in rules],

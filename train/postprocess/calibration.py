@@ -14,7 +14,13 @@ from train.postprocess.decoding import Decoding
 from train.postprocess.figures import Figures, measure
 from train.postprocess.folds import assign_folds
 from train.postprocess.intervals import Intervals
-from train.postprocess.objective import EventF1, FalseAlarmLimit, Objective
+from train.postprocess.objective import (
+    FALSE_ALARM_PRICE,
+    EventF1,
+    FalseAlarmLimit,
+    Objective,
+    PricedF1,
+)
 from train.postprocess.psd_roc import psd_roc_area
 from train.postprocess.replayed import Replayed
 from train.postprocess.search import ClassSearch, Fitted, SearchGrid
@@ -28,7 +34,8 @@ class CalibrationConfig:
         objective: EVENT_F1: of each class, and so the macro F1. PSDS1 does not know thresholds:
             windows are chosen for the area below each class's own PSD-ROC, then thresholds for
             its event F1. FALSE_ALARMS: at most ``limit_per_hour`` of each class, and within that
-            the best intersection F1.
+            the best intersection F1. BALANCED: the mean of event F1 and intersection F1, less a
+            price of false alarms.
         limit_per_hour: false alarms an hour a class; for FALSE_ALARMS, and nothing else.
         windows: SEARCH tries those of the grid. EVENT_SPECIFIC and AVERAGE take them from
             training labels; see :class:`~train.postprocess.windows.WindowConfig`. KEEP leaves them.
@@ -85,12 +92,38 @@ class CalibrationConfig:
         return self.windows in {WindowMethod.EVENT_SPECIFIC, WindowMethod.AVERAGE}
 
     @property
+    def in_words(self) -> str:
+        """What was fitted for, in words."""
+        match self.objective:
+            case ObjectiveName.EVENT_F1:
+                return "event F1 of each class"
+            case ObjectiveName.FALSE_ALARMS:
+                return (
+                    f"at most {self.limit_per_hour:g} false alarms an hour of each class, "
+                    "and within that the best intersection F1"
+                )
+            case ObjectiveName.BALANCED:
+                return (
+                    "the mean of event F1 and intersection F1 of each class, less "
+                    f"{FALSE_ALARM_PRICE:g} for each false alarm an hour"
+                )
+        if self.windows is WindowMethod.SEARCH:
+            return (
+                "PSDS1, which knows no thresholds: windows for the area below each class's "
+                "PSD-ROC, then thresholds for its event F1"
+            )
+        return (
+            "PSDS1, which depends on the windows alone; these are given, so that thresholds were "
+            "fitted for event F1 and nothing for PSDS1"
+        )
+
+    @property
     def ranking(self) -> Objective:
         """What thresholds and durations are chosen by."""
         if self.objective is ObjectiveName.FALSE_ALARMS:
             assert self.limit_per_hour is not None
             return FalseAlarmLimit(self.limit_per_hour)
-        return EventF1()
+        return PricedF1() if self.objective is ObjectiveName.BALANCED else EventF1()
 
 
 @dataclass(frozen=True)
@@ -114,6 +147,27 @@ class Calibration:
     notes: tuple[str, ...]
 
 
+def fit(
+    replayed: Replayed,
+    config: CalibrationConfig,
+    *,
+    windows_s: Mapping[str, float] | None = None,
+) -> tuple[dict[str, ClassPostprocessing], tuple[str, ...]]:
+    """Fit every class, and measure nothing.
+
+    Args:
+        replayed: scores and truth.
+        config: what for, and how; folds mean nothing here.
+        windows_s: median windows by class, if they are made of labels.
+
+    Returns:
+        Postprocessing by class, and notes for people.
+    """
+    fitting = _Fit(replayed, config, windows_s)
+    fitted = fitting.postprocessing(range(len(replayed.clips.names)))
+    return fitted, (*_too_short(config, replayed.clips.hours), *fitting.notes)
+
+
 def calibrate(
     replayed: Replayed,
     config: CalibrationConfig,
@@ -130,16 +184,14 @@ def calibrate(
     names = replayed.clips.names
     assert config.folds <= len(names)
     assert config.from_labels == (windows_s is not None)
-    fit = _Fit(replayed, config, windows_s)
-    everything = range(len(names))
-    fitted = fit.postprocessing(everything)
-    notes = (*_too_short(config, replayed.clips.hours), *fit.notes)
+    fitted, notes = fit(replayed, config, windows_s=windows_s)
     held_out = None
     if config.folds:
         by_recording: dict[str, Mapping[str, ClassPostprocessing]] = {}
+        fitting = _Fit(replayed, config, windows_s)
         fold_of = assign_folds(names, config.folds)
         for fold in range(config.folds):
-            others = fit.postprocessing(np.flatnonzero(fold_of != fold).tolist())
+            others = fitting.postprocessing(np.flatnonzero(fold_of != fold).tolist())
             by_recording |= {names[i]: others for i in np.flatnonzero(fold_of == fold)}
         held_out = measure(replayed, by_recording)
     previous = replayed.manifest.postprocessing
@@ -171,6 +223,7 @@ def _doubts(config: CalibrationConfig, before: Figures, held_out: Figures) -> li
         ObjectiveName.EVENT_F1: "event_f1",
         ObjectiveName.PSDS1: "psds1",
         ObjectiveName.FALSE_ALARMS: "intersection_f1",
+        ObjectiveName.BALANCED: "intersection_f1",
     }[config.objective]
     old, new = getattr(before.overall, key), getattr(held_out.overall, key)
     if not new < old:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,18 +47,6 @@ class Clips:
     first_frames: NDArray[np.int64]
     durations_s: NDArray[np.float64]
     frame_s: float
-
-    @classmethod
-    def of_equal_length(cls, scores: NDArray[np.float32], *, frame_s: float) -> Self:
-        """Take ``(n, T, C)`` scores of clips that end with their last frame."""
-        count, frames = scores.shape[:2]
-        return cls(
-            names=tuple(map(str, range(count))),
-            scores=tuple(scores),
-            first_frames=np.zeros(count, np.int64),
-            durations_s=np.full(count, frames * frame_s),
-            frame_s=frame_s,
-        )
 
     @property
     def hours(self) -> float:

@@ -21,7 +21,7 @@ from streamsed.evaluate.f1 import macro
 from streamsed.evaluate.intersection import intersection_counts
 from streamsed.evaluate.intervals import Intervals
 from streamsed.evaluate.material import ScoreTable
-from streamsed.evaluate.psds import PSDS1, psds
+from streamsed.evaluate.psds import PSDS1, PSDS2, psds
 from streamsed.evaluate.tables import event_table
 from streamsed.evaluate.thresholds import THRESHOLDS, ScoreStack
 from train.postprocess.replayed import Replayed
@@ -37,6 +37,7 @@ class ClassFigures:
     event_f1: float
     intersection_f1: float
     psds1: float
+    psds2: float
     false_alarms_per_hour: float
 
 
@@ -45,8 +46,8 @@ class Figures:
     """What all classes reach.
 
     Attributes:
-        overall: macro F1s, the PSDS1 over all classes, and the mean of the classes' false alarms.
-        classes: by class; its ``psds1`` is the area below its own PSD-ROC.
+        overall: macro F1s, the PSDS over all classes, and the mean of the classes' false alarms.
+        classes: by class; its PSDS are the areas below its own PSD-ROCs.
     """
 
     overall: ClassFigures
@@ -125,7 +126,8 @@ def _figures(
     event = event_counts(events, truth, recordings=names, classes=classes)
     (intersection,) = intersection_counts([events], truth, durations_s=durations_s, classes=classes)
     scores = ScoreStack(filtered, classes)
-    roc = psds([scores.events(t) for t in THRESHOLDS], truth, PSDS1, durations_s=durations_s)
+    found = [scores.events(t) for t in THRESHOLDS]
+    first, second = (psds(found, truth, c, durations_s=durations_s) for c in (PSDS1, PSDS2))
     counts = class_counts(
         event,
         Intervals.of(events, recordings=names, classes=classes),
@@ -139,14 +141,16 @@ def _figures(
         overall=ClassFigures(
             event_f1=float(macro(event_f1)),
             intersection_f1=float(macro(intersection_f1)),
-            psds1=roc.value,
+            psds1=first.value,
+            psds2=second.value,
             false_alarms_per_hour=float(np.mean(list(alarms.values()))),
         ),
         classes={
             label: ClassFigures(
                 event_f1=float(event_f1[column]),
                 intersection_f1=float(intersection_f1[column]),
-                psds1=roc.per_class.get(label, math.nan),
+                psds1=first.per_class.get(label, math.nan),
+                psds2=second.per_class.get(label, math.nan),
                 false_alarms_per_hour=alarms[label],
             )
             for column, label in enumerate(classes)

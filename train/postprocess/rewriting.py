@@ -76,7 +76,7 @@ def write_calibrated(
             draft = Path(beside) / target.name
             _write_draft(bundle, draft, postprocessing, card_section, figures, version)
             load(draft)  # as the daemon will
-            _move(draft, target, Path(beside) / "before")
+            move_into_place(draft, target, Path(beside) / "before")
     except OSError as error:
         raise BundleWriteError(f"{target}: cannot be written: {error.strerror}") from error
 
@@ -105,8 +105,12 @@ def _write_draft(
     write_manifest(draft, content, files=[CARD_FILE, *manifest.files])
 
 
-def _move(draft: Path, target: Path, before: Path) -> None:
-    """Put ``draft`` in the place of ``target``, which goes to ``before``."""
+def move_into_place(draft: Path, target: Path, before: Path) -> None:
+    """Put the folder ``draft`` in the place of ``target``, which goes to ``before``.
+
+    Raises:
+        OSError: it cannot; ``target`` is as it was.
+    """
     there = target.exists()
     if there:
         target.rename(before)

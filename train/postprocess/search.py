@@ -9,19 +9,13 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from streamsed.bundle.manifest import ClassPostprocessing
 from train.postprocess.clips import Clips, Track
 from train.postprocess.decoding import Decoding, decode_intervals
 from train.postprocess.intervals import Intervals
-from train.postprocess.objective import Objective, Outcome, PricedF1
+from train.postprocess.objective import Objective, Outcome
 
 HIGHEST_ENTER = 0.99
-
-TruthRows = Iterable[tuple[str, float, float]]
-"""Events of one recording: label, onset and offset in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,44 +159,3 @@ def _raised(enter: float, step: float) -> float:
 
 def _frames(durations_s: Iterable[float], frame_s: float) -> list[int]:
     return sorted({1, *(max(1, round(duration_s / frame_s)) for duration_s in durations_s)})
-
-
-def intervals_by_class(truth: Sequence[TruthRows], classes: Sequence[str]) -> dict[str, Intervals]:
-    """Sort the events of recordings by class.
-
-    Args:
-        truth: for each recording its events; those of other classes are left out.
-        classes: the classes.
-    """
-    events: dict[str, list[tuple[int, float, float]]] = {label: [] for label in classes}
-    for clip, rows in enumerate(truth):
-        for label, onset_s, offset_s in rows:
-            if label in events:
-                events[label].append((clip, onset_s, offset_s))
-    return {label: Intervals.of(rows) for label, rows in events.items()}
-
-
-def fit_postprocessing(
-    scores: NDArray[np.float32],
-    truth: Sequence[TruthRows],
-    *,
-    classes: Sequence[str],
-    frame_s: float,
-    false_alarm_price: float = 0.0,
-) -> dict[str, ClassPostprocessing]:
-    """Fit every class on its own, for :class:`PricedF1`, as an export does.
-
-    Args:
-        scores: ``(n, T, C)`` of n clips of one length, before the median filter.
-        truth: for each clip its events ``(label, onset_s, offset_s)``.
-        classes: the C class names.
-        frame_s: seconds of a frame.
-        false_alarm_price: F1 given up for one false alarm an hour less.
-    """
-    clips = Clips.of_equal_length(scores, frame_s=frame_s)
-    objective, grid = PricedF1(false_alarm_price), SearchGrid()
-    fitted = {}
-    for column, (label, events) in enumerate(intervals_by_class(truth, classes).items()):
-        best = ClassSearch(clips, column, events).best(objective, grid.windows(frame_s))
-        fitted[label] = best.decoding.in_seconds(frame_s)
-    return fitted
