@@ -72,6 +72,7 @@ def assemble(
         points = []
         if ensemble.windowed:
             points = latency_curve(ensemble, held_out, postprocessing=fitted.rules)
+        if points:
             draw_latency(points, draft / LATENCY_FILE)
         sources = held_out.sources()
         earlier = history(target)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.train.tiny_bank import write_bank
 from tests.train.tone_set import write_tone_set
 from train.learning.fitting import fit_recipe
 from train.learning.journal import read_history
@@ -148,6 +149,20 @@ def test_a_run_stops_in_time_and_goes_on(
     assert (done, trainer.progress.step) == (False, 1)
     assert fit_recipe(recipe, data=tones, folder=tmp_path)[1]
     same_run(tmp_path, whole)
+
+
+def test_a_run_of_scenes_goes_on_in_the_state_that_clips_left(tmp_path: Path) -> None:
+    bank = write_bank(tmp_path / "bank")
+    recipe = load_recipe(Path("train/recipes/tiny-domestic.yaml"))
+    data = replace(recipe.data, batch=3, steps_per_epoch=4, held_out_clips=2)
+    recipe = replace(recipe, data=data, epochs=1, carry_state=0.8)
+    fit_recipe(recipe, data=bank, folder=tmp_path / "whole")
+    for _ in range(2):  # each stops after a step
+        assert not fit_recipe(recipe, data=bank, folder=tmp_path / "cut", until=0.0)[1]
+    trainer, done = fit_recipe(recipe, data=bank, folder=tmp_path / "cut")
+    assert (done, trainer.progress.step) == (True, 4)
+    assert trainer.learner.carried is not None
+    same_run(tmp_path / "cut", tmp_path / "whole")
 
 
 def test_a_finished_run_is_left_as_it_is(recipe: LearningRecipe, tones: Path, whole: Path) -> None:
