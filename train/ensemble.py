@@ -58,14 +58,6 @@ class EnsembleMember:
         """Return what names the training: the run, or if that is not known the recipe."""
         return recipe if self.run is None else self.run.id
 
-    def span(self, frames_per_chunk: int) -> tuple[int, int]:
-        """Return the least and the greatest number of frames that the model can look ahead."""
-        config = self.model.config
-        window: int | None = getattr(config, "window_frames", None)
-        if window is None:  # it is trained in
-            return config.latency_frames, config.latency_frames
-        return 0, window - frames_per_chunk
-
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -94,15 +86,9 @@ class Ensemble:
         return self.members[0].model.config.frame_samples / self.sample_rate
 
     @property
-    def frames_per_chunk(self) -> int:
-        """Score frames of a step."""
-        config = self.members[0].model.config
-        return config.chunk_samples // config.frame_samples
-
-    @property
     def windowed(self) -> bool:
         """Whether the look-ahead of any member can be chosen."""
-        return any(hasattr(member.model.config, "window_frames") for member in self.members)
+        return any(len(member.model.look_aheads()) > 1 for member in self.members)
 
     def look_ahead(self, latency_s: float | None) -> tuple[int, ...]:
         """Return how many frames each member looks ahead.
@@ -116,8 +102,8 @@ class Ensemble:
         """
         if latency_s is None:
             return tuple(member.model.config.latency_frames for member in self.members)
-        shortest = max(member.span(self.frames_per_chunk)[0] for member in self.members)
-        longest = max(member.span(self.frames_per_chunk)[1] for member in self.members)
+        spans = [member.model.look_aheads() for member in self.members]
+        shortest, longest = (max(span[end] for span in spans) for end in (0, -1))
         within = int(latency_s / self.frame_s + 1e-6) if latency_s >= 0.0 else -1
         if not shortest <= within or (self.windowed and within > longest):
             upper = f" to {longest * self.frame_s:g} s" if self.windowed else " s or more"
@@ -130,8 +116,8 @@ class Ensemble:
     def at_most(self, latency_s: float) -> tuple[int, ...]:
         """Return the frames of :meth:`look_ahead` as near to a time as the members come."""
         frames = int(latency_s / self.frame_s + 1e-6)
-        spans = (member.span(self.frames_per_chunk) for member in self.members)
-        return tuple(min(max(frames, shortest), longest) for shortest, longest in spans)
+        spans = (member.model.look_aheads() for member in self.members)
+        return tuple(min(max(frames, span[0]), span[-1]) for span in spans)
 
     def write(
         self,
@@ -254,7 +240,7 @@ def _stepping(checkpoint: Checkpoint, chunk_samples: int) -> Checkpoint:
         return checkpoint
     try:
         model = build(replace(config, chunk_samples=chunk_samples))  # type: ignore[type-var, arg-type]
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"a {config.kind} among members of longer steps: {error}") from error
     model.load_state_dict(checkpoint.model.state_dict())
     return Checkpoint(model.eval(), checkpoint.step)

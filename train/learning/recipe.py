@@ -234,6 +234,8 @@ class LearningRecipe:
             )
 
 
+KINDS = {"desed", "scenes", "detector", "jss", "causal_crnn", "windowed_crnn", "crnn2021"}
+"""What pydantic says of a wrong value beside its keys: which of several forms it has."""
 NO_IDENTITY = ("machine", "postprocessing")
 
 _RECIPE = TypeAdapter(LearningRecipe)
@@ -261,11 +263,8 @@ def parse_recipe(content: object, *, where: str) -> LearningRecipe:
         return _RECIPE.validate_python(_with_preset(content, where=where))
     except ValidationError as error:
         first = error.errors()[0]
-        top, *below = first["loc"] or ("recipe",)
-        if top in {"data", "model"}:
-            below = below[1:]  # the kind, which is no key
-        key = ".".join(map(str, [top, *below]))
-        raise ConfigError(f"{where}: {key}: {first['msg']}") from error
+        key = ".".join(str(part) for part in first["loc"] if part not in KINDS)
+        raise ConfigError(f"{where}: {key or 'recipe'}: {first['msg']}") from error
 
 
 def _with_preset(content: object, *, where: str) -> object:

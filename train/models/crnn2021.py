@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from train.frontend import DCASE2021, FrontEndConfig, LogMel
 from train.models.clip_head import AttentionAxis, ClipHead, PaddingRule
 from train.models.model import ClipOutput, SoundEventModel, Step, check_chunk, whole_frames
-from train.models.sliding import OverlapAdd, overlap_add, windows_needed
+from train.models.sliding import OverlapAdd, overlap_add, window_look_aheads, windows_needed
 
 WINDOWS_AT_ONCE = 16
 """Windows that are scored together offline; each holds all activations of a clip."""
@@ -211,6 +211,10 @@ class CRNN2021(SoundEventModel):
         ]
         scores = torch.sigmoid(torch.cat(newest))
         return overlap.run(scores.view(len(audio), count, *scores.shape[1:]))[:, :frames]
+
+    def look_aheads(self) -> range:
+        """Return those that fit the window."""
+        return window_look_aheads(self.config)
 
     def step(self, *, latency_frames: int | None = None, tags: bool = False) -> Step:
         """Return the step function; its tags are about the window that ends now."""

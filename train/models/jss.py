@@ -24,7 +24,7 @@ from train.frontend.mel import extremes
 from train.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from train.models.detectors import AnyDetectorConfig
 from train.models.model import ClipOutput, SoundEventModel, Step, whole_frames
-from train.models.sliding import OverlapAdd, overlap_add, windows_needed
+from train.models.sliding import OverlapAdd, overlap_add, window_look_aheads, windows_needed
 
 WINDOWS_AT_ONCE = 4
 """Windows that are scored together offline; each holds the activations of M clips."""
@@ -204,6 +204,11 @@ class JSS(SoundEventModel):
         ]
         scores = torch.sigmoid(torch.cat(newest))
         return overlap.run(scores.view(len(audio), count, *scores.shape[1:]))[:, :frames]
+
+    def look_aheads(self) -> range:
+        """Return the detector's, or those that fit the window."""
+        streams = self.config.separator.streams
+        return self.sed.look_aheads() if streams else window_look_aheads(self.config)
 
     def step(self, *, latency_frames: int | None = None, tags: bool = False) -> Step:
         """Return the step function; see the base class."""

@@ -136,6 +136,14 @@ class SoundEventModel(nn.Module, ABC):
             ConfigError: the model cannot be run with this look-ahead.
         """
 
+    def look_aheads(self) -> range:
+        """Return the look-aheads, in score frames, that the model can be run with.
+
+        Those of windowed models are many; by default there is but the one that is trained in.
+        """
+        trained = self.config.latency_frames
+        return range(trained, trained + 1)
+
     @abstractmethod
     def step(self, *, latency_frames: int | None = None, tags: bool = False) -> Step:
         """Return the step function, sharing this model's weights.

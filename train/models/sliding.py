@@ -104,6 +104,11 @@ class WindowedConfig(Protocol):
     def latency_frames(self) -> int: ...  # noqa: D102
 
 
+def window_look_aheads(config: WindowedConfig) -> range:
+    """Return the look-aheads that fit a model's window: up to the window less one chunk."""
+    return range(config.window_frames - config.frames_per_chunk + 1)
+
+
 def overlap_add(config: WindowedConfig, latency_frames: int | None) -> OverlapAdd:
     """Return the averaging of a model's windows for a look-ahead.
 
@@ -115,11 +120,11 @@ def overlap_add(config: WindowedConfig, latency_frames: int | None) -> OverlapAd
         ConfigError: the look-ahead does not fit the window.
     """
     wanted = config.latency_frames if latency_frames is None else latency_frames
-    longest = config.window_frames - config.frames_per_chunk
-    if not 0 <= wanted <= longest:
+    fitting = window_look_aheads(config)
+    if wanted not in fitting:
         raise ConfigError(
             f"a look-ahead of {wanted} frames does not fit a window of {config.window_frames} "
-            f"frames and steps of {config.frames_per_chunk}; choose 0 to {longest}"
+            f"frames and steps of {config.frames_per_chunk}; choose 0 to {fitting[-1]}"
         )
     return OverlapAdd(
         window_frames=config.window_frames,

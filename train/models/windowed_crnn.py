@@ -22,6 +22,7 @@ from train.models.sliding import (
     WINDOWS_AT_ONCE,
     OverlapAdd,
     overlap_add,
+    window_look_aheads,
     windows_needed,
 )
 
@@ -146,6 +147,10 @@ class WindowedCRNN(CausalEncoder):
         ]
         scores = torch.sigmoid(self.head(self.dropout(torch.cat(hidden))))
         return overlap.run(scores.view(len(audio), count, *scores.shape[1:]))[:, :frames]
+
+    def look_aheads(self) -> range:
+        """Return those that fit the window."""
+        return window_look_aheads(self.config)
 
     def step(self, *, latency_frames: int | None = None, tags: bool = False) -> Step:
         """Return the step function; its tags are about the window that ends now."""
