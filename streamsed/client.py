@@ -4,20 +4,32 @@
 
     with Subscriber(topics=["event/kitchen/"]) as subscriber:
         for message in subscriber:
-            print(message.label, message.kind, message.onset.utc)
+            match message:
+                case EventMessage():
+                    print(message.label, message.kind, message.onset.utc)
+                case Gap():
+                    print("something may be missing", message)
+
+Every message comes once, in order, over lost connections, restarts of the daemon and stalls of the
+subscriber: what was missed is asked for and comes from the daemon's journal. What cannot be had any
+more is a :class:`Gap`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import zmq
+import zmq.asyncio
 from pydantic import ValidationError
 
 from streamsed.errors import MessageError, PublishError
-from streamsed.publish.endpoints import DEFAULT_TCP
+from streamsed.publish.endpoints import DEFAULT_TCP, requests_address
 from streamsed.publish.keys import CurveKeys
 from streamsed.publish.messages import (
     MESSAGE,
@@ -28,11 +40,16 @@ from streamsed.publish.messages import (
     LevelMessage,
     StatusMessage,
 )
+from streamsed.subscribe.conversation import Conversation, Said
+from streamsed.subscribe.delivery import Gap, GapReason
 
 __all__ = [
+    "AsyncSubscriber",
     "CurveKeys",
     "DaemonMessage",
     "EventMessage",
+    "Gap",
+    "GapReason",
     "Heartbeat",
     "LevelMessage",
     "StatusMessage",
@@ -41,6 +58,8 @@ __all__ = [
 ]
 
 _RECEIVE_HIGH_WATER = 100_000
+_SEND_HIGH_WATER = 10  # requests that wait for a daemon that is not there
+_AT_ONCE = 100  # messages read before anything is done about them
 
 
 def parse(payload: bytes) -> AnyMessage:
@@ -57,18 +76,61 @@ def parse(payload: bytes) -> AnyMessage:
         ) from error
 
 
-class Subscriber:
-    """Receives messages; reconnects by itself.
+class _Sockets:
+    """A subscription and the socket for requests that goes with it, of either kind of context."""
 
-    Used by one thread. Messages sent while there is no connection are lost; a jump of ``seq``
-    shows it to whoever subscribes to everything.
-    """
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        address: str,
+        requests: str | None,
+        *,
+        subscriptions: Sequence[str],
+        keys: CurveKeys | None,
+    ) -> None:
+        self.messages: Any = context.socket(zmq.SUB)  # what its methods return is the context's
+        self.answers: Any = context.socket(zmq.DEALER)
+        self.messages.set(zmq.RCVHWM, _RECEIVE_HIGH_WATER)
+        self.answers.set(zmq.SNDHWM, _SEND_HIGH_WATER)
+        for topic in subscriptions:
+            self.messages.subscribe(topic)
+        try:
+            self._connect(self.messages, address, keys)
+            self._connect(self.answers, requests or requests_address(address), keys)
+        except PublishError:
+            self.close()
+            raise
+
+    def _connect(self, connecting: Any, address: str, keys: CurveKeys | None) -> None:
+        connecting.set(zmq.LINGER, 0)
+        connecting.set(zmq.RECONNECT_IVL, 100)
+        connecting.set(zmq.RECONNECT_IVL_MAX, 2000)
+        connecting.set(zmq.IPV6, "[" in address)
+        if keys is not None:
+            keys.apply(connecting)
+        try:
+            connecting.connect(address)
+        except zmq.ZMQError as error:
+            raise PublishError(
+                f"cannot connect to {address!r}: {zmq.strerror(error.errno or 0).lower()}; "
+                f"write tcp://HOST:PORT or ipc:///PATH"
+            ) from error
+
+    def close(self) -> None:
+        self.messages.close(linger=0)
+        self.answers.close(linger=0)
+
+
+class Subscriber:
+    """Receives messages; reconnects by itself. Used by one thread."""
 
     def __init__(
         self,
         address: str = DEFAULT_TCP,
         *,
         topics: Sequence[str] = ("event/",),
+        since: int | None = None,
+        requests: str | None = None,
         keys: CurveKeys | None = None,
     ) -> None:
         """Connect, in the background: the daemon may be started later.
@@ -77,49 +139,69 @@ class Subscriber:
             address: one that the daemon binds.
             topics: prefixes, such as ``event/kitchen/`` or ``event/kitchen/Dog/``; an empty
                 string for everything.
+            since: ``seq`` of the last message that is known, to go on from there; 0 for all that
+                the daemon has kept. None begins with what is published from now on, after replays
+                of how things stand (see :mod:`streamsed.publish.messages`).
+            requests: where the daemon answers requests; None for the address that goes with
+                ``address``, which is the next port.
             keys: for a daemon that asks for keys; with none or others it is silent.
 
         Raises:
-            PublishError: the address is malformed.
+            PublishError: an address is malformed.
         """
+        self._conversation = Conversation(topics, since=since)
         # The process's context, which is never ended: ending one of its own would wait for ever
-        # for the socket if a subscriber is collected as part of a cycle.
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-        self._socket.set(zmq.LINGER, 0)
-        self._socket.set(zmq.RCVHWM, _RECEIVE_HIGH_WATER)
-        self._socket.set(zmq.RECONNECT_IVL, 100)
-        self._socket.set(zmq.RECONNECT_IVL_MAX, 2000)
-        self._socket.set(zmq.IPV6, "[" in address)
-        if keys is not None:
-            keys.apply(self._socket)
-        for topic in topics:
-            self._socket.subscribe(topic)
-        try:
-            self._socket.connect(address)
-        except zmq.ZMQError as error:
-            self.close()
-            raise PublishError(
-                f"cannot connect to {address!r}: {zmq.strerror(error.errno or 0).lower()}; "
-                f"write tcp://HOST:PORT or ipc:///PATH"
-            ) from error
+        # for the sockets if a subscriber is collected as part of a cycle.
+        self._sockets = _Sockets(
+            zmq.Context.instance(),
+            address,
+            requests,
+            subscriptions=self._conversation.subscriptions,
+            keys=keys,
+        )
+        self._poller = zmq.Poller()
+        self._poller.register(self._sockets.messages, zmq.POLLIN)
+        self._poller.register(self._sockets.answers, zmq.POLLIN)
 
-    def receive_frames(self, timeout_s: float | None = None) -> tuple[str, bytes] | None:
+    def receive_frames(self, timeout_s: float | None = None) -> Said | Gap | None:
         """Return topic and JSON of the next message; None when none came in time."""
-        if not self._socket.poll(None if timeout_s is None else int(timeout_s * 1e3)):
-            return None
-        topic, *payload = self._socket.recv_multipart()
-        return topic.decode(errors="replace"), b"".join(payload)
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while not self._conversation.ready:
+            now = time.monotonic()
+            self._ask(now)
+            if self._conversation.ready:
+                break
+            wait_ms = _milliseconds(self._conversation.wait_s(now), deadline - now)
+            if not self._take(wait_ms) and time.monotonic() >= deadline:
+                return None
+        return self._conversation.ready.popleft()
 
-    def receive(self, timeout_s: float | None = None) -> AnyMessage | None:
+    def _ask(self, now: float) -> None:
+        if (request := self._conversation.request(now)) is not None:
+            with contextlib.suppress(zmq.Again):  # too many wait for a daemon that is not there
+                self._sockets.answers.send_multipart(request, zmq.DONTWAIT)
+
+    def _take(self, wait_ms: int | None) -> bool:
+        """Wait for messages and answers and take what there is; return whether any came."""
+        came = dict(self._poller.poll(wait_ms))
+        with contextlib.suppress(zmq.Again):
+            for _ in range(_AT_ONCE if self._sockets.messages in came else 0):
+                frames = self._sockets.messages.recv_multipart(zmq.DONTWAIT)
+                self._conversation.published(frames)
+        if self._sockets.answers in came:
+            frames = self._sockets.answers.recv_multipart()
+            self._conversation.answered(frames, time.monotonic())
+        return bool(came)
+
+    def receive(self, timeout_s: float | None = None) -> AnyMessage | Gap | None:
         """Return the next message; None when none came in time.
 
         Raises:
             MessageError: what came is no message of a kind that this version knows.
         """
-        frames = self.receive_frames(timeout_s)
-        return None if frames is None else parse(frames[1])
+        return _parsed(self.receive_frames(timeout_s))
 
-    def __iter__(self) -> Iterator[AnyMessage]:
+    def __iter__(self) -> Iterator[AnyMessage | Gap]:
         """Yield messages for ever."""
         while True:
             if (message := self.receive()) is not None:
@@ -127,7 +209,7 @@ class Subscriber:
 
     def close(self) -> None:
         """Disconnect; may be called twice."""
-        self._socket.close()
+        self._sockets.close()
 
     def __enter__(self) -> Self:
         return self
@@ -139,3 +221,101 @@ class Subscriber:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class AsyncSubscriber:
+    """A :class:`Subscriber` for asyncio. Used by one task."""
+
+    def __init__(
+        self,
+        address: str = DEFAULT_TCP,
+        *,
+        topics: Sequence[str] = ("event/",),
+        since: int | None = None,
+        requests: str | None = None,
+        keys: CurveKeys | None = None,
+    ) -> None:
+        """Connect, in the background; see :class:`Subscriber`.
+
+        Raises:
+            PublishError: an address is malformed.
+        """
+        self._conversation = Conversation(topics, since=since)
+        self._sockets = _Sockets(
+            zmq.asyncio.Context.instance(),
+            address,
+            requests,
+            subscriptions=self._conversation.subscriptions,
+            keys=keys,
+        )
+        self._poller = zmq.asyncio.Poller()
+        self._poller.register(self._sockets.messages, zmq.POLLIN)
+        self._poller.register(self._sockets.answers, zmq.POLLIN)
+
+    async def receive_frames(self, timeout_s: float | None = None) -> Said | Gap | None:
+        """Return topic and JSON of the next message; None when none came in time."""
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while not self._conversation.ready:
+            now = time.monotonic()
+            await self._ask(now)
+            if self._conversation.ready:
+                break
+            wait_ms = _milliseconds(self._conversation.wait_s(now), deadline - now)
+            if not await self._take(wait_ms) and time.monotonic() >= deadline:
+                return None
+        return self._conversation.ready.popleft()
+
+    async def _ask(self, now: float) -> None:
+        if (request := self._conversation.request(now)) is not None:
+            with contextlib.suppress(zmq.Again):
+                await self._sockets.answers.send_multipart(request, zmq.DONTWAIT)
+
+    async def _take(self, wait_ms: int | None) -> bool:
+        came = dict(await self._poller.poll(wait_ms))
+        with contextlib.suppress(zmq.Again):
+            for _ in range(_AT_ONCE if self._sockets.messages in came else 0):
+                frames = await self._sockets.messages.recv_multipart(zmq.DONTWAIT)
+                self._conversation.published(frames)
+        if self._sockets.answers in came:
+            frames = await self._sockets.answers.recv_multipart()
+            self._conversation.answered(frames, time.monotonic())
+        return bool(came)
+
+    async def receive(self, timeout_s: float | None = None) -> AnyMessage | Gap | None:
+        """Return the next message; None when none came in time.
+
+        Raises:
+            MessageError: what came is no message of a kind that this version knows.
+        """
+        return _parsed(await self.receive_frames(timeout_s))
+
+    async def __aiter__(self) -> AsyncIterator[AnyMessage | Gap]:
+        """Yield messages for ever."""
+        while True:
+            if (message := await self.receive()) is not None:
+                yield message
+
+    def close(self) -> None:
+        """Disconnect; may be called twice."""
+        self._sockets.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _parsed(said: Said | Gap | None) -> AnyMessage | Gap | None:
+    return said if said is None or isinstance(said, Gap) else parse(said[1])
+
+
+def _milliseconds(*waits_s: float | None) -> int | None:
+    """Return the shortest wait, for a poller; None if there is no end to it."""
+    wait_s = min((wait for wait in waits_s if wait is not None), default=math.inf)
+    return None if wait_s == math.inf else max(0, math.ceil(wait_s * 1e3))

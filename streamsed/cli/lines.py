@@ -7,6 +7,7 @@ from datetime import datetime
 import typer
 
 from streamsed.cli import levels
+from streamsed.client import Gap, GapReason
 from streamsed.detect.events import Kind
 from streamsed.publish.messages import (
     AnyMessage,
@@ -37,6 +38,18 @@ def line(message: AnyMessage) -> str:
             return f"{_clock(message.published)}  alive, seq {message.last_seq}: {sources}"
         case LevelMessage():
             return _level(message)
+
+
+def gap_line(gap: Gap) -> str:
+    """Write what is not known as one line."""
+    span = f"messages {gap.after + 1} to {gap.before - 1}"
+    match gap.reason:
+        case GapReason.REMOVED:
+            return f"{span}: the daemon's journal no longer has them"
+        case GapReason.UNANSWERED:
+            return f"{span}: may be missing, for the daemon does not answer requests"
+        case GapReason.RESTARTED:
+            return f"the daemon counts anew after message {gap.after}; some may be missing"
 
 
 def _event(message: EventMessage) -> str:

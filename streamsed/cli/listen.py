@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,6 +40,15 @@ def listen(
             "By default event/ and status/.",
         ),
     ] = None,
+    since: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SEQ",
+            min=0,
+            help="Begin with what came after the message of this number; 0: with all that the "
+            "daemon has kept.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the JSON as it came.")] = False,
     until_stop: Annotated[
         bool, typer.Option("--until-stop", help="End when the daemon does.")
@@ -46,16 +56,22 @@ def listen(
 ) -> int:
     """Print messages as they come, one a line. Ends on Ctrl-C; reconnects by itself.
 
+    What was missed meanwhile comes from the daemon's journal; what it no longer has is said on
+    standard error.
+
     With --until-stop the exit code is 1 if the daemon falls silent without saying that it stops.
     """
     from streamsed.cli.lines import line
     from streamsed.client import Subscriber
     from streamsed.publish.messages import DaemonMessage, DaemonState
 
+    began = datetime.now(UTC)
     wanted = tuple(["event/", "status/"] if topic is None else topic)
     try:
         keys = curve_keys(server_key, key)
-        with Subscriber(connect, topics=(*wanted, _HEARTBEAT, _DAEMON), keys=keys) as subscriber:
+        with Subscriber(
+            connect, topics=(*wanted, _HEARTBEAT, _DAEMON), since=since, keys=keys
+        ) as subscriber:
             read = Reader(topics=_NEEDED if json else ("",))
             for name, payload, message in _watch(subscriber, connect, read, give_up=until_stop):
                 if name.startswith(wanted) and json:
@@ -63,7 +79,9 @@ def listen(
                 elif name.startswith(wanted) and message is not None:
                     typer.echo(line(message))
                 stopped = (
-                    isinstance(message, DaemonMessage) and message.state is DaemonState.STOPPED
+                    isinstance(message, DaemonMessage)
+                    and message.state is DaemonState.STOPPED
+                    and (since is None or message.published >= began)  # not one of the past
                 )
                 if stopped and until_stop:
                     return 0
@@ -110,13 +128,17 @@ def _watch(
 
     Ends, if ``give_up``, when the daemon was heard and has then been silent for long.
     """
+    from streamsed.cli.lines import gap_line
+    from streamsed.client import Gap
     from streamsed.publish.messages import Heartbeat
 
     silence_s, heard_at, missed, ever = _FIRST_S, time.monotonic(), False, False
     while True:
         frames = subscriber.receive_frames(1.0)
         now = time.monotonic()
-        if frames is not None:
+        if isinstance(frames, Gap):
+            typer.echo(f"streamsed: {gap_line(frames)}", err=True)
+        elif frames is not None:
             if missed:
                 typer.echo(f"streamsed: {address} can be heard", err=True)
             heard_at, missed, ever = now, False, True

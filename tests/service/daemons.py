@@ -95,7 +95,8 @@ def running(config: Config, *, notifier: Notifier | None = None) -> Iterator[Run
         return run.reread()
 
     daemon = Daemon(Plan.of(config), notifier=notifier, reread=reread)
-    with Subscriber(daemon.publisher.endpoints[0], topics=[""]) as subscriber:
+    endpoints = daemon.publisher.endpoints[0], daemon.responder.endpoints[0]
+    with Subscriber(endpoints[0], topics=[""], requests=endpoints[1]) as subscriber:
         run = Running(daemon, subscriber)
         try:
             yield run

@@ -1,0 +1,1 @@
+"""What :mod:`streamsed.client` is made of: every message once, in order."""

@@ -1,0 +1,166 @@
+"""Conversation: what a subscriber hears, asks and is answered. No I/O, and no clock of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from streamsed.publish.messages import MESSAGE, Heartbeat
+from streamsed.publish.requests import Missing, SinceRequest
+from streamsed.subscribe.delivery import Delivery, Gap
+
+_HEARTBEAT = Heartbeat.TOPIC.decode()
+_NUMBERED = ("event/", "status/")
+_ANSWER_S = 1.0  # after which a request is made anew
+_PATIENCE_S = 5.0  # after which what came is handed on all the same
+_PACE_S = 0.02  # between requests; what comes meanwhile is settled by one answer
+
+Said = tuple[str, bytes]
+"""Topic and JSON of a message."""
+
+
+class _Envelope(BaseModel):
+    """What the order of messages depends on."""
+
+    seq: int | None = None
+    replay: bool = False
+    last_seq: int | None = None
+
+
+class _Answer(BaseModel):
+    """A :class:`~streamsed.publish.requests.SinceReply`, its messages unread."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    through: int
+    last_seq: int
+    missing: tuple[Missing, ...]
+    messages: tuple[dict[str, Any], ...]
+
+
+_MESSAGES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+
+class Conversation:
+    """Between one subscriber and one daemon.
+
+    Times are seconds of any clock that does not jump.
+    """
+
+    def __init__(self, topics: Sequence[str], *, since: int | None) -> None:
+        """Begin.
+
+        Args:
+            topics: prefixes that the user wants.
+            since: number of the last message that the user knows; None to begin with what comes.
+        """
+        self._topics = tuple(topics)
+        every_number = all(p.startswith(self._topics) for p in _NUMBERED)
+        self._numbered = any(
+            kind.startswith(topic) or topic.startswith(kind)
+            for topic in self._topics
+            for kind in _NUMBERED
+        )
+        self._delivery: Delivery[Said] = Delivery(since=since, every_number=every_number)
+        self._question = 0
+        self._asked: tuple[bytes, int] | None = None  # its mark, and since when
+        self._ask_at = 0.0
+        self._answer_by = 0.0
+        self._first_asked: float | None = None
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """Prefixes to subscribe to: heartbeats too, for they tell of a loss at the end."""
+        return (*self._topics, _HEARTBEAT)
+
+    @property
+    def ready(self) -> deque[Said | Gap]:
+        """What may be handed to the user, in order."""
+        return self._delivery.ready
+
+    def published(self, frames: Sequence[bytes]) -> None:
+        """Take the frames of a message."""
+        topic, payload = frames[0].decode(errors="replace"), b"".join(frames[1:])
+        said = topic, payload
+        wanted = topic.startswith(self._topics)
+        try:
+            envelope = _Envelope.model_validate_json(payload)
+        except ValidationError:  # not ours, or of another time; the user may make sense of it
+            envelope = _Envelope()
+        if topic == _HEARTBEAT and envelope.last_seq is not None and self._numbered:
+            self._delivery.heard_of(envelope.last_seq)
+        if not wanted:
+            return
+        if envelope.seq is None:
+            self.ready.append(said)
+        elif envelope.replay:
+            self._delivery.replayed(envelope.seq, said)
+        else:
+            self._delivery.arrived(envelope.seq, said)
+
+    def request(self, now: float) -> list[bytes] | None:
+        """Return the frames of what is to be asked now, if anything is."""
+        if self.ready:
+            return None  # first things first; this also bounds what is caught up at a time
+        if self._asked is not None:
+            if now < self._answer_by:
+                return None
+            self._asked = None
+            if self._first_asked is not None and now - self._first_asked >= _PATIENCE_S:
+                self._give_up(now)
+                return None
+        since = self._delivery.needs
+        if since is None or now < self._ask_at:
+            return None
+        self._question += 1
+        mark = self._question.to_bytes(8, "big")
+        self._asked = mark, since
+        self._answer_by = now + _ANSWER_S
+        self._ask_at = now + _PACE_S
+        if self._first_asked is None:
+            self._first_asked = now
+        request = SinceRequest(get="since", seq=since, topics=self._topics)
+        return [mark, b"", request.model_dump_json().encode()]
+
+    def answered(self, frames: Sequence[bytes], now: float) -> None:
+        """Take the frames of an answer."""
+        if self._asked is None or len(frames) != 3 or frames[0] != self._asked[0]:
+            return  # to an earlier question
+        since = self._asked[1]
+        self._asked = None
+        try:
+            answer = _Answer.model_validate_json(frames[2])
+        except ValidationError:  # an error, from a daemon that does not understand
+            self._give_up(now)
+            return
+        self._first_asked = None
+        self._delivery.caught_up(
+            since,
+            through=answer.through,
+            last_seq=answer.last_seq,
+            messages=[(message["seq"], _said(message)) for message in answer.messages],
+            missing=[(missing.first, missing.last) for missing in answer.missing],
+        )
+
+    def wait_s(self, now: float) -> float | None:
+        """Say when :meth:`request` is to be called again, if nothing comes before; None: never."""
+        if self._asked is not None:
+            return max(0.0, self._answer_by - now)
+        return None if self._delivery.needs is None else max(0.0, self._ask_at - now)
+
+    def _give_up(self, now: float) -> None:
+        self._delivery.unanswered()
+        self._first_asked = None
+        self._ask_at = now + _PATIENCE_S
+
+
+def _said(message: dict[str, Any]) -> Said:
+    """Write a message as it was published."""
+    payload = _MESSAGES.dump_json(message)
+    try:
+        return MESSAGE.validate_python(message).topic.decode(), payload
+    except ValidationError:  # of a newer daemon; that it is wanted is all that is known
+        return "", payload
