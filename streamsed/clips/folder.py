@@ -14,6 +14,7 @@ PARTIAL = ".part"
 
 _TIME = "%Y%m%dT%H%M%S"
 _NAME = re.compile(r"(?P<time>\d{8}T\d{6})\.\d{3}Z_.+_[0-9a-f-]{36}\.flac")
+_LONGEST_WORD = 64  # a file's name has at most 255
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.-]+")
 
 
@@ -21,7 +22,7 @@ def clip_name(*, utc: datetime, source: str, label: str, event_id: UUID) -> str:
     """Name a clip so that names sort by time: ``<utc>_<source>_<label>_<event_id>.flac``."""
     utc = utc.astimezone(UTC)
     moment = f"{utc:{_TIME}}.{utc.microsecond // 1000:03d}Z"
-    words = (_NOT_IN_NAMES.sub("-", word) for word in (source, label))
+    words = (_NOT_IN_NAMES.sub("-", word)[:_LONGEST_WORD] for word in (source, label))
     return "_".join([moment, *words, str(event_id)]) + SUFFIX
 
 

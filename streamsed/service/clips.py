@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import structlog
+
 from streamsed.clips.folder import ClipFolder
 from streamsed.clips.recorder import ClipExtent, ClipRecorder
 from streamsed.clips.writer import ClipWriter
 from streamsed.service.plan import Plan
+
+log = structlog.get_logger()
 
 
 def start_recorder(plan: Plan) -> ClipRecorder | None:
@@ -21,6 +25,7 @@ def start_recorder(plan: Plan) -> ClipRecorder | None:
     )
     writer = ClipWriter(folder, sample_rate=rate)
     writer.start()
+    log.info("recording_clips", folder=str(path))
     return ClipRecorder(
         writer,
         clip_extent(plan),

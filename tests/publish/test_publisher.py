@@ -17,7 +17,7 @@ import zmq
 from streamsed.client import Gap, Subscriber
 from streamsed.errors import PublishError
 from streamsed.publish import compose
-from streamsed.publish.binding import SocketLimits
+from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.endpoints import check_bind, default_binds
 from streamsed.publish.messages import (
     BundleName,
@@ -273,6 +273,28 @@ def test_a_socket_file_that_a_dead_process_left_is_replaced(
     publisher, subscriber = start_with_subscriber(f"ipc://{path}")
     publisher.publish(status("alive"))
     assert text_of(receive(subscriber)) == "alive"
+
+
+@pytest.mark.parametrize(("mode", "directory"), [(0o600, 0o700), (0o660, 0o710), (0o666, 0o711)])
+def test_an_ipc_socket_is_for_those_whom_it_is_meant_for(
+    tmp_path: Path, mode: int, directory: int
+) -> None:
+    path = tmp_path / "run" / "streamsed.sock"
+    bound = BoundSocket([f"ipc://{path}"], SocketLimits(), ipc_mode=mode)
+    try:
+        assert path.stat().st_mode & 0o777 == mode
+        assert path.parent.stat().st_mode & 0o777 == directory
+    finally:
+        bound.close()
+
+
+def test_an_ipc_socket_is_not_made_where_anybody_may_replace_it(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    address = f"ipc://{tmp_path}/streamsed.sock"
+    with pytest.raises(PublishError, match="anybody may write to .*; chmod o-w it"):
+        BoundSocket([address], SocketLimits())
+    tmp_path.chmod(0o1777)  # as /tmp is: what lies there is its owner's to remove
+    BoundSocket([address], SocketLimits()).close()
 
 
 def test_an_ipc_path_is_not_taken_from_its_owner(
