@@ -66,12 +66,10 @@ class CurveConfig(_Strict):
     clients: Annotated[Path, AfterValidator(_expanded)]
 
     def beside(self, file: Path) -> Self:
-        """Resolve its paths as those of the configuration file ``file``."""
+        """Resolve its paths as those of the configuration file ``file``, there or not yet."""
+        folder = file.parent
         return self.model_copy(
-            update={
-                "secret_key": _beside(file, self.secret_key),
-                "clients": _beside(file, self.clients),
-            }
+            update={"secret_key": folder / self.secret_key, "clients": folder / self.clients}
         )
 
 

@@ -69,6 +69,18 @@ def test_from_making_keys_to_hearing_events(
     assert [line for line in heard if "offset" in line]
 
 
+def test_the_folder_of_clients_is_made_beside_the_configuration(
+    capsys: pytest.CaptureFixture[str], bundle: Path, wav: Path
+) -> None:
+    Path("etc").mkdir()
+    configure(bundle, wav, curve=CURVE)
+    Path("config.yaml").rename("etc/config.yaml")
+    key = KeyPair.generate().public
+    run(capsys, "keys", "allow", key, "--name", "phone", "-c", "etc/config.yaml")
+    assert public_key(Path("etc/keys/clients/phone.key")) == key
+    assert not Path("keys").exists()
+
+
 def test_a_key_may_be_given_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     pair = KeyPair.generate()
     where = ("--clients", "clients")

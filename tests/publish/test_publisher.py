@@ -291,7 +291,7 @@ def test_an_ipc_socket_is_for_those_whom_it_is_meant_for(
 def test_an_ipc_socket_is_not_made_where_anybody_may_replace_it(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     address = f"ipc://{tmp_path}/streamsed.sock"
-    with pytest.raises(PublishError, match="anybody may write to .*; chmod o-w it"):
+    with pytest.raises(PublishError, match=r"anybody may write to .*; chmod o-w it"):
         BoundSocket([address], SocketLimits())
     tmp_path.chmod(0o1777)  # as /tmp is: what lies there is its owner's to remove
     BoundSocket([address], SocketLimits()).close()
