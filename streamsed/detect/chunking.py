@@ -70,13 +70,15 @@ class Segment:
         filled, wanted = 0, len(chunk)
         parts = self._parts
         while filled < wanted and parts:
-            part = parts.popleft()
-            room = wanted - filled
+            part, room = parts[0], wanted - filled
             if len(part) > room:
-                parts.appendleft(part[room:])
-                part = part[:room]
-            chunk[filled : filled + len(part)] = part
-            filled += len(part)
+                chunk[filled:] = part[:room]
+                parts[0] = part[room:]
+                filled = wanted
+            else:
+                chunk[filled : filled + len(part)] = part
+                parts.popleft()
+                filled += len(part)
         chunk[filled:] = 0.0
         self._taken += filled
         self.steps += 1

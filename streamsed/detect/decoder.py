@@ -1,188 +1,285 @@
-"""Decoder: the fused scores of one segment of one source become transitions."""
+"""Decoder: the fused scores of many sources become transitions."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 
-from streamsed.detect.events import Kind, Reason, Transition
+import numpy as np
+from numpy.typing import NDArray
+
+from streamsed.detect.events import FilteredFrames, Kind, Reason, Transition
 from streamsed.detect.hysteresis import Change, Hysteresis
 from streamsed.detect.median import StreamingMedian
 from streamsed.detect.postprocessing import FrameRules
 
+Array = NDArray[np.float32]
 
-class _ClassDecoder:
-    """Median and hysteresis of one class, and the number of its open event."""
 
-    __slots__ = ("arrived", "filtered", "hysteresis", "label", "median", "number")
+@dataclass(slots=True)
+class Decoded:
+    """What was decided.
+
+    Attributes:
+        transitions: in order for each source.
+        filtered: the median-filtered frames that are known by now; none unless they are kept.
+    """
+
+    transitions: list[Transition] = field(default_factory=list)
+    filtered: list[FilteredFrames] = field(default_factory=list)
+
+
+class _ClassEvents:
+    """The events of one class from a frame of a segment on, and the number of the open one."""
+
+    __slots__ = ("first_frame", "hysteresis", "label", "number")
 
     def __init__(self, label: str, rules: FrameRules, *, first_frame: int = 0) -> None:
-        self.arrived: list[float] = []  # not decoded yet
-        self.filtered: list[float] = []  # kept, if wanted, until all classes have got so far
         self.label = label
-        self.median = StreamingMedian(rules.median)
-        self.hysteresis = Hysteresis(rules, first_frame=first_frame)
+        self.first_frame = first_frame
+        self.hysteresis = Hysteresis(rules)
         self.number = -1
 
 
+@dataclass(slots=True)
+class _Segment:
+    """One segment of one source.
+
+    Attributes:
+        source: its name.
+        classes: in the order of the scores' columns.
+        first_sample: of its first frame.
+        first_heard_sample: one past the last sample that was heard when that was scored.
+        place_in_step: of that frame, among those that were scored with it.
+        numbers: of its events.
+        frames: decoded so far.
+        open: columns of the classes that have an event under way, long enough or not.
+        kept: medians that were not handed over yet, by the frame with which they became known.
+        handed_over: frames whose medians were.
+    """
+
+    source: str
+    classes: list[_ClassEvents]
+    first_sample: int
+    first_heard_sample: int
+    place_in_step: int
+    numbers: Iterator[int]
+    frames: int = 0
+    open: set[int] = field(default_factory=set)
+    kept: list[Array] = field(default_factory=list)
+    handed_over: int = 0
+
+
 class Decoder:
-    """Decodes one segment: from the first decoded frame to the segment's end.
+    """Decodes segments of many sources, each in a slot of its own.
+
+    Medians are computed for all sources and classes at once. Frames are looked at one by one only
+    for classes that have an event under way or reach ``enter``, which few do.
 
     Args:
-        source: name of the source.
         rules: for each class, in the order of the scores' columns.
-        first_sample: first sample of the first frame that will be pushed.
         frame_samples: length of a frame.
-        numbers: numbers the events; shared by all segments of a source.
-        steps_at_once: pushes that are decoded together, which is faster. What is decided is the
-            same, to ``decided_sample``, but is returned only then.
-        keep_filtered: whether :meth:`take_filtered` will be called.
+        frames_per_step: frames that are scored together.
+        keep_filtered: whether median-filtered frames are returned.
     """
 
     def __init__(
         self,
-        source: str,
         rules: Sequence[tuple[str, FrameRules]],
         *,
-        first_sample: int,
         frame_samples: int,
-        numbers: Iterator[int],
-        steps_at_once: int = 1,
+        frames_per_step: int,
         keep_filtered: bool = False,
     ) -> None:
-        self._source = source
-        self._classes = [_ClassDecoder(label, rule) for label, rule in rules]
-        self._first_sample = first_sample
+        self._rules = rules
         self._frame_samples = frame_samples
-        self._numbers = numbers
-        self._steps_at_once = steps_at_once
+        self._frames_per_step = frames_per_step
         self._keep_filtered = keep_filtered
-        self._frames = 0  # pushed
-        self._arrivals: list[tuple[int, int]] = []  # for each push: frames then, samples heard
-        self._taken_frames = 0
-        self._slowest = max(self._classes, key=lambda decoder: decoder.median.window)
+        self._median = StreamingMedian([rule.median for _, rule in rules])
+        self._enter = np.array([rule.enter for _, rule in rules], np.float32)
+        self._segments: dict[int, _Segment] = {}
 
-    def push(self, columns: Sequence[Sequence[float]], heard_sample: int) -> list[Transition]:
-        """Decode further frames.
+    def __contains__(self, slot: int) -> bool:
+        """Whether a segment is under way in ``slot``."""
+        return slot in self._segments
 
-        Args:
-            columns: for each class the fused scores of the same frames, at least one.
-            heard_sample: one past the last sample that was heard.
-        """
-        self._frames += len(columns[0])
-        self._arrivals.append((self._frames, heard_sample))
-        if self._steps_at_once == 1:
-            return self._decode(columns)
-        for decoder, scores in zip(self._classes, columns, strict=True):
-            decoder.arrived += scores
-        return self._decode_arrived() if len(self._arrivals) == self._steps_at_once else []
-
-    def end(self, reason: Reason, heard_sample: int) -> list[Transition]:
-        """End the segment: flush the medians and end what is open; no event outlives the end."""
-        transitions = self._decode_arrived() if self._arrivals else []
-        for decoder in self._classes:
-            transitions += self._end_class(decoder, reason, heard_sample)
-        return transitions
-
-    def change_rules(
+    def begin(
         self,
-        rules: Sequence[tuple[str, FrameRules]],
+        slot: int,
+        source: str,
         *,
-        restarted: Collection[str],
-        heard_sample: int,
-    ) -> list[Transition]:
-        """Decode by other rules from the next frame on.
+        first_sample: int,
+        first_heard_sample: int,
+        place_in_step: int,
+        numbers: Iterator[int],
+    ) -> None:
+        """Begin a segment.
 
         Args:
-            rules: as at the beginning, for the same classes.
-            restarted: those whose open event ends here, for reason ``reload``, and that begin
+            slot: that is free.
+            source: name of the source.
+            first_sample: first sample of the first frame that will be pushed.
+            first_heard_sample: one past the last sample that was heard when it was scored.
+            place_in_step: of that frame, among those that were scored with it.
+            numbers: numbers the events; shared by all segments of a source.
+        """
+        self._segments[slot] = _Segment(
+            source=source,
+            classes=[_ClassEvents(label, rules) for label, rules in self._rules],
+            first_sample=first_sample,
+            first_heard_sample=first_heard_sample,
+            place_in_step=place_in_step,
+            numbers=numbers,
+        )
+
+    def push(self, slots: Sequence[int], scores: Array, heard_samples: Sequence[int]) -> Decoded:
+        """Decode further frames, of one step or several, of some segments.
+
+        Args:
+            slots: of the segments.
+            scores: ``(n, F, C)`` float32, fused.
+            heard_samples: for each segment, one past the last sample that was heard.
+        """
+        medians = self._median.push(slots, scores)
+        reaching = medians.max(axis=1) >= self._enter
+        any_reaching = reaching.any(axis=1).tolist()
+        decoded = Decoded()
+        for row, slot in enumerate(slots):
+            segment = self._segments[slot]
+            if any_reaching[row] or segment.open:
+                columns = segment.open.union(np.flatnonzero(reaching[row]).tolist())
+                decoded.transitions += self._find(
+                    segment, sorted(columns), medians[row], heard_samples[row]
+                )
+            segment.frames += scores.shape[1]
+            if self._keep_filtered:
+                self._keep(segment, medians[row], decoded)
+        return decoded
+
+    def end(self, slot: int, reason: Reason, heard_sample: int) -> Decoded:
+        """End a segment: flush the medians and end what is open; no event outlives the end."""
+        segment, decoded = self._segments.pop(slot), Decoded()
+        medians = self._median.flush(slot)
+        for column in range(len(segment.classes)):
+            decoded.transitions += self._ended(segment, column, medians, reason, heard_sample)
+        if self._keep_filtered:
+            segment.frames += len(medians)
+            self._keep(segment, medians, decoded)
+        return decoded
+
+    def inherit(
+        self, other: Decoder, *, restarted: Collection[str], heard_samples: Mapping[int, int]
+    ) -> list[Transition]:
+        """Go on with the segments of another decoder, by this one's rules.
+
+        Args:
+            other: that decodes the same classes, and is not used any more.
+            restarted: classes whose open events end here, for reason ``reload``, and that begin
                 anew with the next frame. The rules of all others differ in ``update`` at most;
                 they go on as if nothing had happened.
-            heard_sample: one past the last sample that was heard.
+            heard_samples: for each slot, one past the last sample that was heard.
         """
-        transitions = self._decode_arrived() if self._arrivals else []
-        for index, (label, rule) in enumerate(rules):
-            decoder = self._classes[index]
-            if label not in restarted:
-                decoder.hysteresis.update_every(rule.update)
-                continue
-            transitions += self._end_class(decoder, Reason.RELOAD, heard_sample)
-            anew = self._classes[index] = _ClassDecoder(label, rule, first_frame=self._frames)
-            anew.filtered = decoder.filtered
-        self._slowest = max(self._classes, key=lambda decoder: decoder.median.window)
+        assert not self._keep_filtered
+        kept = [n for n, (label, _) in enumerate(self._rules) if label not in restarted]
+        self._median.inherit(other._median, kept)
+        transitions = []
+        for slot, segment in other._segments.items():
+            medians = other._median.flush(slot)
+            for column, (label, rules) in enumerate(self._rules):
+                if label not in restarted:
+                    segment.classes[column].hysteresis.update_every(rules.update)
+                    continue
+                transitions += other._ended(
+                    segment, column, medians, Reason.RELOAD, heard_samples[slot]
+                )
+                segment.classes[column] = _ClassEvents(label, rules, first_frame=segment.frames)
+                segment.open.discard(column)
+            self._segments[slot] = segment
         return transitions
 
-    def _end_class(
-        self, decoder: _ClassDecoder, reason: Reason, heard_sample: int
+    def _ended(
+        self, segment: _Segment, column: int, medians: Array, reason: Reason, heard_sample: int
     ) -> list[Transition]:
-        filtered = decoder.median.flush()
-        if self._keep_filtered:
-            decoder.filtered += filtered
-        changes = decoder.hysteresis.push(filtered) if filtered else []
-        changes += decoder.hysteresis.end(reason)
-        return [self._noted(decoder, change, heard_sample) for change in changes]
+        """End a class with the medians that were still missing."""
+        changes = self._changes(segment, column, medians[: self._median.half[column], column])
+        changes += segment.classes[column].hysteresis.end(reason)
+        return [self._noted(segment, column, change, heard_sample) for change in changes]
 
-    def take_filtered(self) -> tuple[int, list[tuple[float, ...]]]:
-        """Return the median-filtered frames that are new, and the first sample of the first.
-
-        A frame is there once the slowest class has it: half the longest median window after its
-        fused scores, and all of them after :meth:`end`. Each has a score for each class.
-        """
-        first_sample = self._sample(self._taken_frames)
-        ready = len(self._slowest.filtered)
-        if not ready:
-            return first_sample, []
-        rows = list(zip(*(decoder.filtered[:ready] for decoder in self._classes), strict=True))
-        for decoder in self._classes:
-            del decoder.filtered[:ready]
-        self._taken_frames += ready
-        return first_sample, rows
-
-    def _decode_arrived(self) -> list[Transition]:
-        columns = [decoder.arrived for decoder in self._classes]
-        for decoder in self._classes:
-            decoder.arrived = []
-        return self._decode(columns)
-
-    def _decode(self, columns: Sequence[Sequence[float]]) -> list[Transition]:
-        """Decode what has arrived, in the order in which it would have been decided at once."""
-        arrivals, self._arrivals = self._arrivals, []
-        found: list[tuple[int, _ClassDecoder, Change]] = []  # push that decided it, class, what
-        for decoder, scores in zip(self._classes, columns, strict=True):
-            filtered = decoder.median.push(scores)
-            if self._keep_filtered:
-                decoder.filtered += filtered
-            if filtered and (changes := decoder.hysteresis.push(filtered)):
-                half = decoder.median.window // 2
-                for change in changes:
-                    needed = change.decided_frame + half + 1
-                    index = bisect_left(arrivals, needed, key=itemgetter(0))
-                    found.append((index, decoder, change))
-        if len(arrivals) > 1:
-            found.sort(key=itemgetter(0))  # is stable: classes keep their order
+    def _find(
+        self, segment: _Segment, columns: Iterable[int], medians: Array, heard_sample: int
+    ) -> list[Transition]:
+        """Look for events of some classes, in the order of the steps that decided them."""
+        found: list[tuple[int, int, Change]] = []  # step, column, what
+        for column in columns:
+            half = self._median.half[column]
+            for change in self._changes(segment, column, medians[:, column]):
+                frame = segment.place_in_step + change.decided_frame + half
+                found.append((frame // self._frames_per_step, column, change))
+        found.sort(key=itemgetter(0))  # is stable: classes keep their order
+        step_samples = self._frames_per_step * self._frame_samples
         return [
-            self._noted(decoder, change, arrivals[index][1]) for index, decoder, change in found
+            self._noted(
+                segment,
+                column,
+                change,
+                min(segment.first_heard_sample + step * step_samples, heard_sample),
+            )
+            for step, column, change in found
         ]
 
-    def _noted(self, decoder: _ClassDecoder, change: Change, heard_sample: int) -> Transition:
+    def _changes(self, segment: _Segment, column: int, medians: Array) -> list[Change]:
+        """Push one class's medians, of which the first may be centred before its first frame."""
+        events = segment.classes[column]
+        first = segment.frames - self._median.half[column]
+        before = max(0, events.first_frame - first)
+        scores = medians[before:].tolist()
+        if not scores:
+            return []
+        hysteresis = events.hysteresis
+        changes = hysteresis.push(first + before, scores)
+        if hysteresis.is_open:
+            segment.open.add(column)
+        else:
+            segment.open.discard(column)
+        return changes
+
+    def _keep(self, segment: _Segment, medians: Array, decoded: Decoded) -> None:
+        """Keep medians, and return the frames of which those of all classes are known."""
+        segment.kept.append(medians)
+        count = segment.frames - max(self._median.half) - segment.handed_over
+        if count <= 0:
+            return
+        known = np.concatenate(segment.kept)
+        scores = np.empty((count, known.shape[1]), np.float32)
+        for column, half in enumerate(self._median.half):
+            scores[:, column] = known[half : half + count, column]
+        first_sample = self._sample(segment, segment.handed_over)
+        decoded.filtered.append(FilteredFrames(segment.source, first_sample, scores))
+        segment.handed_over += count
+        segment.kept = [known[count:].copy()]
+
+    def _noted(
+        self, segment: _Segment, column: int, change: Change, heard_sample: int
+    ) -> Transition:
+        events = segment.classes[column]
         if change.kind is Kind.ONSET:
-            decoder.number = next(self._numbers)
+            events.number = next(segment.numbers)
         offset_sample = None
         if change.end_frame is not None:
             # The last frame of a segment may reach beyond what was heard.
-            offset_sample = min(self._sample(change.end_frame), heard_sample)
+            offset_sample = min(self._sample(segment, change.end_frame), heard_sample)
         return Transition(
-            source=self._source,
+            source=segment.source,
             kind=change.kind,
-            number=decoder.number,
-            label=decoder.label,
-            onset_sample=self._sample(change.first_frame),
+            number=events.number,
+            label=events.label,
+            onset_sample=self._sample(segment, change.first_frame),
             offset_sample=offset_sample,
             score=change.score,
             reason=change.reason,
             decided_sample=heard_sample,
         )
 
-    def _sample(self, frame: int) -> int:
-        return self._first_sample + frame * self._frame_samples
+    def _sample(self, segment: _Segment, frame: int) -> int:
+        return segment.first_sample + frame * self._frame_samples

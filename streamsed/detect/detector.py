@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsed.bundle.manifest import ClassPostprocessing
-from streamsed.detect.chunking import Chunker
-from streamsed.detect.decoder import Decoder
+from streamsed.detect.chunking import Chunker, Segment
+from streamsed.detect.decoder import Decoded, Decoder
 from streamsed.detect.engine import Engine
 from streamsed.detect.events import FilteredFrames, Reason, ScoredFrames, Transition
 from streamsed.detect.fusion import Fusion
@@ -31,7 +31,8 @@ class StepResult:
         ended: sources that were drained and are forgotten; the last of their transitions are here.
         bad: sources of which this step gave scores that are no numbers; see
             :meth:`Detector.bad_steps`.
-        filtered: the median-filtered scores that became known; empty unless they are kept.
+        filtered: median-filtered scores that are known by now, those of several steps together;
+            empty unless they are kept.
         levels: reports of sources whose interval is complete; empty unless levels are measured.
     """
 
@@ -53,6 +54,10 @@ class _Decided:
     bad: list[str] = field(default_factory=list)
     filtered: list[FilteredFrames] = field(default_factory=list)
     levels: list[LevelReport] = field(default_factory=list)
+
+    def note(self, decoded: Decoded) -> None:
+        self.transitions += decoded.transitions
+        self.filtered += decoded.filtered
 
     def result(self) -> StepResult:
         return StepResult(
@@ -88,10 +93,16 @@ class _Stream:
     slot: int
     chunker: Chunker
     reason: Reason | None = None  # why it ended; None while it may go on
-    decoder: Decoder | None = None  # of the current segment, from its first frame
     numbers: count[int] = field(default_factory=count)
     bad_steps: int = 0
     meter: LevelMeter | None = None
+
+    @property
+    def segment(self) -> Segment:
+        """The current one; there is one while the stream is ready."""
+        segment = self.chunker.segment
+        assert segment is not None
+        return segment
 
 
 class Detector:
@@ -105,8 +116,9 @@ class Detector:
         postprocessing: for each class; classes it leaves out are as the bundle's manifest says.
         fusion_weights: weight by member, in place of the manifest's.
         update_every_s: seconds of an event between updates; 0 for none.
-        decode_steps: steps of a source whose scores are decoded together. More is faster;
-            transitions say the same, and come up to so many steps late.
+        steps_at_once: steps that one call of :meth:`step` makes as long as all sources of the
+            batch have the audio for it. More is faster, for the caches of the processor stay
+            warm; what is decided is the same, and told so much later.
         keep_filtered: whether steps return the median-filtered scores too.
         level_every_s: seconds of audio between two reports of a source's level; 0 for none.
 
@@ -121,7 +133,7 @@ class Detector:
         *,
         fusion_weights: Mapping[str, float] | None = None,
         update_every_s: float = 0.0,
-        decode_steps: int = 1,
+        steps_at_once: int = 1,
         keep_filtered: bool = False,
         level_every_s: float = 0.0,
     ) -> None:
@@ -131,8 +143,9 @@ class Detector:
             raise ConfigError(f"update_every_s is {update_every_s}; it must be 0 or more")
         self._engine = engine
         self._manifest = manifest
-        self._decode_steps = decode_steps
-        self._keep_filtered = keep_filtered
+        self._latency_frames = manifest.latency_frames
+        self._frames_per_step = manifest.frames_per_chunk
+        self._steps_at_once = steps_at_once
         self._level_samples = round(level_every_s * manifest.sample_rate)
         self._magnitudes = np.empty(manifest.chunk_samples, np.float32)
         self._postprocessing = merged
@@ -148,6 +161,12 @@ class Detector:
             )
             for label in manifest.classes
         ]
+        self._decoder = Decoder(
+            self._rules,
+            frame_samples=manifest.frame_samples,
+            frames_per_step=self._frames_per_step,
+            keep_filtered=keep_filtered,
+        )
         self._streams: dict[str, _Stream] = {}
         # By slot, in the order in which they became so: the longest waiting goes first.
         self._ready: dict[int, _Stream] = {}
@@ -266,18 +285,15 @@ class Detector:
             or entry != other._postprocessing[label]
             or self._fusion_weights != other._fusion_weights
         }
-        transitions = []
-        for stream in self._streams.values():
-            if stream.decoder is not None:
-                segment = stream.chunker.segment
-                assert segment is not None
-                transitions += stream.decoder.change_rules(
-                    self._rules, restarted=anew, heard_sample=segment.taken_sample
-                )
-        return transitions
+        heard_samples = {
+            stream.slot: stream.segment.taken_sample
+            for stream in self._streams.values()
+            if stream.slot in other._decoder
+        }
+        return self._decoder.inherit(other._decoder, restarted=anew, heard_samples=heard_samples)
 
     def step(self) -> StepResult | None:
-        """Advance, by one chunk each, as many sources as one batch takes.
+        """Advance, by one chunk each or ``steps_at_once``, as many sources as one batch takes.
 
         Returns:
             What was decided; None when there was nothing to do.
@@ -332,17 +348,17 @@ class Detector:
         engine = self._engine
         slots = engine.batch(self._ready)
         streams = [self._ready.pop(slot) for slot in slots]
-        for chunk, stream in zip(engine.chunks, streams, strict=False):
-            segment = stream.chunker.segment
-            assert segment is not None
-            segment.take(chunk)
-        engine.step(slots)
-        fused = self._fuse(slots, streams, decided)
-        for chunk, stream, scores, columns in zip(
-            engine.chunks, streams, fused, fused.transpose(0, 2, 1).tolist(), strict=False
-        ):
-            self._measure(stream, chunk, scores, decided)
-            self._decode(stream, scores, columns, decided)
+        segments = [stream.segment for stream in streams]
+        steps: list[NDArray[np.float32]] = []
+        while not steps or (len(steps) < self._steps_at_once and _all_ready(streams)):
+            for chunk, segment in zip(engine.chunks, segments, strict=False):
+                segment.take(chunk)
+            engine.step(slots)
+            steps.append(self._fuse(slots, streams, decided))
+            if self._level_samples:
+                self._measure(streams, steps[-1], decided)
+        self._decode(slots, streams, steps, decided)
+        for stream in streams:
             self._settle(stream)
 
     def _fuse(
@@ -364,61 +380,66 @@ class Detector:
         return fused
 
     def _measure(
-        self,
-        stream: _Stream,
-        chunk: NDArray[np.float32],
-        scores: NDArray[np.float32],
-        decided: _Decided,
+        self, streams: list[_Stream], fused: NDArray[np.float32], decided: _Decided
     ) -> None:
-        """Add the chunk of the step just made to the source's level."""
-        segment = stream.chunker.segment
-        assert segment is not None
-        if stream.meter is not None:
-            report = stream.meter.add(chunk, scores, end_sample=segment.taken_sample)
-            if report is not None:
-                decided.levels.append(report)
+        """Add the chunks of the step just made to the sources' levels."""
+        for chunk, stream, scores in zip(self._engine.chunks, streams, fused, strict=False):
+            if stream.meter is not None:
+                report = stream.meter.add(chunk, scores, end_sample=stream.segment.taken_sample)
+                if report is not None:
+                    decided.levels.append(report)
 
     def _decode(
         self,
-        stream: _Stream,
-        scores: NDArray[np.float32],
-        columns: list[list[float]],
+        slots: list[int],
+        streams: list[_Stream],
+        steps: list[NDArray[np.float32]],
         decided: _Decided,
     ) -> None:
-        """Decode those frames of a step that lie in the segment and after its warm-up."""
-        manifest, segment = self._manifest, stream.chunker.segment
-        assert segment is not None
-        first = (segment.steps - 1) * len(scores) - manifest.latency_frames
-        begin, end = max(0, manifest.warmup_frames - first), len(scores)
+        """Decode those frames of the steps that lie in their segments and after the warm-up."""
+        manifest = self._manifest
+        fused = np.concatenate(steps, axis=1) if len(steps) > 1 else steps[0]
+        rows_of: dict[tuple[int, int], list[int]] = {}  # most often all have the same frames
+        for row, stream in enumerate(streams):
+            begin, end = self._decodable(stream, len(steps))
+            if begin < end:
+                rows_of.setdefault((begin, end), []).append(row)
+        for (begin, end), rows in rows_of.items():
+            scores = fused[:, begin:end] if len(rows) == len(slots) else fused[rows, begin:end]
+            heard_samples = []
+            for row, frames in zip(rows, scores, strict=True):
+                stream, segment = streams[row], streams[row].segment
+                frame = self._first_frame(segment, len(steps)) + begin
+                first_sample = segment.first_sample + frame * manifest.frame_samples
+                if stream.slot not in self._decoder:
+                    self._begin(stream, segment, frame, first_sample)
+                decided.frames.append(ScoredFrames(stream.source, first_sample, frames))
+                heard_samples.append(segment.taken_sample)
+            decided.note(self._decoder.push([slots[row] for row in rows], scores, heard_samples))
+
+    def _decodable(self, stream: _Stream, steps: int) -> tuple[int, int]:
+        """Return the begin and end of those frames of the latest steps that are decoded."""
+        segment, end = stream.segment, steps * self._frames_per_step
+        first = self._first_frame(segment, steps)
         if segment.closed:
             end = min(end, stream.chunker.frames(segment) - first)
-        if begin >= end:
-            return
-        if begin or end < len(scores):
-            columns = [column[begin:end] for column in columns]
-            scores = scores[begin:end]
-        frame_samples = manifest.frame_samples
-        first_sample = segment.first_sample + (first + begin) * frame_samples
-        if stream.decoder is None:
-            stream.decoder = Decoder(
-                stream.source,
-                self._rules,
-                first_sample=first_sample,
-                frame_samples=frame_samples,
-                numbers=stream.numbers,
-                steps_at_once=self._decode_steps,
-                keep_filtered=self._keep_filtered,
-            )
-        decided.frames.append(ScoredFrames(stream.source, first_sample, scores))
-        decided.transitions += stream.decoder.push(columns, segment.taken_sample)
-        if self._keep_filtered:
-            self._hand_over(stream.source, stream.decoder, decided)
+        return max(0, self._manifest.warmup_frames - first), end
 
-    def _hand_over(self, source: str, decoder: Decoder, decided: _Decided) -> None:
-        """Take what the decoder has filtered."""
-        first_sample, rows = decoder.take_filtered()
-        if rows:
-            decided.filtered.append(FilteredFrames(source, first_sample, rows))
+    def _first_frame(self, segment: Segment, steps: int) -> int:
+        """Return which frame of a segment is the first of the latest steps; at first negative."""
+        return (segment.steps - steps) * self._frames_per_step - self._latency_frames
+
+    def _begin(self, stream: _Stream, segment: Segment, frame: int, first_sample: int) -> None:
+        """Begin to decode a segment with one of its frames."""
+        step, place = divmod(frame + self._latency_frames, self._frames_per_step)
+        self._decoder.begin(
+            stream.slot,
+            stream.source,
+            first_sample=first_sample,
+            first_heard_sample=segment.first_sample + (step + 1) * self._manifest.chunk_samples,
+            place_in_step=place,
+            numbers=stream.numbers,
+        )
 
     def _finish(self, stream: _Stream, decided: _Decided) -> None:
         """End a drained segment; go on with the next, or forget the source."""
@@ -428,11 +449,8 @@ class Detector:
             following = stream.chunker.next_segment()
             reason = Reason.GAP if following is not None else stream.reason
             assert reason is not None
-            if stream.decoder is not None:
-                decided.transitions += stream.decoder.end(reason, segment.end_sample)
-                if self._keep_filtered:
-                    self._hand_over(stream.source, stream.decoder, decided)
-                stream.decoder = None
+            if stream.slot in self._decoder:
+                decided.note(self._decoder.end(stream.slot, reason, segment.end_sample))
             self._forget(stream)
             if following is not None:
                 self._settle(stream)
@@ -445,6 +463,10 @@ class Detector:
         """Return a stream to the model's initial state."""
         self._engine.reset(stream.slot)
         self._fusion.reset(stream.slot)
+
+
+def _all_ready(streams: Iterable[_Stream]) -> bool:
+    return all(stream.chunker.ready for stream in streams)
 
 
 def _merged(

@@ -94,14 +94,15 @@ class ScoredFrames:
 class FilteredFrames:
     """Median-filtered scores of consecutive frames of one source, as they meet the thresholds.
 
-    The same frames as :class:`ScoredFrames` has, later by half the longest median window.
+    The same frames as :class:`ScoredFrames` has, later by half the longest median window, and
+    several steps' at a time.
 
     Attributes:
         source: name of the source.
         first_frame_sample: first sample of the first frame.
-        rows: for each frame a score for each class; float32 values.
+        scores: ``(n, C)`` float32.
     """
 
     source: str
     first_frame_sample: int
-    rows: list[tuple[float, ...]]
+    scores: NDArray[np.float32]

@@ -28,7 +28,7 @@ _NEVER = 2**63
 class Change:
     """An onset, update or offset in frames; ``end_frame`` and ``reason`` belong to the offset.
 
-    ``decided_frame`` is the frame whose score decided it; at the segment's end, one past the last.
+    ``decided_frame`` is the frame whose score decided it; at the segment's end, the last.
     """
 
     kind: Kind
@@ -44,7 +44,10 @@ class Hysteresis:
 
     Args:
         rules: the class's thresholds and durations in frames.
-        first_frame: number of the first frame that will be pushed.
+
+    Attributes:
+        is_open: whether an event has begun and not ended, be it long enough to be reported or
+            not. While none has, frames whose scores do not reach ``enter`` need not be pushed.
     """
 
     __slots__ = (
@@ -54,22 +57,22 @@ class Hysteresis:
         "_latest",
         "_length",
         "_next",
-        "_open",
         "_pause",
         "_peak",
         "_published",
         "_rules",
         "_total",
         "_update_at",
+        "is_open",
     )
 
-    def __init__(self, rules: FrameRules, *, first_frame: int = 0) -> None:
+    def __init__(self, rules: FrameRules) -> None:
+        self.is_open = False
         self._rules = rules
-        self._frame = first_frame  # the next frame
+        self._frame = 0  # the latest
         self._changes: list[Change] = []
-        self._open = False  # whether there is an event, published or not
         self._pause: list[float] = []  # scores since its last active frame
-        self._begin(first_frame)
+        self._begin(0)
 
     def _begin(self, frame: int) -> None:
         self._first = frame
@@ -79,16 +82,17 @@ class Hysteresis:
         self._update_at = 0
         self._next = self._rules.min_on  # the length at which something is to be said
 
-    def push(self, scores: Sequence[float]) -> list[Change]:
-        """Add the scores of the next frames; return what they changed, in order."""
-        if self._nothing_to_say(scores):
+    def push(self, first_frame: int, scores: Sequence[float]) -> list[Change]:
+        """Add the scores of frames from ``first_frame`` on; return what they changed, in order."""
+        if self._goes_on(first_frame, scores):
             return []
         enter, exit_ = self._rules.enter, self._rules.exit
-        for score in scores:
-            if not self._open:
+        for frame, score in enumerate(scores, first_frame):
+            self._frame = frame
+            if not self.is_open:
                 if score >= enter:
-                    self._open = True
-                    self._begin(self._frame)
+                    self.is_open = True
+                    self._begin(frame)
                     self._go_on(score)
             elif score >= (enter if self._pause else exit_):
                 self._go_on(score)
@@ -96,12 +100,11 @@ class Hysteresis:
                 self._pause.append(score)
                 if len(self._pause) >= self._rules.min_off:
                     self._close(Reason.SILENCE)
-            self._frame += 1
         return self._taken()
 
     def end(self, reason: Reason) -> list[Change]:
         """End the segment: an open event ends with its last active frame, for ``reason``."""
-        if self._open:
+        if self.is_open:
             self._close(reason)
         return self._taken()
 
@@ -111,21 +114,19 @@ class Hysteresis:
         if self._published:
             self._plan_update()
 
-    def _nothing_to_say(self, scores: Sequence[float]) -> bool:
-        """Take in frames all at once if they are silence, or an event that just goes on."""
-        if not self._open:
-            if max(scores) >= self._rules.enter:
-                return False
-        else:
-            length = self._length + len(scores)
-            if self._pause or length >= self._next or min(scores) < self._rules.exit:
-                return False
-            for score in scores:  # one by one: the sum must not depend on the cut
-                self._total += score
-            self._length = length
-            self._latest = scores[-1]
-            self._peak = max(self._peak, *scores)
-        self._frame += len(scores)
+    def _goes_on(self, first_frame: int, scores: Sequence[float]) -> bool:
+        """Take frames in all at once if they are an event that just goes on."""
+        if not self.is_open or self._pause:
+            return False
+        length = self._length + len(scores)
+        if length >= self._next or min(scores) < self._rules.exit:
+            return False
+        for score in scores:  # one by one: the sum must not depend on the cut
+            self._total += score
+        self._frame = first_frame + len(scores) - 1
+        self._length = length
+        self._latest = scores[-1]
+        self._peak = max(self._peak, *scores)
         return True
 
     def _taken(self) -> list[Change]:
@@ -171,7 +172,7 @@ class Hysteresis:
     def _close(self, reason: Reason) -> None:
         if self._published:
             self._say(Kind.OFFSET, reason)
-        self._open = False
+        self.is_open = False
         self._pause.clear()
 
     def _say(self, kind: Kind, reason: Reason | None = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from streamsed.detect.detector import Detector, StepResult
 from streamsed.errors import SourceError
 from streamsed.replay.folder import ReplayFolder
-from streamsed.replay.job import Job, forget_engine
+from streamsed.replay.job import STEPS_AT_ONCE, Job, forget_engine
 from streamsed.replay.lane import Lane
 from streamsed.replay.outcome import Outcome
 from streamsed.replay.recordings import Recording
@@ -92,9 +92,9 @@ class _Group:
         return None
 
     def _feed(self, lane: Lane) -> None:
-        """Push what the next step needs."""
-        detector, chunk_samples = self._detector, self._manifest.chunk_samples
-        while lane.ended is None and detector.pending_samples(lane.name) < chunk_samples:
+        """Push what the next steps need."""
+        detector, samples = self._detector, STEPS_AT_ONCE * self._manifest.chunk_samples
+        while lane.ended is None and detector.pending_samples(lane.name) < samples:
             block = lane.read()
             if block is not None:
                 detector.push(lane.name, block)

@@ -17,7 +17,7 @@ from streamsed.detect.engine import Engine
 from streamsed.errors import BundleError
 from streamsed.sources.mono import Channel
 
-_DECODE_STEPS = 16  # nobody waits for what is decided
+STEPS_AT_ONCE = 16  # nobody waits for what is decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Job:
             self.postprocessing,
             fusion_weights=self.fusion_weights,
             update_every_s=self.update_every_s,
-            decode_steps=_DECODE_STEPS,
+            steps_at_once=STEPS_AT_ONCE,
             keep_filtered=True,
         )
 

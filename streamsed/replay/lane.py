@@ -115,7 +115,7 @@ class Lane:
 
     def write_scores(self, frames: FilteredFrames) -> None:
         """Write frames to the score file."""
-        self._scores.add(frames.first_frame_sample, frames.rows)
+        self._scores.add(frames.first_frame_sample, frames.scores)
 
     def finish(self) -> Outcome:
         """Close the files and give them their names; say what became of the recording."""

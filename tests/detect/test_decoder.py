@@ -1,19 +1,26 @@
-"""The decoder: decoding many pushes together says what decoding each at once does."""
+"""The decoder: many sources and steps together give what each alone gives, and the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count, pairwise
+from dataclasses import replace
+from itertools import count, cycle
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from streamsed.detect.decoder import Decoder
-from streamsed.detect.events import Reason, Transition
+from streamsed.detect.decoder import Decoded, Decoder
+from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.detect.median import median_filter
 from streamsed.detect.postprocessing import FrameRules
+from streamsed.detect.reference import decode
 
-FIRST_SAMPLE, FRAME_SAMPLES = 512, 256
+Array = NDArray[np.float32]
+
+FIRST_SAMPLE, FRAME_SAMPLES, FRAMES_PER_STEP = 512, 256, 4
+AHEAD = 100  # samples heard beyond the last frame of a step: the look-ahead
 RULES = st.builds(
     FrameRules,
     enter=st.sampled_from([0.5, 0.75]),
@@ -38,54 +45,107 @@ def scores(draw: st.DrawFn, *, frames: int) -> list[float]:
 
 
 def decoded(
-    columns: Sequence[Sequence[float]],
+    sources: Sequence[Array],
     rules: Sequence[FrameRules],
-    places: Sequence[int],
     *,
-    steps_at_once: int,
-) -> tuple[list[Transition], list[tuple[float, ...]]]:
-    """Push scores cut at ``places``, and end; return transitions and filtered frames."""
+    place_in_step: int,
+    steps_at_once: Sequence[int],
+) -> list[tuple[list[Transition], Array]]:
+    """Decode sources together, some steps at a time; return transitions and filtered frames.
+
+    Args:
+        sources: scores ``(T, C)`` of each; a source that ends does not hold up the others.
+        rules: for each class.
+        place_in_step: of the first frame.
+        steps_at_once: of each push, over and over.
+    """
     decoder = Decoder(
-        "kitchen",
         [(f"class {number}", rule) for number, rule in enumerate(rules)],
-        first_sample=FIRST_SAMPLE,
         frame_samples=FRAME_SAMPLES,
-        numbers=count(),
-        steps_at_once=steps_at_once,
+        frames_per_step=FRAMES_PER_STEP,
         keep_filtered=True,
     )
-    frames = len(columns[0])
-    transitions: list[Transition] = []
-    filtered: list[tuple[float, ...]] = []
+    transitions: list[list[Transition]] = [[] for _ in sources]
+    filtered: list[list[Array]] = [[] for _ in sources]
 
-    def take() -> None:
-        first_sample, rows = decoder.take_filtered()
-        if rows:
-            assert first_sample == FIRST_SAMPLE + len(filtered) * FRAME_SAMPLES
-        filtered.extend(rows)
+    def note(decoded: Decoded) -> None:
+        for transition in decoded.transitions:
+            transitions[int(transition.source)].append(transition)
+        for frames in decoded.filtered:
+            parts = filtered[int(frames.source)]
+            known = sum(map(len, parts))
+            assert frames.first_frame_sample == FIRST_SAMPLE + known * FRAME_SAMPLES
+            parts.append(frames.scores)
 
-    for begin, end in pairwise([0, *places, frames]):
-        heard_sample = FIRST_SAMPLE + end * FRAME_SAMPLES + 100  # ahead of the scores
-        transitions += decoder.push([column[begin:end] for column in columns], heard_sample)
-        take()
-    transitions += decoder.end(
-        Reason.END_OF_STREAM, FIRST_SAMPLE + (frames - 1) * FRAME_SAMPLES + 17
-    )
-    take()
-    return transitions, filtered
+    def heard_sample(slot: int, end: int) -> int:
+        """Ahead of the scores, at the end of a step, and not beyond the source's end."""
+        steps = -(-(place_in_step + end) // FRAMES_PER_STEP)
+        ahead = FIRST_SAMPLE + steps * FRAMES_PER_STEP * FRAME_SAMPLES + AHEAD
+        return min(ahead, FIRST_SAMPLE + len(sources[slot]) * FRAME_SAMPLES - 17)
+
+    for slot in range(len(sources)):
+        decoder.begin(
+            slot,
+            str(slot),
+            first_sample=FIRST_SAMPLE,
+            first_heard_sample=FIRST_SAMPLE + FRAMES_PER_STEP * FRAME_SAMPLES + AHEAD,
+            place_in_step=place_in_step,
+            numbers=count(),
+        )
+    begin, steps, going_on = 0, 0, set(range(len(sources)))
+    for more in cycle(steps_at_once):
+        if not going_on:
+            break
+        steps += more
+        end = steps * FRAMES_PER_STEP - place_in_step
+        by_length: dict[int, list[int]] = {}
+        for slot in sorted(going_on):
+            by_length.setdefault(min(end, len(sources[slot])), []).append(slot)
+        for stop, slots in by_length.items():
+            scores = np.stack([sources[slot][begin:stop] for slot in slots])
+            note(decoder.push(slots, scores, [heard_sample(slot, stop) for slot in slots]))
+            for slot in slots:
+                if stop == len(sources[slot]):
+                    note(decoder.end(slot, Reason.END_OF_STREAM, heard_sample(slot, stop)))
+                    assert slot not in decoder
+                    going_on.remove(slot)
+        begin = end
+    return [(t, np.concatenate(f)) for t, f in zip(transitions, filtered, strict=True)]
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.data(), st.lists(RULES, min_size=1, max_size=4), st.integers(2, 70))
-def test_decoding_together_changes_nothing(
-    data: st.DataObject, rules: list[FrameRules], steps_at_once: int
+@given(
+    data=st.data(),
+    rules=st.lists(RULES, min_size=1, max_size=4),
+    place_in_step=st.integers(0, FRAMES_PER_STEP - 1),
+    steps_at_once=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+)
+def test_neither_steps_nor_sources_together_change_anything(
+    data: st.DataObject, rules: list[FrameRules], place_in_step: int, steps_at_once: list[int]
 ) -> None:
-    frames = data.draw(st.integers(1, 150))
-    columns = [data.draw(scores(frames=frames)) for _ in rules]
-    inside = st.sets(st.integers(1, frames - 1)) if frames > 1 else st.just(set())
-    places = sorted(data.draw(inside))
-    at_once = decoded(columns, rules, places, steps_at_once=1)
-    together = decoded(columns, rules, places, steps_at_once=steps_at_once)
-    assert together == at_once
-    medians = [median_filter(c, r.median) for c, r in zip(columns, rules, strict=True)]
-    assert at_once[1] == list(zip(*medians, strict=True))
+    sources = []
+    for _ in range(data.draw(st.integers(1, 3))):
+        frames = data.draw(st.integers(1, 150))
+        columns = [data.draw(scores(frames=frames)) for _ in rules]
+        sources.append(np.array(columns, np.float32).T)
+    together = decoded(sources, rules, place_in_step=place_in_step, steps_at_once=steps_at_once)
+    for source, (transitions, filtered) in zip(sources, together, strict=True):
+        ((alone, known),) = decoded([source], rules, place_in_step=place_in_step, steps_at_once=[1])
+        assert [replace(t, source="0") for t in transitions] == alone
+        np.testing.assert_array_equal(filtered, known)
+        for column, rule in enumerate(rules):
+            values = source[:, column].tolist()
+            assert known[:, column].tolist() == median_filter(values, rule.median)
+            end_sample = FIRST_SAMPLE + len(source) * FRAME_SAMPLES - 17
+            assert [
+                (t.onset_sample, t.offset_sample, t.reason)
+                for t in alone
+                if t.label == f"class {column}" and t.kind is Kind.OFFSET
+            ] == [
+                (
+                    FIRST_SAMPLE + event.first * FRAME_SAMPLES,
+                    min(FIRST_SAMPLE + event.end * FRAME_SAMPLES, end_sample),
+                    event.reason,
+                )
+                for event in decode(values, rule, Reason.END_OF_STREAM)
+            ]

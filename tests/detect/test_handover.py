@@ -168,13 +168,20 @@ def test_only_the_class_whose_rules_change_notices(
 
 
 def decoded(frames: list[tuple[int, Array]], rules: Any, reason: Reason) -> list[Transition]:
-    decoder = Decoder(
-        SOURCE, rules, first_sample=frames[0][0], frame_samples=256, numbers=iter(range(100))
+    decoder = Decoder(rules, frame_samples=256, frames_per_step=4)
+    decoder.begin(
+        0,
+        SOURCE,
+        first_sample=frames[0][0],
+        first_heard_sample=len(AUDIO),
+        place_in_step=0,
+        numbers=iter(range(100)),
     )
     transitions = []
     for first_sample, scores in frames:
-        transitions += decoder.push(scores.T.tolist(), first_sample + 256 * len(scores))
-    return transitions + decoder.end(reason, len(AUDIO))
+        heard_sample = first_sample + 256 * len(scores)
+        transitions += decoder.push([0], scores[None], [heard_sample]).transitions
+    return transitions + decoder.end(0, reason, len(AUDIO)).transitions
 
 
 @settings(max_examples=30, deadline=None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamsed.detect.events import Kind, Reason
 from streamsed.detect.hysteresis import Change, Hysteresis
-from streamsed.detect.median import StreamingMedian
+from streamsed.detect.median import median_filter
 from streamsed.detect.postprocessing import FrameRules
 from streamsed.detect.reference import Event, decode
 
@@ -30,7 +30,7 @@ def _rules(
 
 @dataclass
 class _Said:
-    """A change, and how many frames had been pushed when it was said."""
+    """A change, and how many frames had been heard when it was decided."""
 
     change: Change
     frames: int
@@ -42,16 +42,20 @@ def _stream(
     places: Sequence[int] | None = None,
     reason: Reason = Reason.END_OF_STREAM,
 ) -> list[_Said]:
-    """Push scores cut at ``places``, by default frame by frame, and end."""
-    median, hysteresis = StreamingMedian(rules.median), Hysteresis(rules)
+    """Push filtered scores cut at ``places``, by default one by one, and end.
+
+    What is decided by a score is said when half a window more has been heard.
+    """
+    hysteresis, half = Hysteresis(rules), rules.median // 2
+    filtered = median_filter(scores, rules.median)
     cuts = range(len(scores)) if places is None else sorted(p % (len(scores) + 1) for p in places)
-    edges = [0, *cuts, len(scores)]
     said: list[_Said] = []
-    for begin, end in pairwise(edges):
-        if filtered := median.push(scores[begin:end]):
-            said += [_Said(change, end) for change in hysteresis.push(filtered)]
-    if filtered := median.flush():
-        said += [_Said(change, len(scores)) for change in hysteresis.push(filtered)]
+    for begin, end in pairwise([0, *cuts, len(scores)]):
+        if begin == end or (not hysteresis.is_open and max(filtered[begin:end]) < rules.enter):
+            continue  # the decoder does not push what cannot matter
+        for change in hysteresis.push(begin, filtered[begin:end]):
+            said.append(_Said(change, min(change.decided_frame + 1 + half, len(scores))))
+            assert begin <= change.decided_frame < end
     said += [_Said(change, len(scores)) for change in hysteresis.end(reason)]
     return said
 

@@ -10,14 +10,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from streamsed.replay.score_file import ScoreFile, decimal
 
 RATE, FRAME = 16_000, 1000
-SCORES = st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 2), min_size=1, max_size=700)
+SCORES = st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 2), min_size=1, max_size=700).map(
+    lambda rows: np.array(rows, np.float32)
+)
+
+Array = NDArray[np.float32]
 
 
-def written(rows: list[tuple[float, ...]], *, first: int, cut: int, end_sample: int) -> str:
+def written(rows: Array, *, first: int, cut: int, end_sample: int) -> str:
     file = io.StringIO()
     scores = ScoreFile(file, ("Dog", "Running water"), frame_samples=FRAME, sample_rate=RATE)
     scores.add(first * FRAME, rows[:cut])
@@ -28,7 +33,7 @@ def written(rows: list[tuple[float, ...]], *, first: int, cut: int, end_sample: 
 
 @given(SCORES, st.integers(0, 300), st.integers(0, 700), st.integers(0, 600), st.integers(1, FRAME))
 def test_scores_are_read_back_exactly(
-    rows: list[tuple[float, float]], first: int, cut: int, after: int, last_samples: int
+    rows: Array, first: int, cut: int, after: int, last_samples: int
 ) -> None:
     frames = first + len(rows) + after
     end = (frames - 1) * FRAME + last_samples
@@ -48,27 +53,29 @@ def test_scores_are_read_back_exactly(
 @pytest.mark.parametrize("rows", [255, 256, 257, 258, 512, 513])
 def test_the_last_frame_is_cut_however_many_there_are(rows: int) -> None:
     end = rows * FRAME - 1
-    lines = written([(0.5, 0.25)] * rows, first=0, cut=rows, end_sample=end).splitlines()
+    lines = written(
+        np.full((rows, 2), 0.5, np.float32), first=0, cut=rows, end_sample=end
+    ).splitlines()
     assert len(lines) == 1 + rows
     assert lines[-1].split("\t")[1] == decimal(end / RATE)
 
 
 def test_a_recording_without_decoded_frames() -> None:
-    lines = written([], first=0, cut=0, end_sample=1500).splitlines()[1:]
+    lines = written(np.zeros((0, 2), np.float32), first=0, cut=0, end_sample=1500).splitlines()[1:]
     assert lines == ["0\t0.0625\t0\t0", "0.0625\t0.09375\t0\t0"]
 
 
 def test_the_library_of_the_field_reads_them(tmp_path: Path) -> None:
     library = pytest.importorskip("sed_scores_eval.base_modules", reason="needs the extra eval")
     generator = np.random.default_rng(0)
-    rows = [tuple(row) for row in generator.random((900, 2), np.float32).tolist()]
-    rows[:300] = [(0.0, 0.0)] * 300
+    rows = generator.random((900, 2), np.float32)
+    rows[:300] = 0.0
     path = tmp_path / "a.tsv"
     path.write_text(written(rows, first=0, cut=400, end_sample=899 * FRAME + 17))
     table = library.io.read_sed_scores(path)
     edges, classes = library.scores.validate_score_dataframe(table)
     assert list(classes) == ["Dog", "Running water"]
-    np.testing.assert_array_equal(table[classes].to_numpy(np.float32), np.array(rows, np.float32))
+    np.testing.assert_array_equal(table[classes].to_numpy(np.float32), rows)
     assert len(edges) == 901
     assert edges[-1] == pytest.approx((899 * FRAME + 17) / RATE, abs=1e-6)
 

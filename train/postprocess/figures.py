@@ -29,6 +29,8 @@ from train.postprocess.replayed import Replayed
 Postprocessing = Mapping[str, ClassPostprocessing]
 EventRow = tuple[str, float, float, str]
 
+_SLOT = 0  # of the decoder; there is one recording at a time
+
 
 @dataclass(frozen=True)
 class ClassFigures:
@@ -86,11 +88,20 @@ def decode_recording(
     filtered = np.zeros((first + len(scores), len(manifest.classes)), np.float32)
     if not len(scores):
         return [], filtered
-    decoder = _decoder(manifest, postprocessing, name=name, first_frame=first)
+    decoder = _decoder(manifest, postprocessing)
     heard = round(float(clips.durations_s[index]) * manifest.sample_rate)
-    transitions = decoder.push(scores.T.tolist(), heard)
-    transitions += decoder.end(Reason.END_OF_STREAM, heard)
-    filtered[first:] = np.array(decoder.take_filtered()[1], np.float32)
+    decoder.begin(
+        _SLOT,
+        name,
+        first_sample=first * manifest.frame_samples,
+        first_heard_sample=heard,
+        place_in_step=0,
+        numbers=count(),
+    )
+    decoded = decoder.push([_SLOT], scores[None], [heard])
+    ended = decoder.end(_SLOT, Reason.END_OF_STREAM, heard)
+    transitions = decoded.transitions + ended.transitions
+    filtered[first:] = np.concatenate([f.scores for f in decoded.filtered + ended.filtered])
     rate = manifest.sample_rate
     events = [
         (name, t.onset_sample / rate, t.offset_sample / rate, t.label)
@@ -100,19 +111,15 @@ def decode_recording(
     return events, filtered
 
 
-def _decoder(
-    manifest: Manifest, postprocessing: Postprocessing, *, name: str, first_frame: int
-) -> Decoder:
+def _decoder(manifest: Manifest, postprocessing: Postprocessing) -> Decoder:
     rules = [
         (label, FrameRules.of(postprocessing[label], frame_s=manifest.frame_s))
         for label in manifest.classes
     ]
     return Decoder(
-        name,
         rules,
-        first_sample=first_frame * manifest.frame_samples,
         frame_samples=manifest.frame_samples,
-        numbers=count(),
+        frames_per_step=manifest.frames_per_chunk,
         keep_filtered=True,
     )
 
