@@ -18,13 +18,26 @@ from streamsed.sources.resampled import ResampledSource
 
 BLOCK_S = 1.0
 PACED_BLOCK_S = 0.05
-DECODE_SAMPLES = 65_536  # of all channels; python-soundfile seeks at each read, dear with FLAC
+DECODE_SAMPLES = 65_536  # of all channels, at a time
 RATES = range(1_000, 768_001)
 _UNKNOWN_FRAMES = 2**62  # FLAC written to a pipe does not say how long it is
 _UNKNOWN_BYTES = 0x7FFF0000  # WAV written to a pipe: a placeholder of 2 or 4 GiB
 _MP3_SLACK_FRAMES = 2 * 1152  # an MP3 header may count a frame more or less than there is
 _SHORT_CHUNK = re.compile(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _OGG_CUT = "Last page lacks an end-of-stream bit"
+_PCM_SCALE = np.float32(2.0**-15)
+
+
+class _Recording(soundfile.SoundFile):  # type: ignore[misc]
+    """A recording that is read once, from its beginning to its end.
+
+    In a file that can seek, python-soundfile seeks to where it is after each read. That is dear
+    with FLAC; Ogg and MP3 find their place again by it after damage.
+    """
+
+    def seekable(self) -> bool:
+        """Whether to seek at each read."""
+        return not self.subtype.startswith("PCM") and super().seekable()
 
 
 class AudioFile(ResampledSource):
@@ -45,7 +58,7 @@ class AudioFile(ResampledSource):
         super().__init__(name, live=False, channel=channel)
         self.path = path.expanduser()
         self.paced = paced
-        self._file: soundfile.SoundFile | None = None
+        self._file: _Recording | None = None
         self._index: int | None = None
         self._decoded = np.empty(0, np.float32)  # mono, not delivered yet
         self._position = 0  # index of _decoded[0]
@@ -72,7 +85,7 @@ class AudioFile(ResampledSource):
         self._began = monotonic()
         return rate
 
-    def _open_file(self) -> soundfile.SoundFile:
+    def _open_file(self) -> _Recording:
         try:
             if not self.path.is_file():
                 kind = "not a file" if self.path.exists() else "no such file"
@@ -80,7 +93,7 @@ class AudioFile(ResampledSource):
             with self.path.open("rb") as file:
                 if not file.read(1):
                     raise SourceError(f"{self.path}: the file is empty (0 bytes)")
-            return soundfile.SoundFile(self.path)
+            return _Recording(self.path)
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror}") from error
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name like x.raw
@@ -112,18 +125,32 @@ class AudioFile(ResampledSource):
         assert self._file is not None
         if self._damage:
             return np.empty(0, np.float32)
-        size = max(1, DECODE_SAMPLES // self._file.channels)
+        shape = max(1, DECODE_SAMPLES // self._file.channels), self._file.channels
+        if self._file.subtype == "PCM_16":
+            return self._mono(self._decode_pcm16(shape), self._index)
         # A decoder that fails leaves the good samples in place but does not say how many: they
         # end where the NaN begin. No format that can fail so (FLAC, MP3, Ogg) can hold NaN.
-        frames = np.full((size, self._file.channels), np.nan, np.float32)
+        frames = np.full(shape, np.nan, np.float32)
         try:
             frames = self._file.read(out=frames)
         except soundfile.LibsndfileError as error:
-            reason = error.error_string.removeprefix("Error : ").rstrip(".")
-            self._damage = f"the decoder fails ({reason})"
+            self._damage = _decoder_fails(error)
             written = np.flatnonzero(~np.isnan(frames[:, 0]))
             frames = frames[: written[-1] + 1 if len(written) else 0]
         return self._mono(frames, self._index)
+
+    def _decode_pcm16(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Decode 16-bit samples as they are, and scale them here: so it is four times faster."""
+        assert self._file is not None
+        frames = np.empty(shape, np.int16)
+        try:
+            frames = self._file.read(out=frames)
+        except soundfile.LibsndfileError as error:
+            self._damage = _decoder_fails(error)
+            frames = frames[: self._file.tell() - self._position]
+        scaled = frames.astype(np.float32)
+        scaled *= _PCM_SCALE
+        return scaled
 
     def _ending(self) -> EndOfSource | SourceLost:
         """Say whether what was read is all there should have been."""
@@ -152,3 +179,8 @@ class AudioFile(ResampledSource):
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _decoder_fails(error: soundfile.LibsndfileError) -> str:
+    reason = error.error_string.removeprefix("Error : ").rstrip(".")
+    return f"the decoder fails ({reason})"

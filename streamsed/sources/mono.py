@@ -39,9 +39,13 @@ def channel_index(channel: Channel, *, channels: int, where: str) -> int | None:
 
 def silence_unusable(frames: NDArray[np.float32]) -> int:
     """Overwrite NaN, infinite and absurd values (beyond :data:`LIMIT`) by 0; count them."""
-    usable = np.abs(frames) <= LIMIT  # false for NaN too
-    if usable.all():
+    # The energy bounds every value, and one dot product is much cheaper than a look at each.
+    values = frames.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        energy = float(np.dot(values, values))
+    if energy <= LIMIT**2:
         return 0
+    usable = np.abs(frames) <= LIMIT  # false for NaN too
     frames[~usable] = 0.0
     return int(usable.size - np.count_nonzero(usable))
 
@@ -56,8 +60,8 @@ def to_mono(frames: NDArray[np.float32], index: int | None) -> NDArray[np.float3
     if index is None:
         # Channel by channel: ten times faster than mean(axis=1) with its short rows, and, unlike
         # a matrix product, the same to the last bit however the frames are cut into blocks.
-        mixed = frames[:, 0].copy()
-        for channel in range(1, frames.shape[1]):
+        mixed = frames[:, 0] + frames[:, 1]
+        for channel in range(2, frames.shape[1]):
             mixed += frames[:, channel]
         mixed /= frames.shape[1]
         return mixed

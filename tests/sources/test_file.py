@@ -62,6 +62,27 @@ def test_every_format_rate_and_channel(
     np.testing.assert_allclose(reading.samples, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [("wav", "PCM_U8"), ("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("wav", "ULAW"),
+     ("aiff", "PCM_16"), ("flac", "PCM_16"), ("flac", "PCM_24"), ("ogg", "VORBIS")],
+)  # fmt: skip
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_every_encoding_is_decoded_to_the_last_bit(
+    tmp_path: Path, suffix: str, subtype: str, channels: int
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, 4 * noise(150_001, channels), RATE, subtype)  # some samples are clipped
+    decoded, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    mixed = np.zeros(len(decoded), np.float32)
+    for channel in range(channels):
+        mixed += decoded[:, channel]
+    reading = read_all(AudioFile("a", path, paced=False))
+    np.testing.assert_array_equal(reading.samples, mixed / np.float32(channels))
+    last = read_all(AudioFile("a", path, paced=False, channel=channels - 1))
+    np.testing.assert_array_equal(last.samples, decoded[:, -1])
+
+
 def test_more_channels_than_two_and_an_odd_rate(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     frames = noise(12_345 * 2, 6)
