@@ -120,8 +120,8 @@ def test_messages_and_counts(make_job: MakeJob, tmp_path: Path) -> None:
     assert (outcome.duration_s, outcome.events, outcome.failure) == (2.0, 1, None)
     onset, offset = messages(job.folder, "kitchen")
     assert list(onset) == [
-        "schema", "kind", "source", "label", "onset", "offset", "duration", "score", "reason",
-        "latency_ms", "bundle",
+        "schema", "replay", "kind", "source", "label", "onset", "offset", "duration", "score",
+        "reason", "latency_ms", "bundle", "clip",
     ]  # fmt: skip
     assert onset["source"] == "kitchen.wav"
     assert list(offset["offset"]) == ["seconds", "sample"]  # type: ignore[call-overload]
