@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import zmq
 
-from streamsed.client import AsyncSubscriber, Gap, GapReason, Subscriber
+from streamsed.client import AsyncSubscriber, CurveKeys, Gap, GapReason, Subscriber
 from streamsed.detect.events import Kind
 from streamsed.publish import compose
+from streamsed.publish.admission import Admission, AllowedClients
 from streamsed.publish.binding import SocketLimits
 from streamsed.publish.catch_up import CatchUp
 from streamsed.publish.journal_recorder import Recorder
+from streamsed.publish.keys import KeyPair, write_public
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.requests import SinceRequest
 from streamsed.publish.responder import Answer, Responder
@@ -49,12 +52,15 @@ class Server:
         self.subscribed = threading.Semaphore(0)
 
     @contextmanager
-    def running(self, *, answering: bool = True, **settings: Any) -> Iterator[Publisher]:
+    def running(
+        self, *, answering: bool = True, admission: Admission | None = None, **settings: Any
+    ) -> Iterator[Publisher]:
         publisher = Publisher(
             [self.address],
             heartbeat=heartbeat,
             heartbeat_s=0.1,
             recorder=Recorder(self.folder),
+            admission=admission,
             on_subscriber=self.subscribed.release,
             **settings,
         )
@@ -62,6 +68,7 @@ class Server:
         responder = Responder(
             [self.requests] if answering else [],
             {"since": Answer(SinceRequest, catch_up.answer)},
+            admission=admission,
             on_end=catch_up.close,
         )
         publisher.start()
@@ -112,6 +119,37 @@ def test_over_restarts_nothing_is_missed(server: Server, topics: Sequence[str]) 
         with server.running():
             assert numbers(subscriber, 60)[-1] == 60
             assert subscriber.receive(0.3) is None
+
+
+def test_who_may_stay_misses_nothing_when_another_is_shut_out(
+    server: Server, tmp_path: Path
+) -> None:
+    """All connections are closed for it, those of both sockets."""
+    daemon, laptop, phone = (KeyPair.generate() for _ in range(3))
+    for name, pair in (("laptop", laptop), ("phone", phone)):
+        write_public(tmp_path / "clients" / f"{name}.key", pair.public)
+    admission = Admission(pair=daemon, clients=AllowedClients(tmp_path / "clients"))
+
+    def subscriber(own: KeyPair) -> Subscriber:
+        keys = CurveKeys(server=daemon.public, own=own)
+        return Subscriber(server.address, topics=ALL, since=0, requests=server.requests, keys=keys)
+
+    with (
+        structlog.testing.capture_logs() as logged,
+        server.running(admission=admission) as publisher,
+        subscriber(laptop) as shut_out,
+        subscriber(phone) as staying,
+    ):
+        say(publisher, 10)
+        assert numbers(shut_out, 10) == list(range(1, 11))
+        (tmp_path / "clients" / "laptop.key").unlink()
+        while "clients_disconnected" not in {line["event"] for line in logged}:
+            say(publisher, 1)
+        say(publisher, 10)
+        last = publisher.last_seq
+        assert numbers(staying, last) == list(range(1, last + 1))
+        heard = list(iter(lambda: shut_out.receive(0.5), None))
+        assert len(heard) < last - 10
 
 
 def test_resumed_where_it_was_left(server: Server) -> None:
