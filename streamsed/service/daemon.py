@@ -276,7 +276,8 @@ class Daemon:
         for stream in self.streams:
             stream.stop()
         self._wakeup.sleep_until(lambda: self._over, timeout_s=_DRAIN_S)
-        detection.discard()
+        if not self._over:
+            detection.discard()
         worker.join(_ABANDON_S)
         if hung := worker.is_alive():
             with contextlib.suppress(StreamsedError):  # the publisher may be what failed

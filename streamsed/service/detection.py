@@ -124,6 +124,7 @@ class Detection:
         """
         restarted = plan.config.disabled ^ self._disabled
         results = hand_over(self._detector, plan.detector, restarted=restarted)
+        self._detector = plan.detector  # the old one knows its sources no more
         for result in results:  # by the old plan: its bundle, and the classes it publishes
             self._handle(result)
         self._follow(plan)

@@ -55,6 +55,7 @@ def heard_by(
     with standard_input(monkeypatch) as put, running(config) as run:
         put(audio[:first])
         messages = run.until(("label", "low"), ("kind", Kind.OFFSET))
+        messages += run.until(("label", "low"), ("kind", Kind.ONSET))
         messages += then(run) if then is not None else []
         put(audio[first:])
         put(None)
@@ -233,9 +234,12 @@ def other(tmp_path: Path) -> Path:
     )
 
 
+@pytest.mark.parametrize("latency_frames", [0, 6])
 def test_another_bundle_goes_on_with_the_next_sample(
-    bundle: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, other: Path, latency_frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bundle = make_bundle(tmp_path / "tones", latency_frames=latency_frames)
+
     def then(run: Running) -> list[AnyMessage]:
         messages = run.reload(configure(other, [PIPE]))
         status = run.daemon.status()
