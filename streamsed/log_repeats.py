@@ -29,11 +29,11 @@ class _Window:
 class RepeatLimit:
     """A structlog processor that holds back what was said of the same source moments ago.
 
-    The first line of an event and a source is passed on. Those that follow within ``window_s``
-    are held back; at the end of the window the last of them is said, with how many they were,
-    and a new window begins. So a log never stays at an old state, and a flood of one kind costs
-    one line a window. Lines of level info that name no source are what somebody did to the
-    daemon and are always passed on.
+    The first line of an event and a source (or, if it names none, a reason) is passed on. Those
+    that follow within ``window_s`` are held back; at the end of the window the last of them is
+    said, with how many they were, and a new window begins. So a log never stays at an old state,
+    and a flood of one kind costs one line a window. Lines of level info that name no source are
+    what somebody did to the daemon and are always passed on.
 
     Works from any thread; memory is bounded by ``most_kinds``.
 
@@ -67,7 +67,7 @@ class RepeatLimit:
         """
         if HELD_BACK in event or (method in {"debug", "info"} and "source" not in event):
             return event
-        key = event["event"], event.get("source")
+        key = event["event"], event.get("source", event.get("reason"))
         forgotten = None
         with self._changing:
             now = self._clock()

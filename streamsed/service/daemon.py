@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
@@ -14,7 +14,6 @@ import structlog
 from streamsed import __version__
 from streamsed.clips.recorder import ClipRecorder
 from streamsed.config import Config
-from streamsed.detect.events import Reason
 from streamsed.errors import PublishError, StreamsedError
 from streamsed.log import configure as configure_log
 from streamsed.publish import compose
@@ -42,7 +41,7 @@ from streamsed.service.metrics import registry
 from streamsed.service.monitor import monitor
 from streamsed.service.notify import Notifier
 from streamsed.service.plan import Plan
-from streamsed.service.reload import Revision, in_background, prepare
+from streamsed.service.reload import Revision, apply, in_background, prepare
 from streamsed.service.status import daemon_status, source_statuses
 from streamsed.service.stream import Stream
 from streamsed.service.summary import summary
@@ -351,42 +350,19 @@ class Daemon:
         return prepare(config, plan=self._plan, streams=self.streams, build=self._stream)
 
     def _apply(self, revision: Revision, detection: Detection) -> None:
-        """Change over; whatever happens meanwhile, detection goes on with what is there then."""
-        adopted = detection.between_steps(
-            lambda: detection.adopt(revision.plan, more_to_come=bool(revision.coming))
-        )
-        self._wakeup.sleep_until(lambda: self._over or adopted.done(), look_s=_LOOK_S)
-        if revision.plan.config.log != self._plan.config.log:
-            configure_log(
-                level=revision.plan.config.log.level, form=revision.plan.config.log.format
-            )
+        applied = apply(revision, detection, wakeup=self._wakeup, ending=lambda: self._ending)
+        if (wanted := revision.plan.config.log) != self._plan.config.log:
+            configure_log(level=wanted.level, form=wanted.format)
         self._plan = revision.plan
-        self._dismiss(revision.leaving, detection)
-        coming = () if self._ending else revision.coming
-        detection.between_steps(lambda: detection.add(coming))
-        if self._ending:
-            revision.drop()
+        if not applied:
             return
         self.streams = list(revision.streams)
-        for stream in coming:
+        for stream in revision.coming:
             self._publish(compose.status(stream.condition()))
             log.info("source_configured", source=stream.name, **_described(stream))
             stream.start()
         log.info("reloaded", changes=revision.changes, needs_restart=revision.needs_restart)
         self._say(DaemonState.RELOADED, revision.line)
-
-    def _dismiss(self, streams: Sequence[Stream], detection: Detection) -> None:
-        """Stop streams, and wait until all that came of them is said."""
-        for stream in streams:
-            stream.stop(Reason.RELOAD, "removed or changed in the configuration")
-
-        def gone() -> bool:
-            return self._ending or not any(detection.knows(stream) for stream in streams)
-
-        if not self._wakeup.sleep_until(gone, timeout_s=_DRAIN_S, look_s=_LOOK_S):
-            for stream in streams:
-                stream.abandon()
-            self._wakeup.sleep_until(gone, look_s=_LOOK_S)
 
     def _detect(self, detection: Detection) -> None:
         try:

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from streamsed.config import Config
+from streamsed.detect.events import Reason
 from streamsed.errors import ConfigError
+from streamsed.service.detection import Detection
 from streamsed.service.plan import Plan
 from streamsed.service.stream import Stream
+from streamsed.service.wakeup import Wakeup
 from streamsed.sources.config import SourceConfig
 
 T = TypeVar("T")
@@ -26,6 +29,8 @@ LIVE = frozenset(
 )
 """What a reload applies; everything else needs a restart."""
 
+_LEAVE_S = 3.0  # for the audio of a source that leaves; then its reader is taken to hang
+_LOOK_S = 0.05
 _DEEPEST = 2  # detect.classes.Dog
 
 
@@ -126,6 +131,42 @@ def prepare(
         changes=(*_plan_changes(plan, revised), *_source_changes(present, fresh, same)),
         needs_restart=tuple(_differences(plan.config, config, among=kept)),
     )
+
+
+def apply(
+    revision: Revision, detection: Detection, *, wakeup: Wakeup, ending: Callable[[], bool]
+) -> bool:
+    """Change over; the caller starts what is coming.
+
+    Args:
+        revision: as prepared.
+        detection: runs.
+        wakeup: of the caller's thread.
+        ending: whether the daemon has come to its end.
+
+    Returns:
+        False if the end came first; what was opened is closed then.
+    """
+    adopted = detection.between_steps(
+        lambda: detection.adopt(revision.plan, more_to_come=bool(revision.coming))
+    )
+    wakeup.sleep_until(lambda: ending() or adopted.done(), look_s=_LOOK_S)
+    for stream in revision.leaving:
+        stream.stop(Reason.RELOAD, "removed or changed in the configuration")
+
+    def left() -> bool:
+        return ending() or not any(detection.knows(stream) for stream in revision.leaving)
+
+    if not wakeup.sleep_until(left, timeout_s=_LEAVE_S, look_s=_LOOK_S):
+        for stream in revision.leaving:
+            stream.abandon()
+        wakeup.sleep_until(left, look_s=_LOOK_S)
+    coming = () if ending() else revision.coming
+    detection.between_steps(lambda: detection.add(coming))
+    if coming is not revision.coming:
+        revision.drop()
+        return False
+    return True
 
 
 def _open(coming: Iterable[Stream], present: Iterable[str]) -> None:

@@ -330,7 +330,7 @@ def test_a_bundle_of_another_rate_needs_a_restart(
 def test_a_reader_that_hangs_does_not_hold_the_reload_up(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamsed.service.daemon._DRAIN_S", 0.3)
+    monkeypatch.setattr("streamsed.service.reload._LEAVE_S", 0.3)
     monkeypatch.setattr("streamsed.service.daemon._JOIN_S", 0.1)
     stuck = recording(tmp_path / "stuck.wav", tones([("low", 0.3, 3.0)], duration_s=3.0))
     fine = recording(tmp_path / "fine.wav", tones([("mid", 0.1, 0.5)], duration_s=1.0))
