@@ -70,7 +70,7 @@ class Moment(Part):
     """A place in a source's audio.
 
     Attributes:
-        seconds: since the source's first sample.
+        seconds: since the first sample after the source was opened, or came back.
         sample: index at the bundle's sample rate.
         utc: when that sample was heard; for audio that is not read in real time, when it would
             have been heard had it begun with the reading.

@@ -184,10 +184,12 @@ class Reader:
             if not self._wait_until_taken() or not self._prepare_again():
                 ending = self._stopped
                 break
-        try:
+        if self._stopping.is_set():  # whoever waits for the ending may want the device
             self._close()
-        finally:
             self._report(ending)
+        else:
+            self._report(ending)
+            self._close()
 
     def _attempt(self) -> Ending:
         """Open the source unless it is open, and read it until something ends that."""

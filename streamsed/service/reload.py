@@ -56,8 +56,7 @@ class Revision:
 
     def drop(self) -> None:
         """Close what was opened for it: it is not wanted any more."""
-        for stream in self.coming:
-            stream.join(0.0)
+        _drop(self.coming)
 
     @property
     def line(self) -> str:
@@ -178,10 +177,14 @@ def _open(coming: Iterable[Stream], present: Iterable[str]) -> None:
                 opened.append(stream)
                 stream.open()
     except BaseException:
-        for stream in opened:
-            stream.stop()
-            stream.join(0.0)
+        _drop(opened)
         raise
+
+
+def _drop(streams: Iterable[Stream]) -> None:
+    for stream in streams:
+        stream.stop()
+        stream.join(0.0)
 
 
 def _plan_changes(plan: Plan, revised: Plan) -> list[str]:

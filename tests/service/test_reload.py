@@ -307,6 +307,24 @@ def test_a_wrong_configuration_changes_nothing(
     assert line["reason"] == why
 
 
+def test_what_a_refused_reload_had_opened_is_closed(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = recording(tmp_path / "good.wav", AUDIO)
+    gone = {"type": "file", "name": "gone", "path": "gone.wav"}
+
+    def then(run: Running) -> list[AnyMessage]:
+        messages = run.reload(configure(bundle, [PIPE, good, gone]))
+        for thread in threading.enumerate():
+            if thread.name == "read good":
+                thread.join(PATIENCE_S)
+                assert not thread.is_alive()
+        return messages
+
+    messages = heard_by(configure(bundle, [PIPE]), monkeypatch, then)
+    assert daemon_states(messages)[1][0] is DaemonState.RELOAD_REFUSED
+
+
 def test_a_bundle_of_another_rate_needs_a_restart(
     bundle: Path,
     tmp_path: Path,

@@ -27,7 +27,7 @@ def tone(rate: int, channels: int, label: str) -> NDArray[np.float32]:
 
 def camera(server: StreamServer, **entry: Any) -> dict[str, Any]:
     assert isinstance(server, (HttpServer, RtspServer))
-    return {"type": "url", "name": "cam", "url": server.url, "stall_s": 1.0} | entry
+    return {"type": "url", "name": "cam", "url": server.url, "stall_s": 3.0} | entry
 
 
 def until_onset(run: Running, label: str) -> list[AnyMessage]:
@@ -40,7 +40,7 @@ def test_a_stream_falls_silent_breaks_off_and_comes_back_in_another_format(
 ) -> None:
     with (
         serving(kind(tone(16_000, 1, "low"), 16_000)) as server,
-        running(configure(bundle, [camera(server, stall_s=2.0)], retry=QUICK)) as run,
+        running(configure(bundle, [camera(server)], retry=QUICK)) as run,
     ):
         messages = until_onset(run, "low")
         server.playing.clear()  # half-open: nothing comes, nothing ends
@@ -74,7 +74,7 @@ def test_a_stream_falls_silent_breaks_off_and_comes_back_in_another_format(
 
 def test_an_ffmpeg_that_is_stopped_is_replaced(bundle: Path) -> None:
     with (
-        serving(HttpServer(tone(16_000, 1, "low"), 16_000)) as server,
+        serving(RtspServer(tone(16_000, 1, "low"), 16_000)) as server,
         running(configure(bundle, [camera(server)], retry=QUICK)) as run,
     ):
         messages = until_onset(run, "low")
