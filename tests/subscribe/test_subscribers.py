@@ -143,13 +143,13 @@ def test_who_may_stay_misses_nothing_when_another_is_shut_out(
         say(publisher, 10)
         assert numbers(shut_out, 10) == list(range(1, 11))
         (tmp_path / "clients" / "laptop.key").unlink()
-        while "clients_disconnected" not in {line["event"] for line in logged}:
+        while [line["event"] for line in logged].count("clients_disconnected") < 2:
             say(publisher, 1)
         say(publisher, 10)
         last = publisher.last_seq
         assert numbers(staying, last) == list(range(1, last + 1))
         heard = list(iter(lambda: shut_out.receive(0.5), None))
-        assert len(heard) < last - 10
+        assert len(heard) <= last - 20, "what came after it was shut out"
 
 
 def test_resumed_where_it_was_left(server: Server) -> None:
