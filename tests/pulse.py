@@ -109,9 +109,9 @@ class PulseServer:
         return player
 
     def add_device(self, name: str) -> None:
-        """Let ALSA have one more device, for processes that begin from now on."""
-        with self._asound.open("a", encoding="utf-8") as file:
-            file.write(f"pcm.{name} {{ type pulse }}\n")
+        """Let ALSA have one more device, before all others; for who looks from now on."""
+        before = self._asound.read_text(encoding="utf-8")
+        self._asound.write_text(f"pcm.{name} {{ type pulse }}\n{before}", encoding="utf-8")
 
     def suspend(self) -> None:
         """Let the server hang, until :meth:`resume`."""

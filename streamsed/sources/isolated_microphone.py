@@ -27,6 +27,7 @@ class IsolatedMicrophone(ResampledSource):
 
     Attributes:
         device: index, stable id, or part of the name; None for the default input.
+        device_id: stable id of the device that was opened last; None before the first.
         status_flags: how often the device reported ``input_overflow`` and ``input_underflow``.
     """
 
@@ -36,7 +37,7 @@ class IsolatedMicrophone(ResampledSource):
         super().__init__(name, live=True, channel=channel)
         self.device = device
         self.status_flags: dict[str, int] = {}
-        self._device_id: str | None = None
+        self.device_id: str | None = None
         self._child: ChildProcess | None = None
         self._received = bytearray()
         self._last: Record | None = None
@@ -60,7 +61,7 @@ class IsolatedMicrophone(ResampledSource):
         request = Request(
             name=self.name,
             device=self.device,
-            device_id=self._device_id,
+            device_id=self.device_id,
             channel=self.channel,
             sample_rate=sample_rate,
         )
@@ -68,7 +69,7 @@ class IsolatedMicrophone(ResampledSource):
         record = self._await_record()
         if record.kind != Kind.OPENED:
             raise SourceError(record.content.decode())
-        self._device_id = record.content.decode()
+        self.device_id = record.content.decode()
         return sample_rate
 
     def _await_record(self) -> Record:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsed.errors import SourceError, SourceLost
+from streamsed.sources.devices import list_devices
 from streamsed.sources.isolated_microphone import IsolatedMicrophone
 from streamsed.sources.microphone_process import Kind, Record
 from tests.children import PATIENCE_S, children
@@ -54,6 +55,21 @@ def test_it_delivers_what_the_microphone_does(pulse: PulseServer) -> None:
         assert source.status_flags == {"input_overflow": 0, "input_underflow": 0}
         source.close()
         assert children() == before
+
+
+def test_a_device_that_was_renumbered_is_found_again(pulse: PulseServer) -> None:
+    def number(name: str) -> int:
+        return next(device.index for device in list_devices() if device.name == name)
+
+    before = number("pulse")
+    source = IsolatedMicrophone("mic", device=before)
+    source.open(RATE)
+    source.close()
+    pulse.add_device("earlier")
+    assert number("pulse") != before
+    source.open(RATE)
+    source.close()
+    assert source.device_id == "alsa:pulse"
 
 
 def test_what_is_wrong_is_said_as_the_microphone_says_it(pulse: PulseServer) -> None:
