@@ -20,6 +20,7 @@ BOOT_S = 90.0
 PATIENCE_S = 60.0
 _USERS = """\
 root:x:0:0:root:/root:/bin/sh
+listener:x:1000:1000::/srv/listener:/bin/sh
 messagebus:x:100:102::/nonexistent:/usr/sbin/nologin
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """

@@ -35,6 +35,7 @@ from tests.service.machine import (
 from tests.sockets import RANDOM_PORT, AnyMessage, receive, receive_until
 
 FROZEN_S = 3
+ROOM = {"type": "file", "name": "room", "path": "/srv/room.wav"}
 # In the sandbox of the unit: what PortAudio needs, and no device file is in reach.
 PROBE = """\
 import os
@@ -97,19 +98,21 @@ def service(machine: Machine, address: str) -> Iterator[Machine]:
     configure(machine, address)
     yield machine
     machine.run("systemctl", "stop", "streamsed")
-    assert spans([m for m in journalled(machine) if isinstance(m, EventMessage)])
+    spans([m for m in journalled(machine) if isinstance(m, EventMessage)])
 
 
 def configure(
-    machine: Machine, address: str, *, sources: Sequence[str] = ("room",), **publish: Any
+    machine: Machine, address: str, *, sources: Sequence[dict[str, Any]] = (ROOM,), **publish: Any
 ) -> None:
     content = {
         "bundle": "/srv/tones",
-        "sources": [{"type": "file", "name": name, "path": "/srv/room.wav"} for name in sources],
+        "sources": list(sources),
         "publish": {"bind": [address], "requests": [RANDOM_PORT], "heartbeat_s": 0.2} | publish,
     }
     text = yaml.safe_dump(content)
-    (machine.tree / "etc/streamsed/config.yaml").write_text(text, encoding="utf-8")
+    for folder in ("etc/streamsed", "srv/listener/.config/streamsed"):
+        (machine.tree / folder).mkdir(parents=True, exist_ok=True)
+        (machine.tree / folder / "config.yaml").write_text(text, encoding="utf-8")
 
 
 def journalled(machine: Machine) -> list[AnyMessage]:
@@ -157,10 +160,13 @@ def test_a_frozen_service_is_killed_and_started_again(service: Machine, address:
         until(lambda said=said: any(said in line for line in service.journal()), said)
 
 
-def test_a_healthy_service_is_not_killed(service: Machine, address: str) -> None:
+def test_a_missing_microphone_is_no_reason_to_kill_it(service: Machine, address: str) -> None:
+    """No audio at all: detection has nothing to do, for longer than the watchdog waits."""
+    configure(service, address, sources=[{"type": "microphone", "name": "mic"}])
     with Subscriber(address, topics=["heartbeat/"]) as subscriber:
         service.run("systemctl", "start", "streamsed")
         receive_until(subscriber, lambda m: getattr(m, "uptime_s", 0.0) > 2.0 * FROZEN_S)
+        assert service.property("StatusText").startswith("1 source: 1 lost")
     assert service.property("NRestarts") == "0"
 
 
@@ -171,7 +177,8 @@ def test_reloaded_without_a_restart(service: Machine, address: str) -> None:
         service.run("systemctl", "start", "streamsed")
         messages = receive_until(subscriber, lambda m: getattr(m, "label", "") == "mid")
         process = service.property("MainPID")
-        configure(service, address, sources=["room", "hall"], wait_for_subscriber_s=PATIENCE_S)
+        both = [ROOM, ROOM | {"name": "hall"}]
+        configure(service, address, sources=both, wait_for_subscriber_s=PATIENCE_S)
         service.run("systemctl", "reload", "streamsed")
         messages += receive_until(subscriber, lambda m: getattr(m, "source", "") == "hall")
         until(lambda: service.property("StatusText").startswith("2 sources: 2 running"), "both run")
@@ -229,3 +236,28 @@ def test_its_key_comes_as_a_credential(service: Machine, address: str) -> None:
         service.run("systemctl", "stop", "streamsed")
         drop_in.unlink()
         service.run("systemctl", "daemon-reload")
+
+
+def test_in_a_session_of_a_user(machine: Machine, address: str) -> None:
+    """The user unit, under a service manager as a session has one."""
+    configure(machine, address)
+    runtime, user = "/run/user/1000", ("systemd-run", "--quiet", "--uid=1000")
+    environment = (f"--setenv=XDG_RUNTIME_DIR={runtime}", "--setenv=HOME=/srv/listener")
+    machine.run("chown", "-R", "1000:1000", "/srv/listener")
+    machine.run("install", "--directory", "--owner=1000", "--mode=700", runtime)
+    machine.run(
+        *user, "--property=Delegate=yes", *environment, "/usr/lib/systemd/systemd", "--user"
+    )
+
+    def systemctl(*command: str) -> str:
+        systemctl_user = ("systemctl", "--user", *command)
+        return machine.run(*user, "--pipe", "--wait", *environment, *systemctl_user, check=False)
+
+    until(lambda: systemctl("is-system-running").strip() == "running", "the session runs")
+    with Subscriber(address, topics=["event/"]) as subscriber:
+        systemctl("start", "streamsed")
+        receive_until(subscriber, lambda m: getattr(m, "kind", "") is Kind.ONSET)
+    assert "StatusText=1 source: 1 running" in systemctl("show", "streamsed")
+    assert (machine.tree / "srv/listener/.config/streamsed/config.yaml").exists()
+    systemctl("stop", "streamsed")
+    assert "Result=success" in systemctl("show", "streamsed")
