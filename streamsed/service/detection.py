@@ -131,6 +131,7 @@ class Detection:
         if self._clips is not None:
             self._clips.follow(clip_extent(plan))
         self._levels.adopt(plan.bundle.manifest.classes)
+        self._tally.expect(plan.bundle.manifest.classes)
         self._more_to_come = more_to_come
 
     def add(self, streams: Iterable[Stream]) -> None:

@@ -20,7 +20,7 @@ from streamsed.service.detection import Detection
 from streamsed.service.plan import Plan
 from streamsed.service.stream import Stream
 from streamsed.service.wakeup import Wakeup
-from streamsed.sources.config import SourceConfig
+from streamsed.sources.config import PipeSource, SourceConfig
 
 T = TypeVar("T")
 
@@ -114,11 +114,11 @@ def prepare(
             f"sources were opened at {rate} Hz; that needs a restart"
         )
     present = {stream.name: stream for stream in streams}
-    same = {
-        source.name
-        for source in config.sources
-        if source.name in present and present[source.name].config == source
-    }
+    before = {stream.name: stream.config for stream in streams}
+    differ = {s.name for s in config.sources if before.get(s.name, s) != s}
+    # Standard input is there once: a second reader of it might begin inside a frame.
+    stay = {name for name in differ if isinstance(before[name], PipeSource)}
+    same = {s.name for s in config.sources if s.name in present and s.name not in differ - stay}
     coming = tuple(build(source) for source in config.sources if source.name not in same)
     _open(coming, present)
     fresh = {stream.name: stream for stream in coming}
@@ -128,7 +128,10 @@ def prepare(
         leaving=tuple(stream for stream in streams if stream.name not in same),
         coming=coming,
         changes=(*_plan_changes(plan, revised), *_source_changes(present, fresh, same)),
-        needs_restart=tuple(_differences(plan.config, config, among=kept)),
+        needs_restart=(
+            *_differences(plan.config, config, among=kept),
+            *(f"sources.{name}" for name in sorted(stay)),
+        ),
     )
 
 

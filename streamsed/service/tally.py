@@ -111,6 +111,10 @@ class Tally:
         if now - self._marks[-1][0] >= LATELY_S / _MARKS:
             self._mark(now)
 
+    def expect(self, classes: Iterable[str]) -> None:
+        """Count further classes, from 0."""
+        self.events.update(dict.fromkeys(classes, 0))
+
     def hear(self, source: str, seconds: float) -> None:
         """Count audio of which the scores are known."""
         self.heard_s[source] = self.heard_s.get(source, 0.0) + seconds

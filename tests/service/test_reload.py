@@ -111,6 +111,25 @@ def test_what_has_not_changed_goes_on(
     assert set(beats) <= {1, 2}
 
 
+def test_reloads_one_upon_the_other_and_a_changed_standard_input(
+    bundle: Path, undisturbed: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another class is changed and changed back; standard input cannot be opened again."""
+
+    def then(run: Running) -> list[AnyMessage]:
+        messages = []
+        for enter in (0.6, 0.7, 0.8, 0.6, 0.5):
+            detect = {"classes": {"high": {"enter": enter}}}
+            messages += run.reload(configure(bundle, [PIPE], detect=detect))
+        return messages + run.reload(configure(bundle, [PIPE | {"live": True}]))
+
+    messages = heard_by(configure(bundle, [PIPE]), monkeypatch, then)
+    assert content(events(messages)) == undisturbed
+    said = [message for _, message in daemon_states(messages)[1:-1]]
+    changed = "changed: detect.classes.high"
+    assert said == [*5 * [changed], f"{changed}; needs a restart: sources.pipe"]
+
+
 @pytest.fixture
 def long(tmp_path: Path) -> dict[str, Any]:
     """A recording at the speed of time with an event that does not end."""
