@@ -15,8 +15,8 @@ import soxr
 
 from streamsed.clips.recorder import ClipRecorder
 from streamsed.config import Config
-from streamsed.detect.detector import StepResult
 from streamsed.detect.events import Kind
+from streamsed.detect.step_result import StepResult
 from streamsed.service.clips import start_recorder
 from streamsed.service.plan import Plan
 from streamsed.sources.block import Block

@@ -11,63 +11,15 @@ from numpy.typing import NDArray
 
 from streamsed.bundle.manifest import ClassPostprocessing
 from streamsed.detect.chunking import Chunker, Segment
-from streamsed.detect.decoder import Decoded, Decoder
+from streamsed.detect.decoder import Decoder
 from streamsed.detect.engine import Engine
-from streamsed.detect.events import FilteredFrames, Reason, ScoredFrames, Transition
+from streamsed.detect.events import Reason, ScoredFrames, Transition
 from streamsed.detect.fusion import Fusion
-from streamsed.detect.level import LevelMeter, LevelReport
+from streamsed.detect.level import LevelMeter
 from streamsed.detect.postprocessing import FrameRules, Latency
+from streamsed.detect.step_result import Decided, StepResult
 from streamsed.errors import ConfigError
 from streamsed.sources.block import Block
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What one step decided.
-
-    Attributes:
-        transitions: in order for each source.
-        frames: the fused scores that were decoded, at most one entry a source.
-        ended: sources that were drained and are forgotten; the last of their transitions are here.
-        bad: sources of which this step gave scores that are no numbers; see
-            :meth:`Detector.bad_steps`.
-        filtered: median-filtered scores that are known by now, those of several steps together;
-            empty unless they are kept.
-        levels: reports of sources whose interval is complete; empty unless levels are measured.
-    """
-
-    transitions: tuple[Transition, ...]
-    frames: tuple[ScoredFrames, ...]
-    ended: tuple[str, ...]
-    bad: tuple[str, ...]
-    filtered: tuple[FilteredFrames, ...]
-    levels: tuple[LevelReport, ...]
-
-
-@dataclass(slots=True)
-class _Decided:
-    """A :class:`StepResult` in the making."""
-
-    transitions: list[Transition] = field(default_factory=list)
-    frames: list[ScoredFrames] = field(default_factory=list)
-    ended: list[str] = field(default_factory=list)
-    bad: list[str] = field(default_factory=list)
-    filtered: list[FilteredFrames] = field(default_factory=list)
-    levels: list[LevelReport] = field(default_factory=list)
-
-    def note(self, decoded: Decoded) -> None:
-        self.transitions += decoded.transitions
-        self.filtered += decoded.filtered
-
-    def result(self) -> StepResult:
-        return StepResult(
-            transitions=tuple(self.transitions),
-            frames=tuple(self.frames),
-            ended=tuple(self.ended),
-            bad=tuple(self.bad),
-            filtered=tuple(self.filtered),
-            levels=tuple(self.levels),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +252,7 @@ class Detector:
         """
         if not self._ready and not self._drained:
             return None
-        decided = _Decided()
+        decided = Decided()
         if self._ready:
             self._advance(decided)
         for stream in tuple(self._drained.values()):
@@ -344,7 +296,7 @@ class Detector:
         elif chunker.drained or (stream.reason is not None and chunker.segment is None):
             self._drained[stream.slot] = stream
 
-    def _advance(self, decided: _Decided) -> None:
+    def _advance(self, decided: Decided) -> None:
         engine = self._engine
         slots = engine.batch(self._ready)
         streams = [self._ready.pop(slot) for slot in slots]
@@ -362,7 +314,7 @@ class Detector:
             self._settle(stream)
 
     def _fuse(
-        self, slots: list[int], streams: list[_Stream], decided: _Decided
+        self, slots: list[int], streams: list[_Stream], decided: Decided
     ) -> NDArray[np.float32]:
         """Return the fused scores ``(n, F, C)`` of the step just made."""
         engine, size = self._engine, len(slots)
@@ -380,7 +332,7 @@ class Detector:
         return fused
 
     def _measure(
-        self, streams: list[_Stream], fused: NDArray[np.float32], decided: _Decided
+        self, streams: list[_Stream], fused: NDArray[np.float32], decided: Decided
     ) -> None:
         """Add the chunks of the step just made to the sources' levels."""
         for chunk, stream, scores in zip(self._engine.chunks, streams, fused, strict=False):
@@ -394,7 +346,7 @@ class Detector:
         slots: list[int],
         streams: list[_Stream],
         steps: list[NDArray[np.float32]],
-        decided: _Decided,
+        decided: Decided,
     ) -> None:
         """Decode those frames of the steps that lie in their segments and after the warm-up."""
         manifest = self._manifest
@@ -441,7 +393,7 @@ class Detector:
             numbers=stream.numbers,
         )
 
-    def _finish(self, stream: _Stream, decided: _Decided) -> None:
+    def _finish(self, stream: _Stream, decided: Decided) -> None:
         """End a drained segment; go on with the next, or forget the source."""
         del self._drained[stream.slot]
         segment = stream.chunker.segment

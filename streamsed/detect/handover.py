@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from streamsed.detect.detector import Detector, StepResult
+from streamsed.detect.detector import Detector
 from streamsed.detect.events import Reason
+from streamsed.detect.step_result import StepResult
 
 
 def hand_over(old: Detector, new: Detector, *, restarted: Collection[str] = ()) -> list[StepResult]:

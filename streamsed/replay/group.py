@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from streamsed.detect.detector import Detector, StepResult
+from streamsed.detect.detector import Detector
+from streamsed.detect.step_result import StepResult
 from streamsed.errors import SourceError
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.job import STEPS_AT_ONCE, Job, forget_engine

@@ -14,9 +14,9 @@ from uuid import UUID
 import structlog
 
 from streamsed.clips.recorder import ClipRecorder
-from streamsed.detect.detector import StepResult
 from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.detect.handover import hand_over
+from streamsed.detect.step_result import StepResult
 from streamsed.publish import compose
 from streamsed.publish.messages import Moment, SourceState
 from streamsed.service.clips import clip_extent

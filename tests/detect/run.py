@@ -9,8 +9,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsed.detect.detector import Detector, StepResult
+from streamsed.detect.detector import Detector
 from streamsed.detect.events import Kind, Reason, Transition
+from streamsed.detect.step_result import StepResult
 from streamsed.sources.block import Block
 
 Array = NDArray[np.float32]
