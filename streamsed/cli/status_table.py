@@ -19,7 +19,7 @@ _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def render(status: DaemonStatus) -> RenderableType:
-    """Lay out a status: three lines on the daemon, and a line for each source."""
+    """Lay out a status: four lines on the daemon, and a line for each source."""
     return Group(*(Text(line) for line in _daemon_lines(status)), "", _table(status))
 
 
@@ -35,8 +35,9 @@ def _daemon_lines(status: DaemonStatus) -> Iterator[str]:
             f"seq {status.last_seq}",
         ]
     )
-    why = f": {status.journal.message}" if status.journal.message else ""
-    yield f"journal {status.journal.state}{why}"
+    for name, part in (("journal", status.journal), ("clips", status.clips)):
+        why = f": {part.message}" if part.message else ""
+        yield f"{name} {part.state}{why}"
 
 
 def _lateness(latency: LatencyStatus | None) -> str:

@@ -88,6 +88,11 @@ class ClipRecorder:
         self._classes = classes
         self._tracks: dict[str, _Track] = {}
 
+    @property
+    def failing(self) -> str | None:
+        """Why clips cannot be written; None while they can. Any thread may ask."""
+        return self._writer.failing
+
     def follow(self, extent: ClipExtent) -> None:
         """Go on with another extent; what is open ends by it."""
         self._extent = extent

@@ -34,10 +34,12 @@ class ClipFile:
 
     Attributes:
         path: what it will be called once it is whole.
-        dropped: whether that will never be.
+        begun: whether audio of it was taken.
+        dropped: whether it will never be whole.
     """
 
     path: Path
+    begun: bool = False
     dropped: bool = False
 
 
@@ -60,6 +62,9 @@ class ClipWriter:
     """Writes clips; what it cannot write in time it drops, and says so.
 
     Everything waits in one bounded queue. A clip is a file ``NAME.flac.part`` until it is whole.
+
+    Attributes:
+        failing: why clips cannot be written; None while they can.
     """
 
     def __init__(
@@ -84,7 +89,7 @@ class ClipWriter:
         self._changed = threading.Condition()
         self._closing = False
         self._looked = False  # whether it is known what is in the folder
-        self._failing = False
+        self.failing: str | None = None
         self._open: dict[ClipFile, _Open] = {}
         self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
 
@@ -107,9 +112,11 @@ class ClipWriter:
             if self._queued_samples + samples > self._max_queued_samples:
                 clip.dropped = True
                 blocks, samples = (), 0
-            self._queue.append(_Piece(clip, blocks, last))
-            self._queued_samples += samples
-            self._changed.notify()
+            if clip.begun or not clip.dropped:
+                clip.begun = True
+                self._queue.append(_Piece(clip, blocks, last))
+                self._queued_samples += samples
+                self._changed.notify()
         if clip.dropped:
             log.warning("clip_dropped", clip=clip.path.name, why="the disk cannot keep up")
 
@@ -165,10 +172,9 @@ class ClipWriter:
             self._discard(clip)
             self._fail(error)
         else:
-            if self._failing:
+            if self._keep_in_bounds() and self.failing is not None:
                 log.info("clips_written_again", folder=str(self._folder.path))
-            self._failing = False
-            self._keep_in_bounds()
+                self.failing = None
 
     def _begin(self, clip: ClipFile, first_sample: int) -> _Open:
         if len(self._open) >= _MAX_OPEN:
@@ -200,7 +206,7 @@ class ClipWriter:
             with contextlib.suppress(OSError):
                 _partial(clip).unlink()
 
-    def _keep_in_bounds(self) -> None:
+    def _keep_in_bounds(self) -> bool:
         try:
             if not self._looked and not self._open:
                 self._folder.open()
@@ -208,12 +214,14 @@ class ClipWriter:
             self._folder.prune(datetime.now(UTC))
         except OSError as error:
             self._fail(error)
+            return False
+        return True
 
     def _fail(self, error: Exception) -> None:
         """Say once that clips cannot be written, until they can again."""
-        if self._failing:
+        if self.failing is not None:
             return
-        self._failing = True
+        self.failing = str(error)
         folder = self._folder.path
         space = {}
         with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Literal, Self
 
 import numpy as np
@@ -54,6 +55,26 @@ class LatencyStatus(Part):
         return cls(messages=len(seconds), p50_s=p50, p99_s=p99)
 
 
+class ClipsState(StrEnum):
+    """Whether audio around events is recorded."""
+
+    ON = "on"
+    OFF = "off"
+    FAILING = "failing"
+
+
+class ClipsCondition(Part):
+    """How recording clips goes.
+
+    Attributes:
+        state: ``failing`` since one could not be written, until one can.
+        message: for people: why.
+    """
+
+    state: ClipsState
+    message: str | None = None
+
+
 class DaemonStatus(Part):
     """Everything about a running daemon that a person may want to know.
 
@@ -80,4 +101,5 @@ class DaemonStatus(Part):
     offset_latency: LatencyStatus | None
     sources: tuple[SourceStatus, ...]
     journal: JournalCondition
+    clips: ClipsCondition = ClipsCondition(state=ClipsState.OFF)
     asked: Utc

@@ -9,6 +9,7 @@ import structlog
 from streamsed.clips.folder import ClipFolder
 from streamsed.clips.recorder import ClipExtent, ClipRecorder
 from streamsed.clips.writer import ClipWriter
+from streamsed.publish.daemon_status import ClipsCondition, ClipsState
 from streamsed.service.plan import Plan
 
 log = structlog.get_logger()
@@ -33,6 +34,15 @@ def start_recorder(plan: Plan) -> ClipRecorder | None:
         sources=None if config.sources is None else frozenset(config.sources),
         classes=None if config.classes is None else frozenset(config.classes),
     )
+
+
+def clips_condition(recorder: ClipRecorder | None) -> ClipsCondition:
+    """Say how recording goes; any thread may ask."""
+    if recorder is None:
+        return ClipsCondition(state=ClipsState.OFF)
+    if recorder.failing is None:
+        return ClipsCondition(state=ClipsState.ON)
+    return ClipsCondition(state=ClipsState.FAILING, message=recorder.failing)
 
 
 def clip_extent(plan: Plan) -> ClipExtent:

@@ -32,7 +32,7 @@ from streamsed.publish.messages import (
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.requests import ActiveReply, ActiveRequest, SinceRequest, StatusRequest
 from streamsed.publish.responder import Answer, Responder
-from streamsed.service.clips import start_recorder
+from streamsed.service.clips import clips_condition, start_recorder
 from streamsed.service.detection import Detection
 from streamsed.service.health import Health, liveness, readiness
 from streamsed.service.inbox import Inbox
@@ -184,6 +184,7 @@ class Daemon:
             provider=self._plan.engine.report.provider,
             last_seq=self.publisher.last_seq,
             journal=self.publisher.recorder.condition,
+            clips=clips_condition(self._clips),
             uptime_s=time.monotonic() - self._began,
             asked=datetime.now(UTC),
         )

@@ -6,7 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from streamsed import __version__
-from streamsed.publish.daemon_status import DaemonStatus, LatencyStatus, SourceStatus
+from streamsed.publish.daemon_status import (
+    ClipsCondition,
+    DaemonStatus,
+    LatencyStatus,
+    SourceStatus,
+)
 from streamsed.publish.messages import BundleName, JournalCondition, SourceState
 from streamsed.service.levels import Levels
 from streamsed.service.stream import Stream
@@ -38,6 +43,7 @@ def daemon_status(
     provider: str,
     last_seq: int,
     journal: JournalCondition,
+    clips: ClipsCondition,
     uptime_s: float,
     asked: datetime,
 ) -> DaemonStatus:
@@ -53,5 +59,6 @@ def daemon_status(
         offset_latency=LatencyStatus.of(tuple(tally.offset_latencies.recent_s)),
         sources=sources,
         journal=journal,
+        clips=clips,
         asked=asked,
     )

@@ -14,7 +14,13 @@ import pytest
 from rich.console import Console
 
 from streamsed.cli.status_table import duration, render
-from streamsed.publish.daemon_status import DaemonStatus, LatencyStatus, SourceStatus
+from streamsed.publish.daemon_status import (
+    ClipsCondition,
+    ClipsState,
+    DaemonStatus,
+    LatencyStatus,
+    SourceStatus,
+)
 from streamsed.publish.messages import (
     BundleName,
     ClassScore,
@@ -59,6 +65,7 @@ def status(*sources: SourceStatus) -> DaemonStatus:
         offset_latency=None,
         sources=sources,
         journal=JournalCondition(state=JournalState.DEGRADED, message="the disk is full"),
+        clips=ClipsCondition(state=ClipsState.FAILING, message="so it is here"),
         asked=NOW,
     )
 
@@ -71,7 +78,7 @@ def lines(found: DaemonStatus) -> list[str]:
 
 
 def test_a_table_for_people() -> None:
-    head, figures, journal, gap, columns, kitchen, hall, desk = lines(
+    head, figures, journal, clips, gap, columns, kitchen, hall, desk = lines(
         status(
             source("kitchen", level=level(), since=NOW - timedelta(minutes=5)),
             source("hall", SourceState.LOST, message="unplugged", dropped_samples=12),
@@ -91,6 +98,7 @@ def test_a_table_for_people() -> None:
         "seq 1042"
     )
     assert journal == "journal degraded: the disk is full"
+    assert clips == "clips failing: so it is here"
     assert gap == ""
     heads = re.split(" {2,}", columns)
     assert heads[:6] == ["source", "state", "level", "rms dBFS", "peak dBFS", "waits"]

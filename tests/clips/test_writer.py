@@ -185,10 +185,12 @@ def test_a_full_disk_costs_clips_is_said_once_and_is_over_when_there_is_room(
             while not lost.dropped:
                 assert monotonic() < deadline
                 sleep(0.005)
+        assert writer.failing is not None
         assert names(small_disk) == ["ballast"]
         ballast.unlink()
         writer.put(kept := clip(small_disk), [noise(5000)], last=True)
         wait_until(kept.path)
+    assert writer.failing is None
     assert [line["event"] for line in logged] == ["clips_failing", "clips_written_again"]
     assert logged[0]["folder"] == str(small_disk)
     assert len(soundfile.read(kept.path)[0]) == 5000

@@ -12,12 +12,16 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from streamsed.detect.events import Kind
+from streamsed.clips.writer import to_int16
+from streamsed.config import Config, DetectConfig
+from streamsed.detect.events import Kind, Reason
 from streamsed.errors import ConfigError
+from streamsed.publish.daemon_status import ClipsState
 from streamsed.publish.messages import EventMessage
 from streamsed.service.plan import Plan
 from tests.bundles import SAMPLE_RATE, tones
 from tests.service.daemons import configure, events, recording, running, states
+from tests.service.holding import standard_input
 
 ROOT = Path(__file__).parents[2]
 PRE_S, POST_S = 1.0, 0.5
@@ -79,6 +83,45 @@ def test_a_clip_ends_with_its_source_and_keeps_to_its_limit(bundle: Path, tmp_pa
     )
 
 
+@pytest.fixture
+def piped(bundle: Path, tmp_path: Path) -> Config:
+    entry = {"type": "pipe", "name": "pipe", "rate": SAMPLE_RATE, "format": "f32le"}
+    clips = {"enabled": True, "path": str(tmp_path / "clips"), "pre_s": PRE_S, "post_s": POST_S}
+    return configure(bundle, [entry], clips=clips)
+
+
+PIPED = tones([("low", 0.3, 0.8), ("mid", 0.5, 2.6)], duration_s=3.5)
+HALF = len(PIPED) // 2
+
+
+def test_a_clip_goes_on_over_a_reload(piped: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    detect = DetectConfig.model_validate({"classes": {"high": {"median_s": 0.5, "min_off_s": 1.0}}})
+    with standard_input(monkeypatch) as put, running(piped) as run:
+        put(PIPED[:HALF])
+        messages = run.until(("label", "low"), ("kind", Kind.OFFSET))
+        messages += run.reload(piped.model_copy(update={"detect": detect}))
+        put(PIPED[HALF:])
+        put(None)
+        messages += run.until_stopped()
+    ended = [event for event in events(messages) if event.kind is Kind.OFFSET]
+    assert [(event.label, event.reason) for event in ended] == [
+        ("low", Reason.SILENCE),
+        ("mid", Reason.SILENCE),
+    ]
+    for event in ended:
+        assert_exact(event, to_int16(PIPED))
+
+
+def test_a_clip_ends_with_the_daemon(piped: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    with standard_input(monkeypatch) as put, running(piped) as run:
+        put(PIPED[:HALF])
+        run.until(("label", "low"), ("kind", Kind.OFFSET))
+        run.daemon.stop("it is enough")
+        (event,) = [e for e in events(run.until_stopped()) if e.label == "mid"]
+    assert event.reason is Reason.SHUTDOWN
+    assert_exact(event, to_int16(PIPED[: event.offset.sample if event.offset else 0]))
+
+
 def test_no_audio_is_written_unless_asked_for(bundle: Path, tmp_path: Path) -> None:
     entry = recording(tmp_path / "a.wav", tones([("low", 0.5, 1.0)], duration_s=2.0))
     (event,) = clips_of(tmp_path / "clips", bundle, [entry], enabled=False)
@@ -95,13 +138,16 @@ def test_only_chosen_sources_and_classes_are_recorded(bundle: Path, tmp_path: Pa
 
 
 def test_a_disk_that_cannot_be_written_costs_no_event(bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "clips").write_bytes(b"a file where the folder should be")
+    path = tmp_path / "clips"
+    path.write_bytes(b"a file where the folder should be")
     audio = tones([("low", at, at + 0.3) for at in range(1, 20)], duration_s=21.0)
     sources = [recording(tmp_path / "a.wav", audio)]
-    config = configure(bundle, sources, clips={"enabled": True, "path": str(tmp_path / "clips")})
+    config = configure(bundle, sources, clips={"enabled": True, "path": str(path)})
     with running(config) as run:
         messages = run.until_stopped()
+        clips = run.daemon.status().clips
     assert len(events(messages)) == 2 * 19
+    assert (clips.state, clips.message) == (ClipsState.FAILING, f"[Errno 17] File exists: '{path}'")
     assert states(messages, "a")[-1] == "ended"
 
 

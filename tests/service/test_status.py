@@ -32,6 +32,7 @@ def test_every_field_and_type_is_pinned() -> None:
         "offset_latency": [LATENCY, NULL],
         "sources": ("array", {**CONDITION, "queued_s": "number", "level": [LEVEL, NULL]}),
         "journal": {"state": ["on", "off", "degraded"], "message": {"string", NULL}},
+        "clips": {"state": ["on", "off", "failing"], "message": {"string", NULL}},
         "asked": "date-time",
     }
 
