@@ -1,6 +1,6 @@
 """24 hours of audio at full speed through a whole daemon: memory must not grow, nothing be lost.
 
-About two minutes on an idle core, ten and more on a busy machine. Noise goes through a pipe; every
+Minutes on an idle core, a quarter of an hour on a busy machine. Noise goes through a pipe; every
 class reports an event every few seconds, so that the publisher works as hard as detection.
 """
 
