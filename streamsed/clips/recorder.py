@@ -60,7 +60,8 @@ class ClipRecorder:
     """Keeps the latest audio of every source, and hands that around events to the writer.
 
     Audio goes to disk as an event goes on, as far behind what has been decoded as its end may
-    yet turn out to lie. Every method is for the detection thread and only moves references.
+    yet turn out to lie. Methods are for the detection thread and only move references, but for
+    :meth:`close`.
     """
 
     def __init__(
@@ -144,8 +145,8 @@ class ClipRecorder:
         if track is None:
             return
         extent = self._extent
-        frames_samples = len(decoded.scores) * extent.frame_samples
-        decoded_sample = decoded.first_frame_sample + frames_samples
+        samples = len(decoded.scores) * extent.frame_samples
+        decoded_sample = decoded.first_frame_sample + samples
         certain = decoded_sample - extent.lag + extent.post
         for event_id, clip in tuple(track.clips.items()):
             upto = clip.end_sample if clip.ended else min(certain, clip.end_sample)

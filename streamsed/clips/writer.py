@@ -141,15 +141,17 @@ class ClipWriter:
             self._discard(clip)
 
     def _take(self) -> _Piece | None:
-        with self._changed:
-            while not self._queue and not self._closing:
-                if not self._changed.wait(_PRUNE_S):
-                    self._keep_in_bounds()
-            if not self._queue:
-                return None
-            piece = self._queue.popleft()
-            self._queued_samples -= sum(len(block.samples) for block in piece.blocks)
-            return piece
+        """Wait for a piece; None at the end."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closing, _PRUNE_S)
+                if self._queue:
+                    piece = self._queue.popleft()
+                    self._queued_samples -= sum(len(block.samples) for block in piece.blocks)
+                    return piece
+                if self._closing:
+                    return None
+            self._keep_in_bounds()  # without the lock, which whoever puts waits for
 
     def _write(self, piece: _Piece) -> None:
         clip = piece.clip
@@ -165,8 +167,8 @@ class ClipWriter:
             if not piece.last:
                 return
             opened.file.close()
-            del self._open[clip]
             self._folder.add(_partial(clip))
+            del self._open[clip]
         except (OSError, soundfile.SoundFileError) as error:
             clip.dropped = True
             self._discard(clip)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from streamsed.clips import writer as writer_module
 from streamsed.clips.folder import ClipFolder, clip_name
 from streamsed.clips.writer import ClipFile, ClipWriter, to_int16
 from streamsed.sources.block import Block
@@ -133,6 +135,26 @@ def test_too_much_waiting_audio_costs_a_clip_and_is_said(tmp_path: Path) -> None
     ]
     assert names(tmp_path) == [first.path.name]
     assert len(soundfile.read(first.path)[0]) == 10_000
+
+
+def test_nobody_waits_for_a_disk_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hangs as old clips are looked for while nothing else is to be done."""
+    monkeypatch.setattr(writer_module, "_PRUNE_S", 0.001)
+    hanging, over = threading.Event(), threading.Event()
+    clips = folder(tmp_path)
+
+    def prune(now: datetime) -> None:
+        hanging.set()
+        assert over.wait(PATIENCE_S)
+
+    monkeypatch.setattr(clips, "prune", prune)
+    with writing(clips) as writer:
+        assert hanging.wait(PATIENCE_S)
+        writer.put(new := clip(tmp_path), [noise(5000)], last=True)  # returns
+        over.set()
+        wait_until(new.path)
 
 
 def test_old_clips_and_then_the_oldest_are_removed(tmp_path: Path) -> None:
