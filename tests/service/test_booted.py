@@ -33,6 +33,7 @@ from tests.service.machine import (
     requirements,
 )
 from tests.sockets import RANDOM_PORT, AnyMessage, receive, receive_until
+from tests.stream_servers import RtspServer, serving
 
 FROZEN_S = 3
 ROOM = {"type": "file", "name": "room", "path": "/srv/room.wav"}
@@ -168,6 +169,18 @@ def test_a_missing_microphone_is_no_reason_to_kill_it(service: Machine, address:
         receive_until(subscriber, lambda m: getattr(m, "uptime_s", 0.0) > 2.0 * FROZEN_S)
         assert service.property("StatusText").startswith("1 source: 1 lost")
     assert service.property("NRestarts") == "0"
+
+
+def test_a_network_stream_is_heard_in_the_sandbox(service: Machine, address: str) -> None:
+    with serving(RtspServer(tones([], duration_s=1.0)[:, np.newaxis], SAMPLE_RATE)) as server:
+        configure(service, address, sources=[{"type": "url", "name": "cam", "url": server.url}])
+        service.run("systemctl", "start", "streamsed")
+        heard = "1 source: 1 running"
+        until(lambda: service.property("StatusText").startswith(heard), "the stream is heard")
+        service.run("systemctl", "stop", "streamsed")
+    assert service.property("Result") == "success"
+    (ended,) = [m for m in journalled(service) if getattr(m, "source", "") == "cam"][-1:]
+    assert getattr(ended, "state", "") == "ended", "nobody but the daemon ends its ffmpeg"
 
 
 def test_reloaded_without_a_restart(service: Machine, address: str) -> None:
