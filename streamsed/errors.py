@@ -12,6 +12,7 @@
     ├── PublishError     a socket cannot be bound, connected or written
     ├── ReplayError      a replay cannot go on
     ├── DataError        a table or folder that is to be evaluated cannot be used
+    ├── JournalError     the journal cannot be read
     └── MessageError     what a socket delivered is no message of ours
 
 A message is one line: what is wrong, where (file, key, value), and what would be right.
@@ -58,6 +59,10 @@ class ReplayError(StreamsedError):
 
 class DataError(StreamsedError):
     """Ground truth, durations, detections or scores cannot be used: which file, which row."""
+
+
+class JournalError(StreamsedError):
+    """The journal is not there or cannot be read; writing it never raises this."""
 
 
 class MessageError(StreamsedError):

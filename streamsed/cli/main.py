@@ -14,6 +14,7 @@ from streamsed.cli.bench import bench
 from streamsed.cli.check import check
 from streamsed.cli.devices import devices
 from streamsed.cli.evaluate import evaluate
+from streamsed.cli.events import events
 from streamsed.cli.keys import keys
 from streamsed.cli.listen import listen
 from streamsed.cli.replay import replay
@@ -23,6 +24,7 @@ from streamsed.errors import (
     BundleError,
     ConfigError,
     DataError,
+    JournalError,
     KeysError,
     ProviderError,
     PublishError,
@@ -43,6 +45,7 @@ _AT_START = (
     KeysError,
     PublishError,
     DataError,
+    JournalError,
 )
 
 # Typer brings its own copy of click in some versions and asks for click in others; either way
@@ -64,7 +67,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, listen, status, replay, evaluate, devices, check, bench):
+for command in (run, listen, events, status, replay, evaluate, devices, check, bench):
     app.command()(command)
 app.add_typer(keys, name="keys")
 

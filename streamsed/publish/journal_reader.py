@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,18 +45,14 @@ class JournalReader:
         Raises:
             sqlite3.Error: it cannot be opened, or is no journal of this version.
         """
-        address = f"file:{quote(str(path.absolute()))}?mode=ro"
-        self._connection = sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
         try:
-            found = [
-                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("application_id", "user_version")
-            ]
-            if found != [APPLICATION_ID, VERSION]:
-                raise sqlite3.DatabaseError(f"no journal of version {VERSION}")
-        except BaseException:
-            self._connection.close()
-            raise
+            self._connection = _opened(path, "mode=ro")
+        except sqlite3.OperationalError:
+            # Beside a file in use SQLite makes others, which is not for everybody to do; nobody
+            # uses one without a log.
+            if path.with_name(path.name + "-wal").exists():
+                raise
+            self._connection = _opened(path, "mode=ro&immutable=1")
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -88,6 +84,56 @@ class JournalReader:
             ).fetchall()
         return Stretch(found, gaps, through)
 
+    def events(
+        self,
+        *,
+        begin_us: int,
+        end_us: int,
+        sources: Sequence[str] = (),
+        labels: Sequence[str] = (),
+        limit: int,
+    ) -> list[str]:
+        """Return the latest message of events, as JSON, in the order of their onsets.
+
+        Args:
+            begin_us: the first onset, in microseconds since 1970.
+            end_us: all onsets are before.
+            sources: whose; none for all.
+            labels: of which class; none for any.
+            limit: the most events; the newest are taken.
+        """
+        conditions = ["onset_us >= ?", "onset_us < ?"]
+        values = [begin_us, end_us, *sources, *labels]
+        for column, wanted in (("source", sources), ("label", labels)):
+            if wanted:
+                conditions.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+        rows = self._connection.execute(
+            "SELECT body FROM events JOIN messages ON seq = last_seq"  # noqa: S608 - no values in it
+            f" WHERE {' AND '.join(conditions)} ORDER BY onset_us DESC, last_seq DESC LIMIT ?",
+            (*values, limit),
+        )
+        return [body for (body,) in rows][::-1]
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _opened(path: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?{how}",
+        uri=True,
+        timeout=_BUSY_S,
+        isolation_level=None,
+    )
+    try:
+        found = [
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("application_id", "user_version")
+        ]
+        if found != [APPLICATION_ID, VERSION]:
+            raise sqlite3.DatabaseError(f"no journal of version {VERSION}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
