@@ -187,7 +187,7 @@ class Subscriber:
         with contextlib.suppress(zmq.Again):
             for _ in range(_AT_ONCE if self._sockets.messages in came else 0):
                 frames = self._sockets.messages.recv_multipart(zmq.DONTWAIT)
-                self._conversation.published(frames)
+                self._conversation.published(frames, time.monotonic())
         if self._sockets.answers in came:
             frames = self._sockets.answers.recv_multipart()
             self._conversation.answered(frames, time.monotonic())
@@ -275,7 +275,7 @@ class AsyncSubscriber:
         with contextlib.suppress(zmq.Again):
             for _ in range(_AT_ONCE if self._sockets.messages in came else 0):
                 frames = await self._sockets.messages.recv_multipart(zmq.DONTWAIT)
-                self._conversation.published(frames)
+                self._conversation.published(frames, time.monotonic())
         if self._sockets.answers in came:
             frames = await self._sockets.answers.recv_multipart()
             self._conversation.answered(frames, time.monotonic())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from streamsed.subscribe.delivery import Delivery, Gap
 _HEARTBEAT = Heartbeat.TOPIC.decode()
 _NUMBERED = ("event/", "status/")
 _ANSWER_S = 1.0  # after which a request is made anew
-_PATIENCE_S = 5.0  # after which what came is handed on all the same
+_PATIENCE_S = 5.0  # with a daemon that is heard; after it what came is handed on all the same
 _PACE_S = 0.02  # between requests; what comes meanwhile is settled by one answer
 
 Said = tuple[str, bytes]
@@ -28,6 +29,7 @@ class _Envelope(BaseModel):
     seq: int | None = None
     replay: bool = False
     last_seq: int | None = None
+    uptime_s: float | None = None
 
 
 class _Answer(BaseModel):
@@ -70,6 +72,8 @@ class Conversation:
         self._ask_at = 0.0
         self._answer_by = 0.0
         self._first_asked: float | None = None
+        self._heard_at = -math.inf
+        self._uptime_s = math.inf  # of a daemon whose heart was not heard
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
@@ -81,8 +85,9 @@ class Conversation:
         """What may be handed to the user, in order."""
         return self._delivery.ready
 
-    def published(self, frames: Sequence[bytes]) -> None:
+    def published(self, frames: Sequence[bytes], now: float) -> None:
         """Take the frames of a message."""
+        self._heard_at = now
         topic, payload = frames[0].decode(errors="replace"), b"".join(frames[1:])
         said = topic, payload
         wanted = topic.startswith(self._topics)
@@ -90,6 +95,8 @@ class Conversation:
             envelope = _Envelope.model_validate_json(payload)
         except ValidationError:  # not ours, or of another time; the user may make sense of it
             envelope = _Envelope()
+        if topic == _HEARTBEAT and envelope.uptime_s is not None:
+            self._uptime_s = envelope.uptime_s
         if topic == _HEARTBEAT and envelope.last_seq is not None and self._numbered:
             self._delivery.heard_of(envelope.last_seq)
         if not wanted:
@@ -109,7 +116,7 @@ class Conversation:
             if now < self._answer_by:
                 return None
             self._asked = None
-            if self._first_asked is not None and now - self._first_asked >= _PATIENCE_S:
+            if self._is_ignored:
                 self._give_up(now)
                 return None
         since = self._delivery.needs
@@ -150,6 +157,17 @@ class Conversation:
         if self._asked is not None:
             return max(0.0, self._answer_by - now)
         return None if self._delivery.needs is None else max(0.0, self._ask_at - now)
+
+    @property
+    def _is_ignored(self) -> bool:
+        """Whether a daemon that runs and is heard has not answered for long.
+
+        One that is gone, or has just begun, may answer yet: nothing is lost by waiting.
+        """
+        if self._first_asked is None:
+            return False
+        heard_s = self._heard_at - self._first_asked
+        return heard_s >= _PATIENCE_S and self._uptime_s >= _PATIENCE_S
 
     def _give_up(self, now: float) -> None:
         self._delivery.unanswered()

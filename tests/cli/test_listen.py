@@ -41,7 +41,7 @@ def heartbeat(last_seq: int, now: datetime) -> Heartbeat:
     return Heartbeat(
         last_seq=last_seq,
         interval_s=0.1,
-        uptime_s=1.0,
+        uptime_s=100.0,
         version="0",
         provider="CPUExecutionProvider",
         bundle=BUNDLE,

@@ -41,7 +41,7 @@ def heartbeat(last_seq: int, now: datetime) -> Heartbeat:
     return Heartbeat(
         last_seq=last_seq,
         interval_s=0.05,
-        uptime_s=1.0,
+        uptime_s=100.0,
         version="0",
         provider="CPUExecutionProvider",
         bundle=BundleName(name="tones", version="1"),
@@ -129,7 +129,7 @@ def test_a_message_without_a_number_takes_none(start_with_subscriber: StartWithS
 
 
 def test_topics_cut_cleanly(start_with_subscriber: StartWithSubscriber) -> None:
-    publisher, subscriber = start_with_subscriber(topics=["status/kitchen/"])
+    publisher, subscriber = start_with_subscriber(topics=["status/kitchen/"], heartbeat_s=0.1)
     for source in ("kitchen2", "kit", "kitchen"):
         publisher.publish(status("here", source))
     (message,) = [
