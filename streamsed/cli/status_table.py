@@ -20,7 +20,9 @@ _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 def render(status: DaemonStatus) -> RenderableType:
     """Lay out a status: four lines on the daemon, and a line for each source."""
-    return Group(*(Text(line) for line in _daemon_lines(status)), "", _table(status))
+    trouble = [Text(status.trouble, style=_TROUBLE)] if status.trouble else []
+    lines = [Text(line) for line in _daemon_lines(status)]
+    return Group(*trouble, *lines, "", _table(status))
 
 
 def _daemon_lines(status: DaemonStatus) -> Iterator[str]:

@@ -79,6 +79,7 @@ class DaemonStatus(Part):
     """Everything about a running daemon that a person may want to know.
 
     Attributes:
+        trouble: for people: what is wrong with detection as a whole; null if nothing is.
         provider: the ONNX Runtime execution provider that really runs.
         last_seq: number of the last numbered message; 0 before the first.
         real_time_factor: seconds of computing that a second of audio of all sources took lately;
@@ -93,6 +94,7 @@ class DaemonStatus(Part):
     )
     version: str
     uptime_s: Seconds
+    trouble: str | None = None
     provider: str
     bundle: BundleName
     last_seq: Count

@@ -174,6 +174,7 @@ class Daemon:
     def status(self) -> DaemonStatus:
         """Say how everything is; any thread may ask."""
         return daemon_status(
+            trouble=self._health().trouble,
             tally=self.tally,
             sources=source_statuses(
                 self.streams,

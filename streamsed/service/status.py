@@ -37,6 +37,7 @@ def source_statuses(
 
 def daemon_status(
     *,
+    trouble: str | None,
     tally: Tally,
     sources: tuple[SourceStatus, ...],
     bundle: BundleName,
@@ -51,6 +52,7 @@ def daemon_status(
     return DaemonStatus(
         version=__version__,
         uptime_s=uptime_s,
+        trouble=trouble,
         provider=provider,
         bundle=bundle,
         last_seq=last_seq,

@@ -113,6 +113,11 @@ def test_a_table_for_people() -> None:
     assert desk.endswith("digital silence, back 2 times")
 
 
+def test_trouble_comes_first() -> None:
+    stuck = status().model_copy(update={"trouble": "detection has not advanced for 34 s"})
+    assert lines(stuck)[0] == "detection has not advanced for 34 s"
+
+
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (90000, "1 d 1 h")],

@@ -133,6 +133,7 @@ def test_health_follows_the_daemon(bundle: Path, monkeypatch: pytest.MonkeyPatch
         await_health(run.daemon, "/readyz", 200)
         stuck = await_health(run.daemon, "/healthz", 503)
         assert "detection has not advanced for" in stuck["reason"]
+        assert "detection has not advanced for" in (run.daemon.status().trouble or "")
         held.release.set()
         await_health(run.daemon, "/healthz", 200)
 
