@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -207,6 +209,33 @@ def test_only_a_known_client_is_answered(admission: Admission) -> None:
             assert len(asked) == 1
     finally:
         responder.close()
+
+
+# A ZMTP 3.1 greeting for CURVE: signature, version, mechanism, as a client, filler.
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"GET / HTTP/1.1\r\nHost: box\r\n\r\n",
+        os.urandom(5000),
+        GREETING,
+        GREETING + b"\x04\xc8\x05HELLO" + os.urandom(194),
+        GREETING + b"\x06" + b"\xff" * 8 + os.urandom(5000),
+    ],
+    ids=["HTTP", "random", "no more than a greeting", "forged HELLO", "endless command"],
+)
+def test_noise_on_the_wire_reaches_nobody(admission: Admission, noise: bytes) -> None:
+    laptop = known(admission, "laptop")
+    with publishing(admission) as address, listening(address, laptop) as inside:
+        receive(inside)
+        host, port = address.removeprefix("tcp://").split(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as stranger_at_large:
+            stranger_at_large.sendall(noise)
+            with listening(address, laptop) as another:
+                receive(another)
+            receive(inside)
 
 
 def test_what_is_refused_is_said_once_for_each_key(admission: Admission) -> None:
