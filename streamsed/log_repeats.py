@@ -15,7 +15,7 @@ from structlog.typing import EventDict, WrappedLogger
 HELD_BACK = "held_back"
 """Key of the lines that speak for others: how many lines of its kind stand behind this one."""
 
-_Key = tuple[str, object]
+_Key = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class RepeatLimit:
         """
         if HELD_BACK in event or (method in {"debug", "info"} and "source" not in event):
             return event
-        key = event["event"], event.get("source", event.get("reason"))
+        key = event["event"], str(event.get("source", event.get("reason")))
         forgotten = None
         with self._changing:
             now = self._clock()
