@@ -104,7 +104,8 @@ def _told_by_signals(daemon: Daemon) -> Iterator[None]:
     handlers = dict.fromkeys(stopping, stop)
     if hasattr(signal, "SIGHUP"):
         # A terminal that is closed sends it too, and nobody wants to be listened to after that.
-        handlers[signal.SIGHUP] = stop if sys.stdin.isatty() else reload
+        terminal = sys.stdin is not None and sys.stdin.isatty()
+        handlers[signal.SIGHUP] = stop if terminal else reload
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from streamsed.client import Subscriber
 from streamsed.detect.events import Kind, Reason
 from streamsed.publish.messages import DaemonMessage, DaemonState, EventMessage
 from tests.bundles import tones
-from tests.cli.command import Process, process
+from tests.cli.command import COMMAND, PATIENCE_S, Lines, Process, environment, process
 from tests.service.daemons import events, recording, spans
 from tests.sockets import RANDOM_PORT, AnyMessage, receive_until
 
@@ -29,6 +31,27 @@ def reload(daemon: Process, subscriber: Subscriber) -> list[AnyMessage]:
     daemon.signal(signal.SIGHUP)
     said = (DaemonState.RELOADED, DaemonState.RELOAD_REFUSED)
     return receive_until(subscriber, lambda m: isinstance(m, DaemonMessage) and m.state in said)
+
+
+def test_the_end_of_its_terminal_ends_it(bundle: Path, tmp_path: Path) -> None:
+    room = recording(tmp_path / "room.wav", tones([], duration_s=99.0), paced=True)
+    write(tmp_path / "config.yaml", [room], bundle=str(bundle), publish={"bind": [RANDOM_PORT]})
+    near, far = os.openpty()
+    try:
+        command = [*COMMAND, "run"]
+        with subprocess.Popen(
+            command, cwd=tmp_path, env=environment(), stdin=far, stderr=subprocess.PIPE, text=True
+        ) as daemon:
+            assert daemon.stderr is not None
+            log = Lines(daemon.stderr)
+            log.event("started")
+            daemon.send_signal(signal.SIGHUP)
+            assert log.event("stopped")["reason"] == "received SIGHUP"
+            assert daemon.wait(PATIENCE_S) == 0
+            log.rest()
+    finally:
+        os.close(near)
+        os.close(far)
 
 
 def test_the_file_is_read_anew(bundle: Path, tmp_path: Path) -> None:

@@ -166,8 +166,11 @@ def test_a_missing_microphone_is_no_reason_to_kill_it(service: Machine, address:
     configure(service, address, sources=[{"type": "microphone", "name": "mic"}])
     with Subscriber(address, topics=["heartbeat/"]) as subscriber:
         service.run("systemctl", "start", "streamsed")
-        receive_until(subscriber, lambda m: getattr(m, "uptime_s", 0.0) > 2.0 * FROZEN_S)
+        beats = receive_until(subscriber, lambda m: getattr(m, "uptime_s", 0.0) > 2.0 * FROZEN_S)
         assert service.property("StatusText").startswith("1 source: 1 lost")
+    last = beats[-1]
+    assert isinstance(last, Heartbeat)
+    assert "no input device" in (last.sources[0].message or ""), "PortAudio works in the sandbox"
     assert service.property("NRestarts") == "0"
 
 
