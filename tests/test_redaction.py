@@ -98,5 +98,5 @@ def test_a_message_shows_no_password() -> None:
 
 
 def test_an_error_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["run", "--source", f"a={CAMERA}"]) == 2
+    assert invoke(["listen", "--connect", CAMERA]) == 2
     assert "hunter2" not in capsys.readouterr().err
