@@ -35,7 +35,7 @@ _DAMAGED = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 _MARGIN = 1_000_000  # numbers to skip where the clock does not tell
 _TIDY_S = 1.0  # between removals of what is too old
-_TIDY_ROWS = 50  # removed at a time, or twice what came in
+_TIDY_ROWS = 500  # removed at a time, or twice what came in
 
 _KEEP_ALL = Retention(keep_us=2**62, max_bytes=2**62)
 

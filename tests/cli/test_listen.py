@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -31,6 +32,7 @@ from streamsed.publish.messages import (
 from streamsed.publish.publisher import Publisher
 from tests.cli.command import COMMAND, process
 from tests.sockets import PATIENCE_S, RANDOM_PORT
+from tests.subscribe.test_subscribers import Server, say
 
 BUNDLE = BundleName(name="tones", version="1")
 ANCHOR = Anchor(started_at=datetime(2026, 1, 2, tzinfo=UTC), sample_rate=16000, real_time=True)
@@ -273,3 +275,36 @@ def test_a_daemon_that_goes_without_a_word(speaker: Speaker) -> None:
             f"streamsed: nothing to be heard from {speaker.address}: {why} Still trying",
             f"streamsed: {speaker.address} fell silent without saying that it stops",
         ]
+
+
+def test_going_on_from_a_number(tmp_path: Path) -> None:
+    """What came before it listened, and what a daemon before this one said, too."""
+    server = Server(tmp_path / "journal")
+    server.address = f"ipc://{tmp_path}/socket"
+    server.requests = f"ipc://{tmp_path}/socket-requests"
+    listen = ("listen", "--connect", server.address, "--json", "--until-stop", "--since", "2")
+    with server.running() as publisher:
+        say(publisher, 4)
+        publisher.publish(stopped)
+    with server.running() as publisher, process(*listen) as listener:
+        assert [json.loads(listener.out.next() or "")["seq"] for _ in range(3)] == [3, 4, 5]
+        say(publisher, 2)
+        publisher.publish(stopped)
+        assert listener.wait() == 0, "not at the end of the daemon before"
+        assert [json.loads(line)["seq"] for line in listener.out.rest()] == [6, 7, 8]
+        assert listener.log.rest() == []
+
+
+def test_what_the_journal_no_longer_has_is_said(tmp_path: Path) -> None:
+    server = Server(tmp_path / "journal")
+    server.address = f"ipc://{tmp_path}/socket"
+    server.requests = f"ipc://{tmp_path}/socket-requests"
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "journal.sqlite.broken").touch()
+    with server.running() as publisher:
+        say(publisher, 1)
+        first = publisher.last_seq
+        with process("listen", "--connect", server.address, "--since", "2") as listener:
+            expected = f"messages 3 to {first - 1}: the daemon's journal no longer has them"
+            assert listener.log.next() == f"streamsed: {expected}"
+            assert "running: here" in (listener.out.next() or "")
