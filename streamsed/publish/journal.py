@@ -8,6 +8,7 @@ are written in groups. What need not survive a power cut is written without.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -319,6 +320,9 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; twice is fine."""
+        with contextlib.suppress(sqlite3.Error):  # closed already, or the log stays for the next
+            # SQLite does so by itself, but not while somebody else has the file open.
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._connection.close()
 
 

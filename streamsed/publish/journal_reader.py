@@ -48,9 +48,10 @@ class JournalReader:
         try:
             self._connection = _opened(path, "mode=ro")
         except sqlite3.OperationalError:
-            # Beside a file in use SQLite makes others, which is not for everybody to do; nobody
-            # uses one without a log.
-            if path.with_name(path.name + "-wal").exists():
+            # SQLite makes others beside it, which is not for everybody to do. A file with nothing
+            # in its log is at rest, and can be read as it is.
+            log = path.with_name(path.name + "-wal")
+            if log.exists() and log.stat().st_size:
                 raise
             self._connection = _opened(path, "mode=ro&immutable=1")
 

@@ -13,6 +13,7 @@ import zmq
 from streamsed.detect.events import Kind
 from streamsed.errors import PublishError
 from streamsed.publish.endpoints import requests_address
+from streamsed.publish.journal_recorder import JOURNAL_NAME
 from streamsed.publish.messages import EventMessage
 from streamsed.publish.schema import SCHEMA_FILE
 from streamsed.service.daemon import Daemon
@@ -38,7 +39,7 @@ def ask(run: Running, **request: Any) -> Any:
 
 
 def test_a_daemon_answers_what_is_open_what_was_and_how_it_is(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, state_of_its_own: Path
 ) -> None:
     with standard_input(monkeypatch) as put, running(configure(bundle, [PIPE])) as run:
         put(tones([("low", 0.2, 0.6), ("mid", 1.0, 9.0)], duration_s=1.5))
@@ -59,6 +60,8 @@ def test_a_daemon_answers_what_is_open_what_was_and_how_it_is(
         assert ask(run, get="nonsense")["schema"] == "streamsed.error/1"
         put(None)
         run.until_stopped()
+    log = state_of_its_own / f"{JOURNAL_NAME}-wal"
+    assert not log.exists() or not log.stat().st_size, "at rest the journal is one file"
 
 
 def test_an_address_for_requests_that_is_taken(bundle: Path, tmp_path: Path) -> None:
