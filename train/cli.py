@@ -20,6 +20,7 @@ from streamsed.errors import (
 from train.commands.compare import compare
 from train.commands.export import export, latency
 from train.commands.fit import fit
+from train.commands.join import join
 from train.commands.soundscapes import soundscapes
 from train.postprocess.choices import DEFAULT_ETA, Censored, ObjectiveName, WindowMethod
 
@@ -119,6 +120,7 @@ app.command()(export)
 app.command()(fit)
 app.command()(latency)
 app.command()(compare)
+app.command()(join)
 app.command()(soundscapes)
 
 

@@ -44,6 +44,12 @@ class AugmentConfig:
         names = ("pitch", "reverberation", "gain", "clipping")
         return tuple(name for name in names if getattr(self, name) is not None)
 
+    @property
+    def of_features(self) -> tuple[str, ...]:
+        """Names of the changes to mel bands and features."""
+        names = ("filter", "frame_shift", "time_masks", "band_masks")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
 
 def augment_audio(
     audio: Tensor,

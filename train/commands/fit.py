@@ -37,6 +37,9 @@ def fit(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that read or mix clips.")
     ] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(metavar="PT", help="Begin with it, instead of the recipe's.")
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep mel bands here, computed once; runs may share it."),
@@ -60,6 +63,8 @@ def fit(
         "cache": cache,
     }
     given = {name: value for name, value in asked.items() if value is not None}
+    if init_from is not None:
+        loaded = replace(loaded, init_from=init_from)
     try:
         loaded = replace(loaded, machine=replace(loaded.machine, **given))  # type: ignore[arg-type]
     except ValueError as error:

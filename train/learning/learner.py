@@ -18,6 +18,7 @@ from train.learning.recipe import LearningRecipe, NetworkName, OptimiserConfig
 from train.learning.schedules import ramp, teacher_decay, warmup_cosine
 from train.learning.teacher import follow, make_teacher
 from train.models.causal_crnn import CausalCRNN
+from train.models.jss import JSS
 from train.models.model import ClipOutput, SoundEventModel
 from train.models.registry import build
 
@@ -53,6 +54,13 @@ class Learner:
         self.student: SoundEventModel = build(recipe.model)
         if recipe.init_from is not None:
             begin_with(self.student, recipe.init_from)
+        if isinstance(self.student, JSS):
+            if recipe.init_from is None:
+                raise ConfigError(
+                    "init_from: a jss begins with a separator and a detector that were trained; "
+                    "streamsed-train join makes it of both"
+                )
+            self.student.freeze(recipe.freeze)
         self.student.train()
         if fabric.device.type == "cpu":
             # Depthwise convolutions train a fifth faster so on a CPU.
@@ -62,7 +70,8 @@ class Learner:
             self.teacher = make_teacher(self.student).to(fabric.device)
         plain = make_optimiser(self.student, recipe.optimiser)
         self._wrapped, self.optimiser = fabric.setup(self.student, plain)
-        self._wrapped.mark_forward_method("score" if recipe.step == "streamed" else "clip")
+        for method in ("hear", "score" if recipe.step == "streamed" else "clip"):
+            self._wrapped.mark_forward_method(method)
         self.carried: tuple[Tensor, ...] | None = None
         self.responses: Tensor | None = None
         if recipe.augment is not None and recipe.augment.reverberation is not None:
@@ -77,9 +86,15 @@ class Learner:
             found["teacher"] = self.teacher
         return found
 
-    def clip(self, features: Tensor, padding: Tensor) -> ClipOutput:
-        """Run the student on ``(B, T, F)`` features."""
-        output: ClipOutput = self._wrapped.clip(features, padding)
+    @property
+    def from_audio(self) -> bool:
+        """Whether the networks are given audio, not features of it."""
+        return isinstance(self.student, JSS)
+
+    def clip(self, inputs: Tensor, padding: Tensor) -> ClipOutput:
+        """Run the student on ``(B, T, F)`` features, or on ``(B, N)`` audio."""
+        run = self._wrapped.hear if self.from_audio else self._wrapped.clip
+        output: ClipOutput = run(inputs, padding)
         return output
 
     def stream(self, features: Tensor, rng: np.random.Generator) -> Tensor:
@@ -110,11 +125,12 @@ class Learner:
         return logits
 
     @torch.no_grad()
-    def taught(self, features: Tensor, padding: Tensor) -> ClipOutput:
-        """Run the teacher on ``(B, T, F)`` features, dropout and batch statistics included."""
+    def taught(self, inputs: Tensor, padding: Tensor) -> ClipOutput:
+        """Run the teacher on what the student hears, dropout and batch statistics included."""
         assert self.teacher is not None
+        run = self.teacher.hear if self.from_audio else self.teacher.clip
         with self.fabric.autocast():
-            return self.teacher.clip(features, padding)
+            return run(inputs, padding)
 
     @torch.no_grad()
     def set_statistics(self, batches: list[Batch[Tensor]]) -> None:

@@ -19,6 +19,7 @@ from train.learning.mixup import MixupConfig
 from train.learning.schedules import TEACHER_DECAY
 from train.models.causal_crnn import CausalCRNNConfig
 from train.models.crnn2021 import CRNN2021Config
+from train.models.jss import Half, JSSConfig
 from train.models.presets import PRESETS, preset
 from train.models.registry import AnyModelConfig
 from train.postprocess.choices import ObjectiveName, WindowMethod
@@ -150,7 +151,9 @@ class LearningRecipe:
         model: the network; its ``kind`` says which.
         step: what is done with a batch; see :mod:`train.learning.steps`.
         init_from: checkpoint of a model of this size whose weights and scaling are begun with;
-            null begins with random ones.
+            null begins with random ones. A jss always begins with one, joined or trained before.
+        freeze: of a jss, the half that stays as it is: ``separator`` in the paper's stage 1,
+            ``sed`` in stage 2, null where both are trained jointly.
         data: what is heard.
         mixup: of clips with labels.
         augment: other changes, the same for student and teacher; null for none, as in 2021.
@@ -174,6 +177,7 @@ class LearningRecipe:
     model: AnyModelConfig = field(default_factory=lambda: CRNN2021Config(CLASSES))
     step: StepName = "mean_teacher"
     init_from: Path | None = None
+    freeze: Half | None = None
     data: AnyDataConfig = field(default_factory=DataConfig)
     mixup: MixupConfig = field(default_factory=MixupConfig)
     augment: AugmentConfig | None = None
@@ -197,6 +201,7 @@ class LearningRecipe:
             raise ValueError("epochs and statistics_batches must be 1 or more")
         self._check_labels()
         self._check_augment()
+        self._check_joint()
 
     def _check_labels(self) -> None:
         data = self.data
@@ -231,6 +236,18 @@ class LearningRecipe:
             raise ValueError(
                 f"augment.{augment.of_audio[0]} needs audio, of which machine.cache keeps "
                 "nothing but mel bands; leave one of them out"
+            )
+
+    def _check_joint(self) -> None:
+        if not isinstance(self.model, JSSConfig):
+            if self.freeze is not None:
+                raise ValueError(f"freeze: a {self.model.kind} has no halves")
+            return
+        augment = self.augment or AugmentConfig()
+        if self.mixup.probability or self.machine.cache is not None or augment.of_features:
+            raise ValueError(
+                "a jss separates audio before there are mel bands: set mixup.probability to 0, "
+                "and leave out machine.cache and augment of mel bands and features"
             )
 
 

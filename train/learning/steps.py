@@ -81,14 +81,16 @@ def prepare(batch: Batch[Tensor], learner: Learner, moment: Moment) -> tuple[Bat
     """Mix and augment a batch.
 
     Returns:
-        The batch, its inputs now the features ``(B, T, F)`` that a network sees, and ``(B, T')``
-        bool, True for label frames beyond the end of a clip.
+        The batch, its inputs now the features ``(B, T, F)`` that a network sees, or the audio if
+        it is given that, and ``(B, T')`` bool, True for label frames beyond the end of a clip.
     """
     recipe, student = learner.recipe, learner.student
     changes = recipe.augment or AugmentConfig()
     if changes.of_audio:
         audio = augment_audio(batch.inputs, changes, responses=learner.responses)
         batch = replace(batch, inputs=audio)
+    if learner.from_audio:
+        return batch, beyond_the_end(batch)
     batch = replace(batch, inputs=linear_mels(student, batch.inputs))
     partners = draw_partners(batch.rows, recipe.mixup, moment.rng)
     if partners is not None:
@@ -103,9 +105,13 @@ def prepare(batch: Batch[Tensor], learner: Learner, moment: Moment) -> tuple[Bat
     )
     if changes.frame_shift is not None:  # silence behind a clip is anywhere now
         batch = replace(batch, frames=torch.full_like(batch.frames, strong.shape[1]))
-    position = torch.arange(strong.shape[1], device=batch.frames.device)
-    padding = position[None] >= batch.frames[:, None]
-    return replace(batch, inputs=features, strong=strong), padding
+    return replace(batch, inputs=features, strong=strong), beyond_the_end(batch)
+
+
+def beyond_the_end(batch: Batch[Tensor]) -> Tensor:
+    """Return ``(B, T')`` bool, True for label frames beyond the end of a clip."""
+    position = torch.arange(batch.strong.shape[1], device=batch.frames.device)
+    return position[None] >= batch.frames[:, None]
 
 
 def labelled_terms(said: ClipOutput, batch: Batch[Tensor]) -> Terms:

@@ -20,7 +20,6 @@ from train.data.batches import Batch
 from train.data.clips import ClipSet
 from train.data.events import merge
 from train.data.labels import LabelGrid
-from train.learning.learner import linear_mels
 from train.learning.recipe import FigureName
 from train.models.model import SoundEventModel
 
@@ -74,10 +73,12 @@ def score_clips(
     strong: dict[str, Scores] = {}
     weak: dict[str, Scores] = {}
     for batch in batches:
-        features = network.front_end.features(linear_mels(network, batch.inputs.to(device)))
-        frames = batch.frames.to(device)
-        position = torch.arange(batch.strong.shape[1], device=device)
-        said = network.clip(features, position[None] >= frames[:, None])
+        inputs, frames = batch.inputs.to(device), batch.frames.to(device)
+        padding = torch.arange(batch.strong.shape[1], device=device)[None] >= frames[:, None]
+        if inputs.ndim == 2:
+            said = network.hear(inputs, padding)
+        else:
+            said = network.clip(network.front_end.features(inputs), padding)
         scores = torch.sigmoid(said.strong.float()).cpu().numpy()
         tags = None if said.weak is None else said.weak.float().cpu().numpy()
         for row, (name, count) in enumerate(zip(batch.names, batch.frames.tolist(), strict=True)):

@@ -1,0 +1,175 @@
+"""Joint training: which half moves in which stage, in student and teacher, from which weights."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from torch.nn import functional as F
+from typer.testing import CliRunner
+
+from streamsed.errors import ConfigError
+from tests.train.test_conv_tasnet import small
+from tests.train.test_learning_steps import moment
+from tests.train.tiny_joint import joint_model
+from tests.train.tiny_models import tiny_model
+from train.checkpoint import load_model, load_separator, save_model
+from train.cli import app
+from train.data.batches import Batch
+from train.learning.learner import Learner
+from train.learning.machine import MachineConfig
+from train.learning.mixup import MixupConfig
+from train.learning.recipe import LearningRecipe, OptimiserConfig, TeacherConfig, load_recipe
+from train.learning.steps import mean_teacher
+from train.learning.validation import score_clips
+from train.models.jss import JSS, Half
+
+STAGES: dict[str, Half | None] = {"S1": "separator", "S2": "sed", "JT": None}
+FRAMES = 16
+
+
+@pytest.fixture(scope="module")
+def stage0(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("joint") / "s0.pt"
+    save_model(path, joint_model("crnn2021", "global"), step=0)
+    return path
+
+
+@pytest.fixture
+def batch() -> Batch[Tensor]:
+    rng = torch.Generator().manual_seed(5)
+    known = torch.tensor([1, 1, 0, 0], dtype=torch.bool)
+    return Batch(
+        inputs=0.1 * torch.randn(4, FRAMES * 1024, generator=rng),
+        strong=torch.rand(4, FRAMES, 3, generator=rng).round() * known[:, None, None],
+        weak=torch.rand(4, 3, generator=rng).round(),
+        has_strong=known,
+        has_weak=torch.tensor([1, 1, 1, 0], dtype=torch.bool),
+        frames=torch.tensor([16, 16, 9, 16]),
+        rows={"strong": slice(0, 2), "weak": slice(2, 3), "unlabelled": slice(3, 4)},
+        names=tuple("abcd"),
+        step=0,
+    )
+
+
+def recipe(stage0: Path, freeze: Half | None) -> LearningRecipe:
+    return LearningRecipe(
+        name="x",
+        model=load_model(stage0).model.config,  # type: ignore[arg-type]
+        init_from=stage0,
+        freeze=freeze,
+        mixup=MixupConfig(probability=0.0),
+        optimiser=OptimiserConfig(kind="adamw", learning_rate=0.01, weight_decay=0.1),
+        teacher=TeacherConfig(decay=0.5),
+    )
+
+
+def learner(of: LearningRecipe) -> Learner:
+    return Learner(of, Fabric(accelerator="cpu", devices=1))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_moves_its_half_and_leaves_the_other_to_the_bit(
+    stage: str, stage0: Path, batch: Batch[Tensor]
+) -> None:
+    frozen = STAGES[stage]
+    networks = learner(recipe(stage0, frozen))
+    assert networks.teacher is not None
+    before = copy.deepcopy(networks.student.state_dict())
+    for k in (1, 2):
+        terms = mean_teacher(batch, networks, moment())
+        networks.move(torch.stack(list(terms.values())).sum(), k=k, learning_rate=0.01)
+    moving = {"separator", "sed"} - {frozen}
+    for network in (networks.student, networks.teacher):
+        changed = {
+            name.split(".")[0]
+            for name, value in network.state_dict().items()
+            if not torch.equal(value, before[name])
+        }
+        assert changed == moving
+    running = [name for name in before if "running" in name]
+    assert running
+    assert all(torch.equal(networks.student.state_dict()[n], before[n]) for n in running) == (
+        frozen == "sed"
+    )
+
+
+def test_losses_are_of_what_all_sources_say_together(stage0: Path, batch: Batch[Tensor]) -> None:
+    networks = learner(recipe(stage0, None))
+    assert networks.teacher is not None
+    for network in networks.networks.values():
+        network.eval()
+    terms = mean_teacher(batch, networks, moment(consistency=0.5))
+    padding = torch.arange(FRAMES)[None] >= batch.frames[:, None]
+    said, taught = (n.hear(batch.inputs, padding) for n in networks.networks.values())
+    assert said.weak is not None
+    assert taught.weak is not None
+    expected = {
+        "strong": F.binary_cross_entropy(said.strong[:2].sigmoid(), batch.strong[:2]),
+        "weak": F.binary_cross_entropy(said.weak[2:3], batch.weak[2:3]),
+        "strong_consistency": 0.5
+        * (said.strong.sigmoid() - taught.strong.sigmoid()).square().mean(),
+        "weak_consistency": 0.5 * (said.weak - taught.weak).square().mean(),
+    }
+    for name, value in terms.items():
+        torch.testing.assert_close(value, expected[name], msg=name)
+
+
+def test_clips_are_scored_through_the_separator(stage0: Path, batch: Batch[Tensor]) -> None:
+    model = load_model(stage0).model
+    found = score_clips(model, [batch], device=torch.device("cpu"))
+    padding = torch.arange(FRAMES)[None] >= batch.frames[:, None]
+    with torch.no_grad():
+        expected = model.hear(batch.inputs, padding)
+    assert expected.weak is not None
+    assert found.strong["c"].shape == (9, 3)
+    torch.testing.assert_close(torch.from_numpy(found.strong["a"]), expected.strong[0].sigmoid())
+    torch.testing.assert_close(torch.from_numpy(found.weak["c"]), expected.weak[2])
+
+
+def test_a_joint_model_wants_audio_and_two_trained_halves(stage0: Path) -> None:
+    of = recipe(stage0, None)
+    with pytest.raises(ValueError, match="mixup"):
+        replace(of, mixup=MixupConfig())
+    with pytest.raises(ValueError, match=r"machine\.cache"):
+        replace(of, machine=MachineConfig(cache=Path("x")))
+    with pytest.raises(ValueError, match="has no halves"):
+        LearningRecipe(name="x", freeze="sed")
+    with pytest.raises(ConfigError, match="streamsed-train join"):
+        learner(replace(of, init_from=None))
+
+
+@pytest.mark.parametrize("name", ["joint", "stage1", "stage2"])
+def test_recipes_of_the_stages(name: str) -> None:
+    loaded = load_recipe(Path(f"train/recipes/jss/{name}.yaml"))
+    assert loaded.model.kind == "jss"
+    assert loaded.freeze == {"joint": None, "stage1": "separator", "stage2": "sed"}[name]
+
+
+def test_joining_two_checkpoints(tmp_path: Path) -> None:
+    separator, sed = small(norm="cumulative"), tiny_model("causal")
+    save_model(tmp_path / "separator.pt", separator, step=3)
+    save_model(tmp_path / "sed.pt", sed, step=7)
+    torch.testing.assert_close(
+        load_separator(tmp_path / "separator.pt").state_dict(), separator.state_dict()
+    )
+    command = ["join", str(tmp_path / "separator.pt"), str(tmp_path / "sed.pt")]
+    output = tmp_path / "new" / "s0.pt"
+    done = CliRunner().invoke(app, [*command, "-o", str(output), "--source-norm", "mixture"])
+    assert done.exit_code == 0, done.output
+    assert "4 sources" in done.output
+    joined = load_model(output).model
+    assert isinstance(joined, JSS)
+    assert joined.config.source_norm == "mixture"
+    torch.testing.assert_close(joined.sed.state_dict(), sed.state_dict())
+    torch.testing.assert_close(joined.separator.state_dict(), separator.state_dict())
+    swapped = CliRunner().invoke(app, ["join", *command[:0:-1], "-o", str(output)])
+    assert isinstance(swapped.exception, ConfigError)
+    assert "separator.pt" in str(swapped.exception) or "sed.pt" in str(swapped.exception)
+    again = CliRunner().invoke(app, [*command[:2], str(output), "-o", str(tmp_path / "x.pt")])
+    assert "joint model already" in str(again.exception)
