@@ -26,7 +26,7 @@ class ExportError(RuntimeError):
 
 
 @contextmanager
-def _quiet_exporter() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Silence the exporter's remarks on packages that a step does not need."""
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
@@ -92,7 +92,7 @@ def export_step(
     # Traced at batch 2: the exporter takes an axis of length 1 for a constant.
     example = (torch.zeros(2, model.config.chunk_samples), *step.initial_state(2))
     outputs = ["scores", *(["tags"] if tags else []), *(f"next_{state}" for state in states)]
-    with _quiet_exporter():
+    with quiet_exporter():
         program = torch.onnx.export(
             step,
             example,

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from train.data.desed import Part
+    from train.data.fuss import Split
+
+CACHE = Path(".cache")
 
 
 def soundscapes(
@@ -27,6 +32,15 @@ def soundscapes(
     public: Annotated[
         int, typer.Option(min=0, help="Other such clips, in place of the public evaluation.")
     ] = 0,
+    mixtures: Annotated[
+        int, typer.Option(min=0, help="Mixtures with their sources, to train separation on.")
+    ] = 0,
+    mixtures_validation: Annotated[
+        int, typer.Option(min=0, help="Mixtures of training recordings to choose checkpoints on.")
+    ] = 0,
+    mixtures_eval: Annotated[
+        int, typer.Option(min=0, help="Mixtures of recordings kept for validation.")
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clips.")] = 1,
     duration: Annotated[float, typer.Option(min=1.0, help="Seconds of a clip.")] = 10.0,
     jobs: Annotated[
@@ -36,7 +50,8 @@ def soundscapes(
     """Mix soundscapes into a data set in DESED's shape.
 
     Weak, unlabelled and strong clips are made of the bank's recordings for training, validation
-    and public clips of those kept for validation. A run that was stopped goes on when the same
+    and public clips of those kept for validation. Mixtures with their sources, in FUSS's shape,
+    go to the folder separation in it. A run that was stopped goes on when the same
     command is given again; a larger number adds clips, and a part that is there stays.
     """
     from rich.console import Console  # noqa: PLC0415
@@ -44,7 +59,8 @@ def soundscapes(
 
     from train.data.bank import Bank  # noqa: PLC0415
     from train.data.soundscape_config import SoundscapeConfig  # noqa: PLC0415
-    from train.data.soundscape_set import SoundscapeSet  # noqa: PLC0415
+    from train.data.soundscape_set import SEPARATION, SoundscapeSet  # noqa: PLC0415
+    from train.data.source_set import SourceSet  # noqa: PLC0415
 
     clips: dict[Part, int] = {
         "strong": strong,
@@ -54,25 +70,38 @@ def soundscapes(
         "validation": validation,
         "public": public,
     }
-    made = SoundscapeSet(
-        output,
-        bank=Bank.open(bank),
-        clips=clips,
-        config=SoundscapeConfig(duration_s=duration),
-        seed=seed,
-        cache=Path(".cache"),
-    )
-    total = sum(made.clips.values())
+    splits: dict[Split, int] = {
+        "train": mixtures,
+        "validation": mixtures_validation,
+        "eval": mixtures_eval,
+    }
+    recordings, config, cache = Bank.open(bank), SoundscapeConfig(duration_s=duration), CACHE
+    parts: dict[str, int] = {}
+    writing: list[Callable[..., None]] = []
+    if any(clips.values()) or not any(splits.values()):
+        scenes = SoundscapeSet(
+            output, bank=recordings, clips=clips, config=config, seed=seed, cache=cache
+        )
+        parts |= {str(part): count for part, count in scenes.clips.items()}
+        writing.append(scenes.write)
+    if any(splits.values()):
+        folder = output / SEPARATION
+        sources = SourceSet(
+            folder, bank=recordings, mixtures=splits, config=config, seed=seed, cache=cache
+        )
+        parts |= {f"{SEPARATION}/{split}": count for split, count in sources.mixtures.items()}
+        writing.append(sources.write)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     try:
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("soundscapes", total=total)
-            made.write(
-                jobs=jobs or os.cpu_count() or 1,
-                progress=lambda count: bar.advance(task, count),
-            )
+            task = bar.add_task("soundscapes", total=sum(parts.values()))
+            for write in writing:
+                write(
+                    jobs=jobs or os.cpu_count() or 1,
+                    progress=lambda count: bar.advance(task, count),
+                )
     except KeyboardInterrupt as error:
         typer.echo(f"{output}: stopped; the same command goes on", err=True)
         raise typer.Exit(130) from error
-    parts = ", ".join(f"{count} {part}" for part, count in made.clips.items())
-    typer.echo(f"{output}: {parts}")
+    said = ", ".join(f"{count} {part}" for part, count in parts.items())
+    typer.echo(f"{output}: {said}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from train.data.events import Event
 from train.data.soundscape import SoundscapeGenerator
@@ -20,11 +22,35 @@ Scenes = Sequence[tuple[int, Path]]
 Labels = list[tuple[int, tuple[Event, ...]]]
 """Indices of scenes, and their events."""
 
-_generator: SoundscapeGenerator | None = None
+Write = Callable[[SoundscapeGenerator, Scenes], Labels]
+"""Mixes scenes and writes their files; a module's own function, which processes find by name."""
+
+_adopted: tuple[SoundscapeGenerator, Write] | None = None
+
+
+def write_scenes(generator: SoundscapeGenerator, scenes: Scenes) -> Labels:
+    """Write each scene as one file."""
+    done = []
+    for index, path in scenes:
+        scene = generator.generate(index)
+        write_wav(path, scene.audio, sample_rate=generator.config.sample_rate)
+        done.append((index, scene.events))
+    return done
+
+
+def write_wav(path: Path, audio: NDArray[np.float32], *, sample_rate: int) -> None:
+    """Write 16-bit mono, in one go."""
+    unfinished = path.with_name(path.name + ".part")
+    soundfile.write(unfinished, audio, sample_rate, subtype="PCM_16", format="WAV")
+    unfinished.replace(path)
 
 
 def mixed(
-    generator: SoundscapeGenerator, chunks: Sequence[Scenes], *, jobs: int
+    generator: SoundscapeGenerator,
+    chunks: Sequence[Scenes],
+    *,
+    jobs: int,
+    write: Write = write_scenes,
 ) -> Iterator[tuple[int, Labels]]:
     """Mix and write chunks of scenes, in any order.
 
@@ -32,6 +58,7 @@ def mixed(
         generator: of the scenes. Processes that are forked share its memory.
         chunks: each is one process's work for a while.
         jobs: processes; 1 works in this one.
+        write: what is done with each chunk.
 
     Yields:
         Which chunk is done, and its scenes' events. Its files are whole: none has its name
@@ -43,11 +70,11 @@ def mixed(
     """
     if jobs == 1:
         for which, scenes in enumerate(chunks):
-            yield which, _write(generator, scenes)
+            yield which, write(generator, scenes)
         return
     method = "fork" if "fork" in get_all_start_methods() else "spawn"
     pool = ProcessPoolExecutor(
-        jobs, mp_context=get_context(method), initializer=_adopt, initargs=(generator,)
+        jobs, mp_context=get_context(method), initializer=_adopt, initargs=(generator, write)
     )
     try:
         futures = {pool.submit(_write_adopted, scenes): i for i, scenes in enumerate(chunks)}
@@ -57,26 +84,15 @@ def mixed(
         pool.shutdown(cancel_futures=True)
 
 
-def _write(generator: SoundscapeGenerator, scenes: Scenes) -> Labels:
-    done = []
-    for index, path in scenes:
-        scene = generator.generate(index)
-        unfinished = path.with_name(path.name + ".part")
-        rate = generator.config.sample_rate
-        soundfile.write(unfinished, scene.audio, rate, subtype="PCM_16", format="WAV")
-        unfinished.replace(path)
-        done.append((index, scene.events))
-    return done
-
-
 def _write_adopted(scenes: Scenes) -> Labels:
-    assert _generator is not None
-    return _write(_generator, scenes)
+    assert _adopted is not None
+    generator, write = _adopted
+    return write(generator, scenes)
 
 
-def _adopt(generator: SoundscapeGenerator) -> None:
-    global _generator  # noqa: PLW0603 - a worker process has one
-    _generator = generator
+def _adopt(generator: SoundscapeGenerator, write: Write) -> None:
+    global _adopted  # noqa: PLW0603 - a worker process has one
+    _adopted = generator, write
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     Thread(target=_follow_parent, daemon=True).start()
 

@@ -15,7 +15,7 @@ from train.data.colour import colour, equaliser_db, random_low_pass
 from train.data.device import record
 from train.data.distractors import Distractors
 from train.data.events import Event, merge
-from train.data.level import energy, loudness_signal
+from train.data.level import energy, level_db, loudness_signal
 from train.data.material import Material, Sound
 from train.data.rooms import LEAD_S, Room, bank_rooms, simulate_rooms
 from train.data.soundscape_config import ClassPlan, SoundscapeConfig
@@ -28,6 +28,7 @@ Signal = NDArray[np.float32]
 _ROOM_SEED = {"train": 11, "valid": 12}
 _SPLIT_SALT = {"train": 0, "valid": 1}
 _DISTRACTOR_SPEED = (0.8, 1.25)
+_HIGHEST_PEAK = 0.99
 _BEFORE_SCENE_S = 0.5  # a sound that fills the scene has filled the room before it begins
 
 
@@ -105,25 +106,58 @@ class SoundscapeGenerator:
 
     def generate(self, index: int) -> Soundscape:
         """Mix scene ``index``; the same index always gives the same scene."""
+        rng = self._chance(index)
+        audio, sources = self._place(rng)
+        for source in sources:
+            audio += source.audio
+        audio, kept = record(rng, audio, self.config)
+        return Soundscape(audio, self._events(sources, kept))
+
+    def separate(self, index: int, *, most: int) -> Signal:
+        """Mix scene ``index`` without a device, whose faults belong to no source.
+
+        Args:
+            index: the same always gives the same sources.
+            most: the most sources, the background among them.
+
+        Returns:
+            ``(2 to most, N)`` float32, the background first; they sum to the scene, whose peak
+            is below 1.
+        """
+        rng = self._chance(index)
+        bed, placed = self._place(rng, least=1, most=most - 1)
+        sources = np.stack([bed, *(source.audio for source in placed)])
+        mixture = sources.sum(axis=0)
+        wanted_db = rng.triangular(*self.config.level_dbfs)
+        gain = 10.0 ** ((wanted_db - level_db(mixture, self.config.sample_rate)) / 20.0)
+        peak = float(max(np.abs(mixture).max(), np.abs(sources).max()))
+        return sources * np.float32(min(gain, _HIGHEST_PEAK / max(peak, 1e-9)))
+
+    def _chance(self, index: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, _SPLIT_SALT[self.split], index])
+
+    def _place(
+        self, rng: np.random.Generator, *, least: int = 0, most: int | None = None
+    ) -> tuple[Signal, list[_Source]]:
+        """Draw a background and the sources in it, each at its level."""
         config = self.config
-        rng = np.random.default_rng([self.seed, _SPLIT_SALT[self.split], index])
         room = pick(rng, self._rooms) if rng.random() < config.reverberant else None
-        audio, reference_db = self._beds.draw(rng, self._n)
-        total_loud = loudness_signal(audio, config.sample_rate)
+        bed, reference_db = self._beds.draw(rng, self._n)
+        total_loud = loudness_signal(bed, config.sample_rate)
         labels: list[str | None] = [*self._targets(rng)]
         labels += [None] * int(rng.choice(len(config.distractors), p=config.distractors))
+        while len(labels) < least:
+            labels.append(str(rng.choice(self._labels, p=self._weights)))
         sources = [
-            self._source(rng, label, room=room, reference_db=reference_db) for label in labels
+            self._source(rng, label, room=room, reference_db=reference_db)
+            for label in labels[:most]
         ]
         for source in sources:
             total_loud += source.loud
         for source in sources:
             if source.label is not None and source.active:
                 self._make_audible(source, total_loud)
-        for source in sources:
-            audio += source.audio
-        audio, kept = record(rng, audio, config)
-        return Soundscape(audio, self._events(sources, kept))
+        return bed, sources
 
     def _targets(self, rng: np.random.Generator) -> list[str]:
         config = self.config

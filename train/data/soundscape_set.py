@@ -37,6 +37,9 @@ from train.data.tables import write_rows
 SCHEMA = "streamsed.dataset/1"
 DESCRIPTION = "dataset.json"
 
+SEPARATION = "separation"
+"""Folder in which :mod:`train.data.source_set` may have put mixtures with their sources."""
+
 _JOURNALS = ".scenes"
 _WAV_HEADER_BYTES = 44
 _CHUNK = 8  # scenes that a process mixes between two lines to the journal
@@ -143,7 +146,8 @@ class SoundscapeSet:
         """Refuse a folder that holds other things."""
         path = self.folder / DESCRIPTION
         if not path.exists():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            others = self.folder.iterdir() if self.folder.is_dir() else ()
+            if any(path.name != SEPARATION for path in others):
                 raise ConfigError(
                     f"{self.folder}: is not empty and has no {DESCRIPTION}; choose a new folder"
                 )
