@@ -62,8 +62,8 @@ ARRAYS = tuple(field.name for field in fields(Batch))[:6]
 class Batches(Protocol):
     """Batches by step, each a function of the step alone, so that any order and process will do."""
 
-    def __getitem__(self, step: int) -> Batch[NDArray[Any]]:
-        """Read the batch of a step."""
+    def __getitem__(self, step: int) -> Any:
+        """Read the batch of a step: something whose ``map`` changes every array in it."""
         ...
 
 

@@ -6,26 +6,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from train.data.batches import Batch, Batches
+from train.data.batches import Batches
 
 
-class _Steps(Dataset[Batch[NDArray[Any]]]):
+class _Steps(Dataset[Any]):
     """Batches as the loader wants them."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
 
-    def __getitem__(self, step: int) -> Batch[NDArray[Any]]:
+    def __getitem__(self, step: int) -> Any:
         return self.batches[step]
 
 
-def load(
-    batches: Batches, steps: range, *, workers: int = 0, ahead: int = 4
-) -> Iterator[Batch[Tensor]]:
+def load(batches: Batches, steps: range, *, workers: int = 0, ahead: int = 4) -> Iterator[Any]:
     """Read batches in order; from where a range starts, so a run resumes without replaying.
 
     Args:
@@ -35,7 +31,7 @@ def load(
         ahead: batches that each worker reads ahead.
 
     Yields:
-        Batches of tensors on the CPU.
+        Batches of the same type, of tensors on the CPU.
     """
     loader = DataLoader(
         _Steps(batches),
@@ -48,7 +44,6 @@ def load(
     yield from loader
 
 
-def _tensors(batch: Any) -> Batch[Tensor]:
+def _tensors(batch: Any) -> Any:
     # The loader thinks of lists; without its batching this is what the data set returned.
-    assert isinstance(batch, Batch)
     return batch.map(torch.from_numpy)

@@ -35,8 +35,8 @@ def _draw_losses(axes: Any, records: Sequence[Mapping[str, Any]]) -> None:
         points = [(r["step"], r["losses"][name]) for r in records if name in r["losses"]]
         wide = 2.0 if name == "loss" else 1.1
         axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=wide)
-    positive = [value for r in records for value in r["losses"].values() if value > 0.0]
-    if positive:
+    values = [value for record in records for value in record["losses"].values()]
+    if any(value > 0.0 for value in values) and min(values) >= 0.0:  # others are in dB
         axes.set_yscale("log")
     _finish(axes, title="Training loss, mean since the point before", any_line=bool(names))
 
@@ -58,7 +58,8 @@ def _draw_figures(axes: Any, records: Sequence[Mapping[str, Any]]) -> None:
             marker = "o" if len(points) == 1 else None
             axes.plot(*zip(*points, strict=True), style, color=colour, label=label, marker=marker)
     _finish(axes, title="Validation", any_line=bool(colours))
-    axes.set_ylim(bottom=0.0)
+    if axes.get_ylim()[0] > 0.0 or axes.dataLim.ymin >= 0.0:
+        axes.set_ylim(bottom=0.0)
 
 
 def _finish(axes: Any, *, title: str, any_line: bool) -> None:

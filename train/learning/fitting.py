@@ -17,12 +17,12 @@ from train.data.feature_cache import FeatureCache
 from train.data.inputs import AudioInputs, FeatureExtractor, Inputs, Signal
 from train.data.labels import LabelGrid
 from train.learning.data_config import ScenesConfig
+from train.learning.detection import DetectionTrainer
 from train.learning.folder import RunFolder, run_id
 from train.learning.machine import make_fabric
 from train.learning.recipe import LearningRecipe
 from train.learning.sets import read_sets, scene_sets
 from train.learning.stopping import StopRequest
-from train.learning.trainer import Trainer
 from train.models.registry import AnyModelConfig, build
 
 
@@ -32,7 +32,7 @@ def fit_recipe(
     data: Path,
     folder: Path | None = None,
     until: float | None = None,
-) -> tuple[Trainer, bool]:
+) -> tuple[DetectionTrainer, bool]:
     """Train a recipe; a run that was stopped goes on.
 
     Args:
@@ -58,7 +58,7 @@ def fit_recipe(
     if fabric.is_global_zero:
         place.claim(recipe, sets, data=data)
     fabric.barrier()
-    trainer = Trainer(
+    trainer = DetectionTrainer(
         recipe,
         sets=sets,
         inputs=make_inputs(recipe, sets.clips),

@@ -22,7 +22,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import lightning
 import torch
@@ -31,15 +31,33 @@ import streamsed
 from streamsed.errors import ConfigError
 from train.checkpoint import save_model
 from train.learning.layering import Plain, signature
-from train.learning.recipe import LearningRecipe, dump_recipe, identity, parse_recipe
-from train.learning.sets import Sets
+from train.learning.recipe import (
+    LearningRecipe,
+    NamedRecipe,
+    dump_recipe,
+    identity,
+    parse_recipe,
+)
+from train.models.conv_tasnet import ConvTasNet
 from train.models.model import SoundEventModel
 
 RUN = "run.json"
 STATE = "state.pt"
 
 
-def run_identity(recipe: LearningRecipe, sets: Sets) -> Plain:
+class LearnedFrom(Protocol):
+    """What a run learns from."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return the number of clips by set."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return what tells these clips from others."""
+        ...
+
+
+def run_identity(recipe: NamedRecipe, sets: LearnedFrom) -> Plain:
     """Return what makes a run this one: its recipe's delta, and what it is trained on."""
     whose: Plain = {"recipe": identity(recipe), "data": sets.fingerprint()}
     if recipe.init_from is not None:
@@ -51,7 +69,7 @@ def run_identity(recipe: LearningRecipe, sets: Sets) -> Plain:
     return whose
 
 
-def run_id(recipe: LearningRecipe, sets: Sets) -> str:
+def run_id(recipe: NamedRecipe, sets: LearnedFrom) -> str:
     """Return the name of a run, the same wherever and with whatever machine it is computed."""
     return f"{recipe.name}-{signature(run_identity(recipe, sets))}"
 
@@ -96,7 +114,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def claim(self, recipe: LearningRecipe, sets: Sets, *, data: Path) -> None:
+    def claim(self, recipe: NamedRecipe, sets: LearnedFrom, *, data: Path) -> None:
         """Make the folder this run's.
 
         Args:
@@ -132,7 +150,7 @@ class RunFolder:
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be written: {error.strerror}") from error
 
-    def save_network(self, name: str, model: SoundEventModel, *, step: int) -> None:
+    def save_network(self, name: str, model: SoundEventModel | ConvTasNet, *, step: int) -> None:
         """Write a checkpoint such as ``best.pt``."""
         self._replace(name, lambda part: save_model(part, model, step=step))
 

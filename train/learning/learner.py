@@ -1,4 +1,4 @@
-"""What a run trains: the student, its optimiser, and the teacher that follows it."""
+"""Networks that learn to detect events: what they are given, and what they begin with."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from streamsed.errors import ConfigError
 from train.checkpoint import load_model
 from train.data.batches import Batch
 from train.data.rooms import simulate_rooms
-from train.learning.recipe import LearningRecipe, NetworkName, OptimiserConfig
-from train.learning.schedules import ramp, teacher_decay, warmup_cosine
-from train.learning.teacher import follow, make_teacher
+from train.learning.networks import Networks
+from train.learning.recipe import LearningRecipe
 from train.models.causal_crnn import CausalCRNN
 from train.models.jss import JSS
 from train.models.model import ClipOutput, SoundEventModel
@@ -25,66 +24,29 @@ from train.models.registry import build
 QUIETEST_DEVIATION_DB = 1e-3
 
 
-def make_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """Return the optimiser of a model; only matrices decay."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    make = torch.optim.Adam if config.kind == "adam" else torch.optim.AdamW
-    return make(groups, lr=config.learning_rate)
-
-
-class Learner:
-    """Student, teacher and optimiser on a device, and how one step moves them.
+class Learner(Networks[SoundEventModel]):
+    """Networks that detect events.
 
     Attributes:
-        student: the plain network; :meth:`clip` runs it as the device's strategy wants.
-        teacher: in training mode as well; None without one.
         responses: ``(R, L)`` of the rooms that clips are put into; None if they are not.
         carried: the state in which the clips of the step before ended; None at first.
     """
 
     def __init__(self, recipe: LearningRecipe, fabric: Fabric) -> None:
         self.recipe = recipe
-        self.fabric = fabric
         torch.manual_seed(recipe.seed)
-        self.student: SoundEventModel = build(recipe.model)
-        if recipe.init_from is not None:
-            begin_with(self.student, recipe.init_from)
-        if isinstance(self.student, JSS):
-            if recipe.init_from is None:
-                raise ConfigError(
-                    "init_from: a jss begins with a separator and a detector that were trained; "
-                    "streamsed-train join makes it of both"
-                )
-            self.student.freeze(recipe.freeze)
-        self.student.train()
-        if fabric.device.type == "cpu":
-            # Depthwise convolutions train a fifth faster so on a CPU.
-            self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.teacher: SoundEventModel | None = None
-        if recipe.teacher is not None:
-            self.teacher = make_teacher(self.student).to(fabric.device)
-        plain = make_optimiser(self.student, recipe.optimiser)
-        self._wrapped, self.optimiser = fabric.setup(self.student, plain)
-        for method in ("hear", "score" if recipe.step == "streamed" else "clip"):
-            self._wrapped.mark_forward_method(method)
+        super().__init__(
+            make_student(recipe, fabric.device),
+            recipe,
+            fabric,
+            methods=("hear", "score" if recipe.step == "streamed" else "clip"),
+            teacher_hears=recipe.step == "mean_teacher",
+        )
         self.carried: tuple[Tensor, ...] | None = None
         self.responses: Tensor | None = None
         if recipe.augment is not None and recipe.augment.reverberation is not None:
             rooms = recipe.augment.reverberation.rooms
             self.responses = room_responses(rooms, recipe).to(fabric.device)
-
-    @property
-    def networks(self) -> dict[NetworkName, SoundEventModel]:
-        """The networks that there are, by name."""
-        found: dict[NetworkName, SoundEventModel] = {"student": self.student}
-        if self.teacher is not None:
-            found["teacher"] = self.teacher
-        return found
 
     @property
     def from_audio(self) -> bool:
@@ -93,7 +55,7 @@ class Learner:
 
     def clip(self, inputs: Tensor, padding: Tensor) -> ClipOutput:
         """Run the student on ``(B, T, F)`` features, or on ``(B, N)`` audio."""
-        run = self._wrapped.hear if self.from_audio else self._wrapped.clip
+        run = self.wrapped.hear if self.from_audio else self.wrapped.clip
         output: ClipOutput = run(inputs, padding)
         return output
 
@@ -120,7 +82,7 @@ class Learner:
                 for left, zero in zip(self.carried, state, strict=True)
             )
         logits: Tensor
-        logits, after = self._wrapped.score(features, state, state[0])
+        logits, after = self.wrapped.score(features, state, state[0])
         self.carried = tuple(tensor.detach().float() for tensor in after)
         return logits
 
@@ -151,50 +113,36 @@ class Learner:
         for network in self.networks.values():
             network.front_end.set_statistics(heard.mean(0), deviation)
 
-    def learning_rate(self, k: int, *, steps_per_epoch: int) -> float:
-        """Return the rate of step ``k``, which is counted from 1."""
-        config = self.recipe.optimiser
-        rise = round(config.rise_epochs * steps_per_epoch)
-        if config.schedule == "ramp":
-            return config.learning_rate * ramp(k, rise)
-        steps = self.recipe.epochs * steps_per_epoch
-        return config.learning_rate * warmup_cosine(k, warmup=rise, steps=steps)
-
-    def move(self, loss: Tensor, *, k: int, learning_rate: float) -> None:
-        """Take step ``k`` down the loss's gradients; the teacher follows."""
-        config = self.recipe.optimiser
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
-        self.optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        if config.clip_norm is not None:
-            self.fabric.clip_gradients(self._wrapped, self.optimiser, max_norm=config.clip_norm)
-        self.optimiser.step()
-        if self.teacher is not None:
-            assert self.recipe.teacher is not None
-            follow(
-                self.teacher,
-                self.student,
-                decay=teacher_decay(k, self.recipe.teacher.decay),
-                # Without forward passes of its own in training its statistics would stand still.
-                with_buffers=self.recipe.step != "mean_teacher",
-            )
-
     def state_dict(self) -> dict[str, Any]:
         """Return all that is needed to go on."""
-        networks = {name: network.state_dict() for name, network in self.networks.items()}
-        return {
-            "networks": networks,
-            "optimiser": self.optimiser.state_dict(),
-            "carried": self.carried,
-        }
+        return {**super().state_dict(), "carried": self.carried}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
-        for name, network in self.networks.items():
-            network.load_state_dict(state["networks"][name])
-        self.optimiser.load_state_dict(state["optimiser"])
+        super().load_state_dict(state)
         self.carried = state.get("carried")
+
+
+def make_student(recipe: LearningRecipe, device: torch.device) -> SoundEventModel:
+    """Return the network that a recipe begins with, in training mode.
+
+    Raises:
+        ConfigError: the checkpoint that it begins with is missing or of another model.
+    """
+    student = build(recipe.model)
+    if recipe.init_from is not None:
+        begin_with(student, recipe.init_from)
+    if isinstance(student, JSS):
+        if recipe.init_from is None:
+            raise ConfigError(
+                "init_from: a jss begins with a separator and a detector that were trained; "
+                "streamsed-train join makes it of both"
+            )
+        student.freeze(recipe.freeze)
+    if device.type == "cpu":
+        # Depthwise convolutions train a fifth faster so on a CPU.
+        student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return student.train()
 
 
 def begin_with(model: SoundEventModel, checkpoint: Path) -> None:

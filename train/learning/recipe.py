@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -296,13 +296,23 @@ def _with_preset(content: object, *, where: str) -> object:
     return {**content, "model": laid_over(asdict(preset(name, CLASSES)), said)}
 
 
-def dump_recipe(recipe: LearningRecipe) -> Plain:
-    """Return plain data from which :func:`parse_recipe` builds an equal recipe."""
-    plain: dict[str, Any] = _RECIPE.dump_python(recipe, mode="json")
+class NamedRecipe(Protocol):
+    """A recipe of any kind: a dataclass whose fields but the name have defaults."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def init_from(self) -> Path | None: ...  # noqa: D102
+
+
+def dump_recipe(recipe: NamedRecipe) -> Plain:
+    """Return plain data from which an equal recipe can be built."""
+    plain: dict[str, Any] = TypeAdapter(type(recipe)).dump_python(recipe, mode="json")
     return plain
 
 
-def identity(recipe: LearningRecipe) -> Plain:
+def identity(recipe: NamedRecipe) -> Plain:
     """Return what differs from a run of all defaults, but for what changes nothing learned."""
-    changed = delta(dump_recipe(LearningRecipe(name="")), dump_recipe(recipe))
+    defaults = TypeAdapter(type(recipe)).validate_python({"name": ""})
+    changed = delta(dump_recipe(defaults), dump_recipe(recipe))
     return {key: value for key, value in changed.items() if key not in NO_IDENTITY}

@@ -15,9 +15,8 @@ from train.learning.learner import Learner, linear_mels
 from train.learning.losses import strong_bce, strong_consistency, weak_bce, weak_consistency
 from train.learning.mixup import draw_partners, mix
 from train.learning.recipe import StepName
+from train.learning.trainer import Terms
 from train.models.model import ClipOutput
-
-Terms = dict[str, Tensor]
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic, Protocol
 
 import numpy as np
 import torch
@@ -14,27 +15,17 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from streamsed.errors import StreamsedError
-from train.data.batches import Batch, OrderedBatches
-from train.data.clips import ClipSet
-from train.data.inputs import Inputs
+from train.data.batches import Batches
 from train.data.loading import load
 from train.learning.display import Display
 from train.learning.folder import RunFolder
 from train.learning.journal import Journal
-from train.learning.learner import Learner
-from train.learning.recipe import LearningRecipe, NetworkName
-from train.learning.schedules import ramp
-from train.learning.sets import Sets
-from train.learning.steps import STEPS, Moment
+from train.learning.machine import MachineConfig
+from train.learning.networks import Network, Networks
+from train.learning.recipe import NetworkName
 from train.learning.stopping import StopRequest
-from train.learning.validation import (
-    Objective,
-    average_precision,
-    intersection_f1,
-    score_clips,
-    weak_f1,
-)
-from train.models.model import SoundEventModel
+
+Terms = dict[str, Tensor]
 
 _CHANCE = 0x73746570  # of the seed: a step's chance is drawn apart from clips and crops
 
@@ -58,16 +49,60 @@ class Progress:
     stale: int
 
 
-class Trainer:
-    """Trains a recipe on sets of clips, in a folder; a run that was stopped goes on.
+class EpochBatches(Batches, Protocol):
+    """Batches without end, and how many of them are an epoch."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...  # noqa: D102
+
+
+class Selection(Protocol):
+    """How a recipe compares checkpoints."""
+
+    @property
+    def selection(self) -> NetworkName: ...  # noqa: D102
+    @property
+    def every_epochs(self) -> int: ...  # noqa: D102
+    @property
+    def patience(self) -> int | None: ...  # noqa: D102
+
+
+class RunRecipe(Protocol):
+    """What the loop asks of a recipe."""
+
+    @property
+    def epochs(self) -> int: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def machine(self) -> MachineConfig: ...  # noqa: D102
+    @property
+    def validation(self) -> Selection: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What validation says of a network.
+
+    Attributes:
+        named: figures; NaN where one is not defined.
+        value: the one that is to be as large as possible.
+    """
+
+    named: Mapping[str, float]
+    value: float
+
+
+class Trainer(ABC, Generic[Network]):
+    """Trains a recipe in a folder; a run that was stopped goes on.
 
     All chance of a step comes from the seed and the step, so a run that was killed and resumed
     ends with the same weights as one that was not (on a CPU, to the bit).
 
     Args:
         recipe: what is learned.
-        sets: of clips.
-        inputs: of these clips.
+        batches: of training.
+        learner: the networks.
         folder: claimed for this run.
         fabric: launched.
 
@@ -78,23 +113,18 @@ class Trainer:
 
     def __init__(
         self,
-        recipe: LearningRecipe,
+        recipe: RunRecipe,
         *,
-        sets: Sets,
-        inputs: Inputs,
+        batches: EpochBatches,
+        learner: Networks[Network],
         folder: RunFolder,
         fabric: Fabric,
     ) -> None:
-        self.recipe, self.sets, self.inputs = recipe, sets, inputs
+        self.recipe, self.batches, self.learner = recipe, batches, learner
         self.folder, self.fabric = folder, fabric
-        self.batches = sets.batches(
-            recipe, inputs, rank=fabric.global_rank, ranks=fabric.world_size
-        )
-        self.epoch_steps = self.batches.steps_per_epoch
+        self.epoch_steps = batches.steps_per_epoch
         self.steps = recipe.epochs * self.epoch_steps
-        self.step_function = STEPS[recipe.step]
-        self.learner = Learner(recipe, fabric)
-        self.progress = Progress(0, dict.fromkeys(self.learner.networks, -1.0), 0)
+        self.progress = Progress(0, dict.fromkeys(learner.networks, -math.inf), 0)
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
         self.waited_s = self.worked_s = self._waited_before_s = 0.0
@@ -108,7 +138,7 @@ class Trainer:
         """
         state = self.folder.load_state(self.fabric.device)
         if state is None:
-            self._fix_statistics()
+            self.begin()
         else:
             self._load_state_dict(state)
         first, quiet = self.progress.step, not self.fabric.is_global_zero
@@ -129,7 +159,7 @@ class Trainer:
             self.journal.close()
         return self._is_done()
 
-    def _awaited(self, batches: Iterator[Batch[Tensor]]) -> Iterator[Batch[Tensor]]:
+    def _awaited(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Yield batches, and count the time that they are waited for."""
         began = time.monotonic()
         for number, batch in enumerate(batches):
@@ -144,29 +174,34 @@ class Trainer:
         gave_up = patience is not None and self.progress.stale >= patience
         return gave_up or self.progress.step == self.steps
 
-    def _fix_statistics(self) -> None:
-        if self.recipe.model.front_end.scaler != "statistics" or self.recipe.init_from is not None:
-            return
-        steps = range(self.recipe.statistics_batches)
-        whole = self.sets.batches(self.recipe, self.inputs)  # every process sees the same
-        device = self.fabric.device
-        self.learner.set_statistics([b.map(lambda t: t.to(device)) for b in load(whole, steps)])
+    @abstractmethod
+    def begin(self) -> None:
+        """Do what a new run begins with."""
 
-    def _step(self, batch: Batch[Tensor]) -> None:
-        recipe, k = self.recipe, self.progress.step + 1
-        chance = np.random.SeedSequence([recipe.seed, _CHANCE, k, self.fabric.global_rank])
-        torch.manual_seed(int(chance.generate_state(1)[0]))  # dropout and masks
-        ramp_steps = round(recipe.consistency.ramp_epochs * self.epoch_steps)
-        self.rates = {
-            "learning_rate": self.learner.learning_rate(k, steps_per_epoch=self.epoch_steps),
-            "consistency": recipe.consistency.weight * ramp(k, ramp_steps),
-        }
-        moment = Moment(self.rates["consistency"], np.random.default_rng(chance))
-        device = self.fabric.device
+    @abstractmethod
+    def terms(self, batch: Any, k: int) -> Terms:
+        """Return the parts of the loss of step ``k``, counted from 1; their sum is the loss."""
+
+    @abstractmethod
+    def figures(self, network: Network) -> Figures:
+        """Validate a network."""
+
+    def rates(self, k: int) -> dict[str, float]:
+        """Return the rates of step ``k`` by name, the learning rate among them."""
+        rate = self.learner.learning_rate(k, steps_per_epoch=self.epoch_steps)
+        return {"learning_rate": rate}
+
+    def chance(self, k: int) -> np.random.SeedSequence:
+        """Return the seeds of all chance of step ``k``."""
+        return np.random.SeedSequence([self.recipe.seed, _CHANCE, k, self.fabric.global_rank])
+
+    def _step(self, batch: Any) -> None:
+        k, device = self.progress.step + 1, self.fabric.device
+        torch.manual_seed(int(self.chance(k).generate_state(1)[0]))  # dropout and masks
         batch = batch.map(lambda tensor: tensor.to(device, non_blocking=True))
-        terms = self.step_function(batch, self.learner, moment)
+        terms = self.terms(batch, k)
         loss = torch.stack(list(terms.values())).sum()
-        self.learner.move(loss, k=k, learning_rate=self.rates["learning_rate"])
+        self.learner.move(loss, k=k, learning_rate=self.rates(k)["learning_rate"])
         for name, value in {"loss": loss, **terms}.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(loss)) + value.detach()
         self._summed += 1
@@ -209,7 +244,8 @@ class Trainer:
             )
         took_s = max(time.monotonic() - self._since, 1e-9)
         if self.journal is not None:
-            self.journal.losses(step=self.progress.step, terms=terms, rates=self.rates)
+            rates = self.rates(self.progress.step)
+            self.journal.losses(step=self.progress.step, terms=terms, rates=rates)
             self.display.losses(
                 self.progress.step,
                 terms,
@@ -223,39 +259,21 @@ class Trainer:
         """Validate in the first process; the others wait to hear how it went."""
         began = time.monotonic()
         if self.journal is not None:
-            objectives = {name: self._figures(n) for name, n in self.learner.networks.items()}
+            objectives = {name: self.figures(n) for name, n in self.learner.networks.items()}
             self._note(objectives)
         self.progress = self.fabric.broadcast(self.progress)
         took_s = time.monotonic() - began
         self._since += took_s  # it is no part of a step's time
         self.worked_s -= took_s
 
-    def _figures(self, network: SoundEventModel) -> Objective:
-        config = self.recipe.validation
-
-        def scored(clips: ClipSet) -> Any:
-            batches = OrderedBatches(self.inputs, clips, batch=config.batch)
-            loaded = load(batches, range(len(batches)), workers=self.recipe.machine.workers)
-            return score_clips(network, loaded, device=self.fabric.device)
-
-        strong, weak = self.sets.strong, self.sets.weak
-        frames = scored(strong).strong
-        return Objective(
-            weak_f1=math.nan if weak is None else weak_f1(scored(weak).weak, weak),
-            intersection_f1=intersection_f1(
-                frames, strong, frame_s=self.inputs.grid.frame_s, median_s=config.median_s
-            ),
-            average_precision=average_precision(frames, strong, grid=self.inputs.grid),
-        )
-
-    def _note(self, objectives: dict[NetworkName, Objective]) -> None:
+    def _note(self, objectives: dict[NetworkName, Figures]) -> None:
         """Keep the best of each network, and write down the figures."""
         assert self.journal is not None
         step, config = self.progress.step, self.recipe.validation
         self.progress.stale += 1
         figures: dict[str, dict[str, float | None]] = {}
         for name, objective in objectives.items():
-            value = objective.value(config.objective)
+            value = objective.value
             if value > self.progress.best[name]:
                 self.progress.best[name] = value
                 network = self.learner.networks[name]
@@ -263,7 +281,7 @@ class Trainer:
                 if name == config.selection:
                     self.progress.stale = 0
                     self.folder.save_network("best.pt", network, step=step)
-            values = {**asdict(objective), "objective": value}
+            values = {**objective.named, "objective": value}
             figures[name] = {k: None if math.isnan(v) else v for k, v in values.items()}
             shown = ", ".join(f"{k} {v:.3f}" for k, v in values.items())
             self.display.line(f"step {step}: {name}: {shown} (best {self.progress.best[name]:.3f})")
