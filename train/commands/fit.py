@@ -19,7 +19,7 @@ def fit(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Data set in DESED's shape, with audio and metadata."),
+        typer.Option(metavar="DIR", help="Data set in DESED's shape, or mixtures in FUSS's."),
     ] = None,
     bank: Annotated[
         Path | None,
@@ -50,11 +50,24 @@ def fit(
     The first Ctrl-C stops after the step that is being computed.
     """
     from train.learning.data_config import ScenesConfig  # noqa: PLC0415
+    from train.learning.detection import DetectionTrainer  # noqa: PLC0415
     from train.learning.fitting import fit_recipe  # noqa: PLC0415
-    from train.learning.recipe import load_recipe  # noqa: PLC0415
+    from train.learning.layering import read_layers  # noqa: PLC0415
+    from train.learning.recipe import LearningRecipe, parse_recipe  # noqa: PLC0415
+    from train.separation.fitting import SeparationTrainer, fit_separation  # noqa: PLC0415
+    from train.separation.recipe import (  # noqa: PLC0415
+        SeparationRecipe,
+        is_separation,
+        parse_separation,
+    )
 
     until = time.monotonic() + minutes * 60 if minutes is not None else None
-    loaded = load_recipe(recipe)
+    content = read_layers(recipe)
+    loaded: LearningRecipe | SeparationRecipe
+    if is_separation(content):
+        loaded = parse_separation(content, where=str(recipe))
+    else:
+        loaded = parse_recipe(content, where=str(recipe))
     asked = {
         "device": device,
         "devices": devices,
@@ -72,10 +85,14 @@ def fit(
     if isinstance(loaded.data, ScenesConfig):
         source, wanted = bank, "mixes its scenes from a recording bank; give --bank"
     else:
-        source, wanted = data, "learns from a data set in DESED's shape; give --data"
+        source, wanted = data, "learns from a data set on disk; give --data"
     if source is None or (data is not None and bank is not None):
         raise ConfigError(f"{recipe}: {wanted}" + (" alone" if source is not None else ""))
-    trainer, done = fit_recipe(loaded, data=source, folder=output, until=until)
+    trainer: DetectionTrainer | SeparationTrainer
+    if isinstance(loaded, SeparationRecipe):
+        trainer, done = fit_separation(loaded, data=source, folder=output, until=until)
+    else:
+        trainer, done = fit_recipe(loaded, data=source, folder=output, until=until)
     if trainer.fabric.is_global_zero:
         outcome = "done" if done else "to be resumed"
         step, steps = trainer.progress.step, trainer.steps

@@ -1,0 +1,217 @@
+"""Whole runs of separators on tiny data: they learn, resume and say how much better it got."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from streamsed.errors import ConfigError, DataError
+from tests.train.test_conv_tasnet import small_config
+from tests.train.tone_set import write_tone_set
+from tests.train.trees import RATE, write_wav
+from train.checkpoint import load_separator
+from train.cli import app
+from train.data.fuss import Mixture
+from train.learning.journal import read_history
+from train.learning.layering import read_layers
+from train.learning.machine import MachineConfig
+from train.learning.recipe import OptimiserConfig, TeacherConfig
+from train.learning.trainer import Trainer
+from train.models.presets import SMALL_SEPARATOR
+from train.separation.batches import MixtureBatches, OrderedMixtures, Pairs, Sources
+from train.separation.fitting import fit_separation
+from train.separation.recipe import (
+    SeparationData,
+    SeparationRecipe,
+    SeparationValidation,
+    parse_separation,
+)
+
+CLIP_S = 0.5
+RECIPES = sorted(
+    path for path in Path("train/recipes/jss").rglob("*.yaml") if path.stem in {"fuss", "mixit"}
+)
+
+
+def write_mixtures(root: Path) -> Path:
+    """Write mixtures of a low hum and up to two of: a high tone, clicks."""
+    rng = np.random.default_rng(4)
+    time_s = np.arange(round(CLIP_S * RATE)) / RATE
+    for split, count in (("train", 24), ("validation", 8)):
+        for index in range(count):
+            made: list[NDArray[np.float64]] = [
+                0.2 * np.sin(2 * np.pi * rng.uniform(150, 250) * time_s),
+                0.1
+                * np.sin(2 * np.pi * rng.uniform(2500, 3500) * time_s)
+                * (time_s > rng.uniform(0.1, 0.4)),
+                0.3 * (rng.random(len(time_s)) < 0.002),
+            ][: 2 + index % 2]
+            example = root / split / f"example{index:05d}"
+            sources = example.with_name(f"{example.name}_sources")
+            for number, source in enumerate(made):
+                kind = "background0" if number == 0 else f"foreground{number - 1}"
+                write_wav(sources / f"{kind}_sound.wav", source.astype(np.float32))
+            write_wav(example.with_suffix(".wav"), sum(made).astype(np.float32))  # type: ignore[union-attr]
+    return root
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {
+        "pit": write_mixtures(tmp_path_factory.mktemp("mixtures")),
+        "mixit": write_tone_set(tmp_path_factory.mktemp("tones")),
+    }
+
+
+def tiny(step: str, **changes: object) -> SeparationRecipe:
+    values: dict[str, object] = {
+        "name": f"tiny-{step}",
+        "step": step,
+        "model": small_config(
+            filters=32,
+            bottleneck=16,
+            hidden=32,
+            skip=16,
+            memory_s=0.5,
+            kernel_samples=32,
+            stride_samples=16,
+        ),
+        "data": SeparationData(batch=4, duration_s=CLIP_S, steps_per_epoch=20),
+        "optimiser": OptimiserConfig(learning_rate=5e-3, clip_norm=5.0, rise_epochs=0.0),
+        "epochs": 3,
+        "machine": MachineConfig(device="cpu", workers=0, threads=1, log_every=10),
+    }
+    return SeparationRecipe(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("step", ["pit", "mixit"])
+def test_a_separator_learns(step: str, roots: dict[str, Path], tmp_path: Path) -> None:
+    trainer, done = fit_separation(
+        tiny(step, teacher=TeacherConfig(0.9)), data=roots[step], folder=tmp_path
+    )
+    assert done
+    history = read_history(tmp_path)
+    losses = [record["losses"][step] for record in history if record["kind"] == "losses"]
+    assert losses[-1] < losses[0] - 3.0
+    figures = [record["figures"]["student"] for record in history if record["kind"] == "validation"]
+    assert figures[-1]["loss_db"] < figures[0]["loss_db"] - 1.0
+    assert figures[-1]["objective"] == pytest.approx(-figures[-1]["loss_db"])
+    if step == "pit":
+        assert figures[-1]["si_snr_improvement_db"] > figures[0]["si_snr_improvement_db"]
+        assert figures[-1]["si_snr_improvement_db"] > 3.0
+    assert (tmp_path / "curves.png").exists()
+    best = load_separator(tmp_path / "best.pt")
+    assert best.config == trainer.recipe.model
+    assert load_separator(tmp_path / "teacher.best.pt").config == best.config
+
+
+def test_a_stopped_run_ends_as_one_that_was_not(roots: dict[str, Path], tmp_path: Path) -> None:
+    recipe = tiny("pit", epochs=2, data=SeparationData(4, CLIP_S, 4))
+    whole, _ = fit_separation(recipe, data=roots["pit"], folder=tmp_path / "whole")
+    _, done = fit_separation(recipe, data=roots["pit"], folder=tmp_path / "cut", until=0.0)
+    assert not done
+    resumed: Trainer[object]
+    resumed, done = fit_separation(recipe, data=roots["pit"], folder=tmp_path / "cut")  # type: ignore[assignment]
+    assert done
+    torch.testing.assert_close(
+        resumed.learner.student.state_dict(), whole.learner.student.state_dict(), rtol=0, atol=0
+    )
+
+
+def test_a_run_may_begin_with_a_separator(roots: dict[str, Path], tmp_path: Path) -> None:
+    recipe = tiny("pit", epochs=1, data=SeparationData(4, CLIP_S, 1))
+    first, _ = fit_separation(recipe, data=roots["pit"], folder=tmp_path / "a")
+    begun = replace(recipe, step="mixit", init_from=tmp_path / "a/student.last.pt", seed=3)
+    again, _ = fit_separation(begun, data=roots["mixit"], folder=tmp_path / "b")
+    for mine, theirs in zip(
+        again.learner.student.parameters(), first.learner.student.parameters(), strict=True
+    ):
+        assert (mine - theirs).abs().max() < 0.02  # one step of Adam
+    wider = replace(begun, model=replace(recipe.model, hidden=40))
+    with pytest.raises(ConfigError, match="another size"):
+        fit_separation(wider, data=roots["mixit"], folder=tmp_path / "c")
+
+
+def test_mixtures_are_cut_and_padded_alike(tmp_path: Path) -> None:
+    root = write_mixtures(tmp_path)
+    mixture = Mixture("x", root / "train/example00001.wav", ())
+    sources = tuple(sorted((root / "train/example00001_sources").iterdir()))
+    long = Sources([replace(mixture, sources=sources)], 4000, RATE, 5)
+    whole = long.parts([0], None)
+    assert whole.shape == (5, 4000)
+    assert not whole[3:].any()
+    (batch,) = OrderedMixtures(long, batch=2)[0].mixture
+    np.testing.assert_allclose(batch, whole.sum(0), atol=1e-6)
+    short = replace(long, samples=20_000).parts([0], np.random.default_rng(1))
+    assert short.shape == (5, 20_000)
+    assert not short[:, round(CLIP_S * RATE) :].any()
+
+
+def test_no_clip_is_mixed_with_itself(tmp_path: Path) -> None:
+    for index in range(2):
+        write_wav(tmp_path / f"{index}.wav", np.full(400, 0.1 * (index + 1), np.float32))
+    pairs = Pairs([tmp_path / "0.wav", tmp_path / "1.wav"], 400, RATE)
+    batches = MixtureBatches(pairs, batch=2, seed=1, steps_per_epoch=8)
+    for step in range(8):
+        batch = batches[step]
+        np.testing.assert_allclose(
+            np.sort(batch.parts[:, :, 0], axis=1), [[0.1, 0.2]] * 2, atol=1e-4
+        )
+        np.testing.assert_allclose(batch.mixture, 0.3, atol=1e-4)
+    shared = [
+        MixtureBatches(pairs, batch=2, seed=1, steps_per_epoch=8, rank=r, ranks=2) for r in (0, 1)
+    ]
+    both = np.concatenate([part[3].parts for part in shared])
+    np.testing.assert_array_equal(both, batches[3].parts)
+
+
+def test_gains_differ_by_clip_and_step(tmp_path: Path) -> None:
+    for index in range(4):
+        write_wav(tmp_path / f"{index}.wav", np.full(400, 0.1, np.float32))
+    paths = [tmp_path / f"{index}.wav" for index in range(4)]
+    batches = MixtureBatches(Pairs(paths, 400, RATE, gain_db=6.0), batch=2, seed=1)
+    levels = 20 * np.log10(batches[0].parts[:, :, 0] / 0.1)
+    assert np.abs(levels).max() <= 6.01
+    assert levels.std() > 0.5
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=str)
+def test_recipes_of_separation(path: Path) -> None:
+    recipe = parse_separation(read_layers(path), where=str(path))
+    assert recipe.step == ("pit" if path.stem == "fuss" else "mixit")
+    if path.parent.name == "streaming":
+        assert recipe.model == SMALL_SEPARATOR
+
+
+def test_the_command_trains_a_separator(roots: dict[str, Path], tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(
+        "name: x\nstep: pit\nmodel: {filters: 16, bottleneck: 8, hidden: 8, skip: 8, blocks: 1}\n"
+        f"data: {{batch: 2, duration_s: {CLIP_S}, steps_per_epoch: 2}}\nepochs: 1\n"
+        "machine: {device: cpu, workers: 0}\n"
+    )
+    command = ["fit", str(recipe), "-o", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, [*command, "--data", str(roots["pit"])])
+    assert done.exit_code == 0, done.output
+    assert "step 2 of 2, done" in done.output
+    wrong = CliRunner().invoke(app, [*command, "--data", str(tmp_path)])
+    assert isinstance(wrong.exception, DataError)
+    recipe.write_text("name: x\nstep: pit\nmodel: {sources: 3}\n")
+    few = CliRunner().invoke(app, [*command, "--data", str(roots["pit"])])
+    assert "model.sources 3" in str(few.exception)
+    recipe.write_text("name: x\nstep: pit\nmixup: {}\n")
+    unknown = CliRunner().invoke(app, [*command, "--data", str(roots["pit"])])
+    assert "mixup" in str(unknown.exception)
+
+
+def test_settings_that_contradict_are_refused() -> None:
+    with pytest.raises(ValueError, match="there is none"):
+        tiny("pit", validation=SeparationValidation(selection="teacher"))
+    with pytest.raises(ValueError, match="mel bands"):
+        tiny("pit", machine=MachineConfig(cache=Path("x")))
