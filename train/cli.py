@@ -21,6 +21,7 @@ from train.commands.compare import compare
 from train.commands.export import export, latency
 from train.commands.fit import fit
 from train.commands.join import join
+from train.commands.recipe import recipe
 from train.commands.separate import separate
 from train.commands.soundscapes import soundscapes
 from train.postprocess.choices import DEFAULT_ETA, Censored, ObjectiveName, WindowMethod
@@ -122,6 +123,7 @@ app.command()(fit)
 app.command()(latency)
 app.command()(compare)
 app.command()(join)
+app.command()(recipe)
 app.command()(separate)
 app.command()(soundscapes)
 

@@ -6,7 +6,7 @@ windows and thresholds are worth as much as the differences between recipes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +18,7 @@ from streamsed.evaluate.detections import merge_overlapping
 from streamsed.evaluate.material import Material, ScoreTable
 from streamsed.evaluate.measure import evaluate
 from streamsed.evaluate.tables import event_table
-from train.data.batches import OrderedBatches
+from train.data.batches import Batch, OrderedBatches
 from train.data.clips import ClipSet
 from train.data.inputs import AudioInputs
 from train.data.labels import LabelGrid
@@ -27,6 +27,7 @@ from train.learning.validation import Scores, odd_frames, score_clips
 from train.models.model import SoundEventModel
 
 MEDIAN_S = 0.45
+CPU = torch.device("cpu")
 _BATCH = 16
 
 
@@ -65,25 +66,48 @@ def reached(
         ConfigError: the network cannot be run with this look-ahead.
         DataError: a clip cannot be read.
     """
-    config = network.config
-    grid = LabelGrid(
-        config.classes,
-        sample_rate=config.front_end.sample_rate,
-        frame_samples=config.frame_samples,
-        duration_s=duration_s,
-    )
-    batches = OrderedBatches(AudioInputs(grid), clips, batch=_BATCH)
-    loaded = load(batches, range(len(batches)), workers=0)
+    grid = _grid(network, duration_s)
     if look_ahead_frames is None:
-        scores = score_clips(network, loaded, device=torch.device("cpu")).strong
+        scores = whole_clip_scores(network, clips, duration_s=duration_s)
     else:
         scores = {}
-        for batch in loaded:
+        for batch in _batches(grid, clips):
             with torch.no_grad():
                 streamed = network.scores(batch.inputs, latency_frames=look_ahead_frames)
             for name, row, count in zip(batch.names, streamed, batch.frames.tolist(), strict=True):
                 scores[name] = row[:count].numpy()
     return figures(scores, clips, frame_s=grid.frame_s)
+
+
+def whole_clip_scores(
+    network: SoundEventModel,
+    clips: ClipSet,
+    *,
+    duration_s: float,
+    device: torch.device = CPU,
+) -> Mapping[str, Scores]:
+    """Return the scores ``(T, C)`` of clips by name, each clip heard whole.
+
+    Raises:
+        DataError: a clip cannot be read.
+    """
+    loaded = _batches(_grid(network, duration_s), clips)
+    return score_clips(network.to(device), loaded, device=device).strong
+
+
+def _grid(network: SoundEventModel, duration_s: float) -> LabelGrid:
+    config = network.config
+    return LabelGrid(
+        config.classes,
+        sample_rate=config.front_end.sample_rate,
+        frame_samples=config.frame_samples,
+        duration_s=duration_s,
+    )
+
+
+def _batches(grid: LabelGrid, clips: ClipSet) -> Iterator[Batch[torch.Tensor]]:
+    batches = OrderedBatches(AudioInputs(grid), clips, batch=_BATCH)
+    return load(batches, range(len(batches)), workers=0)
 
 
 def figures(scores: Mapping[str, Scores], clips: ClipSet, *, frame_s: float) -> Reached:
