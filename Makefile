@@ -20,7 +20,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) pulseaudio pulseaudio-utils libasound2-plugins 
 	chromium chromium-driver systemd-container
 
 # Where the service goes. DESTDIR holds all of it somewhere else, for packages and tests.
-PREFIX ?= /opt/streamsed
+SERVICE_VENV ?= /opt/streamsed
 DESTDIR ?=
 EXTRAS ?=
 UNITS := /etc/systemd
@@ -51,7 +51,7 @@ bench: $(VENV)/.installed-run
 
 # With the system's own Python, for a service cannot see into anybody's home.
 install-service: install-service-files
-	service=$(abspath $(DESTDIR)$(PREFIX))
+	service=$(abspath $(DESTDIR)$(SERVICE_VENV))
 	PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 	  $(MAKE) --no-print-directory VENV="$$service" "$$service/bin/pip"
 	$(call apt_install,$(RUN_PACKAGES))
@@ -61,17 +61,20 @@ install-service: install-service-files
 	  '.$(if $(EXTRAS),[$(EXTRAS)])'
 	rm -rf build
 	mkdir -p $(DESTDIR)/usr/local/bin
-	ln -sf $(PREFIX)/bin/streamsed $(DESTDIR)/usr/local/bin/streamsed
+	ln -sf $(SERVICE_VENV)/bin/streamsed $(DESTDIR)/usr/local/bin/streamsed
 	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl try-restart streamsed; fi
 	echo "Now look into $(CONFIG), then: systemctl enable --now streamsed"
 
 # Everything but Python packages. A configuration that is there is left alone.
 install-service-files:
 	root=$(DESTDIR)
+	if [ -z "$$root" ] && [ "$$(id -u)" != 0 ]; then
+	  echo "The service goes to /etc, /opt and /usr: sudo make install-service" >&2; exit 1
+	fi
 	for unit in system user; do mkdir -p "$$root$(UNITS)/$$unit"; done
-	sed 's:/opt/streamsed:$(PREFIX):' systemd/streamsed.service \
+	sed 's:/opt/streamsed:$(SERVICE_VENV):' systemd/streamsed.service \
 	  >"$$root$(UNITS)/system/streamsed.service"
-	sed 's:/opt/streamsed:$(PREFIX):' systemd/user/streamsed.service \
+	sed 's:/opt/streamsed:$(SERVICE_VENV):' systemd/user/streamsed.service \
 	  >"$$root$(UNITS)/user/streamsed.service"
 	rm -rf "$$root$(BUNDLE)"
 	install -Dm644 -t "$$root$(BUNDLE)" models/domestic/*
@@ -82,13 +85,16 @@ install-service-files:
 	if [ -z "$$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 uninstall-service:
-	root=$(DESTDIR)
-	if [ -z "$$root" ] && [ -d /run/systemd/system ]; then systemctl disable --quiet --now streamsed || true; fi
+	root=$(DESTDIR) venv=$(DESTDIR)$(SERVICE_VENV) command=$(DESTDIR)/usr/local/bin/streamsed
+	if [ -z "$$root" ] && [ -d /run/systemd/system ]; then
+	  systemctl disable --quiet --now streamsed || true
+	fi
 	rm -f "$$root$(UNITS)"/{system,user}/streamsed.service
 	if [ -z "$$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-	rm -rf "$$root$(PREFIX)" "$$root$(BUNDLE)"
+	[ ! -e "$$venv/pyvenv.cfg" ] || rm -rf "$$venv"
+	rm -rf "$$root$(BUNDLE)"
 	rmdir -p --ignore-fail-on-non-empty "$$root$(dir $(BUNDLE))" 2>/dev/null || true
-	[ ! -L "$$root/usr/local/bin/streamsed" ] || rm "$$root/usr/local/bin/streamsed"
+	[ "$$(readlink "$$command")" != $(SERVICE_VENV)/bin/streamsed ] || rm "$$command"
 	echo "Left where they are: $(CONFIG) and /var/lib/streamsed"
 
 clean:

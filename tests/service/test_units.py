@@ -61,7 +61,7 @@ def make(target: str, tree: Path, *variables: str) -> str:
 
 
 def test_what_is_installed_and_what_is_kept(tmp_path: Path) -> None:
-    make("install-service-files", tmp_path, "PREFIX=/srv/streamsed")
+    make("install-service-files", tmp_path, "SERVICE_VENV=/srv/streamsed")
     config = tmp_path / "etc/streamsed/config.yaml"
     loaded = load(config)
     assert loaded.bundle == Path("/usr/share/streamsed/models/domestic")
@@ -75,9 +75,18 @@ def test_what_is_installed_and_what_is_kept(tmp_path: Path) -> None:
     make("install-service-files", tmp_path)
     assert config.read_text("utf-8") == "queue_s: 7\n", "the user's configuration"
     assert not (bundle / "old.onnx").exists(), "left from the bundle that was there before"
-    (tmp_path / "opt/streamsed/bin").mkdir(parents=True)
+    (tmp_path / "opt/streamsed").mkdir(parents=True)
+    (tmp_path / "opt/streamsed/pyvenv.cfg").touch()
+    (tmp_path / "usr/local/bin").mkdir(parents=True)
+    (tmp_path / "usr/local/bin/streamsed").symlink_to("/opt/streamsed/bin/streamsed")
+    mine = tmp_path / "opt/mine"
+    mine.mkdir()
+    make("uninstall-service", tmp_path, "SERVICE_VENV=/opt/mine")
+    assert mine.is_dir(), "no virtual environment: not the service's"
+    mine.rmdir()
     said = make("uninstall-service", tmp_path)
     assert "/etc/streamsed/config.yaml" in said
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [config]
     assert not (tmp_path / "opt/streamsed").exists()
+    assert not (tmp_path / "usr/local/bin/streamsed").is_symlink()
     make("uninstall-service", tmp_path)
