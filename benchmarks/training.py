@@ -30,9 +30,9 @@ from train.learning.layering import Plain
 from train.learning.recipe import LearningRecipe, load_recipe
 from train.learning.sets import CACHE, read_sets
 
-RECIPES = ("mean-teacher", "streaming-lookahead", "domestic")
+RECIPES = ("streaming-lookahead", "domestic")
 CLIPS = {"strong": 96, "weak": 120, "unlabelled": 96, "strong_validation": 24}
-STEPS = 32
+STEPS = 16
 
 
 def short(name: str, cache: Path | None) -> LearningRecipe:

@@ -66,60 +66,59 @@ def assemble(
             draft, look_ahead, probes=_probes(held_out, ensemble)
         )
         fitted = fit_rules(draft, held_out)
-        config = held_out.recipe.postprocessing
-        replayed = held_out.replay(draft, config.report)
+        replayed = held_out.replay(draft, held_out.recipe.postprocessing.report)
         figures = measure(replayed, dict.fromkeys(replayed.clips.names, fitted.rules))
         points = []
         if ensemble.windowed:
             points = latency_curve(ensemble, held_out, postprocessing=fitted.rules)
         if points:
             draw_latency(points, draft / LATENCY_FILE)
-        sources = held_out.sources()
-        earlier = history(target)
-        scores = {
-            "part": config.report,
-            "recordings": len(replayed.clips.names),
-            "hours": replayed.clips.hours,
-            "overall": asdict(figures.overall),
-            "classes": {label: asdict(one) for label, one in figures.classes.items()},
-            "look_ahead": [{"s": p.look_ahead_s, **asdict(p.reached)} for p in points],
-            "history": earlier,
-        }
-        trained_by = [member.trained_by(held_out.recipe.name) for member in ensemble.members]
-        manifest["version"] = version
-        manifest["postprocessing"] = {
-            label: rules.model_dump(mode="json") for label, rules in fitted.rules.items()
-        }
-        manifest["provenance"] = {
-            "recipe": ", ".join(dict.fromkeys(trained_by)),
-            "data": "soundscapes; see card.md" if held_out.synthetic else "see card.md",
-            "licences": sorted({licence for _, licence, _, _ in sources}),
-            "scores": _plain(scores),
-        }
-        card = write_card(
-            Told(
-                name=target.name,
-                ensemble=ensemble,
-                held_out=held_out,
-                look_ahead=look_ahead,
-                differences=differences,
-                fitted=fitted,
-                figures=figures,
-                events={label: len(events) for label, events in replayed.truth.items()},
-                recordings=len(replayed.clips.names),
-                hours=replayed.clips.hours,
-                points=points,
-                picture=LATENCY_FILE,
-                sources=sources,
-                history=earlier,
-                command=held_out.command(folder if not folder.is_absolute() else Path(folder.name)),
-            )
+        told = Told(
+            name=target.name,
+            ensemble=ensemble,
+            held_out=held_out,
+            look_ahead=look_ahead,
+            differences=differences,
+            fitted=fitted,
+            figures=figures,
+            events={label: len(events) for label, events in replayed.truth.items()},
+            recordings=len(replayed.clips.names),
+            hours=replayed.clips.hours,
+            points=points,
+            picture=LATENCY_FILE,
+            sources=held_out.sources(),
+            history=history(target),
+            command=held_out.command(folder if not folder.is_absolute() else Path(folder.name)),
         )
-        (draft / CARD_FILE).write_text(card, encoding="utf-8")
+        (draft / CARD_FILE).write_text(write_card(told), encoding="utf-8")
+        manifest |= {"version": version, **_described(told)}
         write_manifest(draft, manifest, files=[CARD_FILE, LATENCY_FILE, *ensemble.files])
         load(draft)  # as the daemon will
         move_into_place(draft, target, Path(beside) / "before")
     return figures
+
+
+def _described(told: Told) -> dict[str, Any]:
+    """Return what a manifest says of the same, as plain values."""
+    trained_by = [member.trained_by(told.held_out.recipe.name) for member in told.ensemble.members]
+    scores = {
+        "part": told.held_out.recipe.postprocessing.report,
+        "recordings": told.recordings,
+        "hours": told.hours,
+        "overall": asdict(told.figures.overall),
+        "classes": {label: asdict(one) for label, one in told.figures.classes.items()},
+        "look_ahead": [{"s": p.look_ahead_s, **asdict(p.reached)} for p in told.points],
+        "history": list(told.history),
+    }
+    return {
+        "postprocessing": {k: v.model_dump(mode="json") for k, v in told.fitted.rules.items()},
+        "provenance": {
+            "recipe": ", ".join(dict.fromkeys(trained_by)),
+            "data": "soundscapes; see card.md" if told.held_out.synthetic else "see card.md",
+            "licences": sorted({licence for _, licence, _, _ in told.sources}),
+            "scores": _plain(scores),
+        },
+    }
 
 
 def _probes(held_out: HeldOut, ensemble: Ensemble) -> list[Any]:

@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from streamsed.bundle.manifest import SELFTEST_TOLERANCE, Member, StateTensor
+from streamsed.errors import StreamsedError
 from train.models.model import SoundEventModel
 
 OPSET = 20
 
 
-class ExportError(RuntimeError):
+class ExportError(StreamsedError):
     """The exported graph does not compute what the model computes."""
 
 
