@@ -190,7 +190,7 @@ def main() -> None:
         ),
         "not in the journal, or different there": differing,
         "in the journal and never had": len(held.keys() - seen.payloads.keys()),
-        "gaps": len(seen.gaps),
+        "gaps": ", ".join(str(gap.reason) for gap in seen.gaps) or 0,
         "events without exactly one onset and one offset": wrong,
         "events that a kill ended": reasons[Reason.INTERRUPTED],
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
+from streamsed.errors import JournalError
 from streamsed.publish.journal_reader import JournalReader, Stretch
 from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.requests import Missing, SinceReply, SinceRequest
@@ -22,7 +24,11 @@ class CatchUp:
         self._generation = 0
 
     def answer(self, request: SinceRequest) -> bytes:
-        """Write a :class:`SinceReply`."""
+        """Write a :class:`SinceReply`.
+
+        Raises:
+            JournalError: the messages are neither in memory nor can they be read just now.
+        """
         stretch, last_seq = self._after(request.seq)
         topics = tuple(request.topics)
         bodies: list[str] = []
@@ -57,21 +63,21 @@ class CatchUp:
         through = last_seq if len(entries) <= _ROWS else rows[-1][0]
         if seq >= before:
             return Stretch(rows, [], through), last_seq
-        try:
-            stretch = self._reading().after(seq, rows=_ROWS)
-        except sqlite3.Error:
-            self.close()
+        path = self._recorder.path
+        if path is None:
             return Stretch(rows, [(seq + 1, before)], through), last_seq
+        try:
+            stretch = self._reading(path).after(seq, rows=_ROWS)
+        except sqlite3.Error as error:
+            self.close()
+            raise JournalError(f"the journal cannot be read now: {error}; ask again") from error
         if stretch.through < before and len(stretch.rows) < _ROWS:
             # The journal is behind, because it is out of order: the rest is only in memory.
             first = max(stretch.through, seq) + 1
             stretch = Stretch(stretch.rows, [*stretch.gaps, (first, before)], before)
         return stretch, last_seq
 
-    def _reading(self) -> JournalReader:
-        path = self._recorder.path
-        if path is None:
-            raise sqlite3.OperationalError("there is no journal")
+    def _reading(self, path: Path) -> JournalReader:
         if self._reader is None or self._generation != self._recorder.generation:
             self.close()
             self._generation = self._recorder.generation

@@ -15,6 +15,7 @@ import zmq
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from streamsed.complaints import first_complaint, suggest
+from streamsed.errors import StreamsedError
 from streamsed.publish.admission import Admission
 from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.requests import ErrorReply, Request
@@ -160,6 +161,8 @@ class Responder:
             return _error(first_complaint(error, content=content, model=answer.request))
         try:
             given = answer.give(asked)
+        except StreamsedError as error:
+            return _error(str(error))
         except Exception as error:  # a fault here must not cost the next who asks
             log.exception("request_failed", get=kind)
             return _error(f"internal error: {error!r}")

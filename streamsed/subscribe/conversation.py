@@ -140,8 +140,10 @@ class Conversation:
         self._asked = None
         try:
             answer = _Answer.model_validate_json(frames[2])
-        except ValidationError:  # an error, from a daemon that does not understand
-            self._give_up(now)
+        except ValidationError:  # an error, of a daemon that cannot answer now or understands not
+            self._ask_at = now + _ANSWER_S
+            if self._is_ignored:
+                self._give_up(now)
             return
         self._first_asked = None
         self._delivery.caught_up(

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsed.detect.events import Kind
+from streamsed.errors import JournalError
 from streamsed.publish import catch_up as catch_up_module
 from streamsed.publish import journal_recorder
 from streamsed.publish.catch_up import CatchUp
@@ -134,6 +135,22 @@ def test_while_the_journal_is_out_of_order(tmp_path: Path, monkeypatch: pytest.M
     missing = [(m.first, m.last) for reply in replies for m in reply.missing]
     assert missing == [(lost[0], lost[-1])]
     recorder.close()
+
+
+def test_what_cannot_be_read_for_a_moment_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    recorder = opened(tmp_path)
+    fill(recorder, 20)
+    recorder.close()
+    again = opened(tmp_path)
+    catch_up = CatchUp(again)
+    path = tmp_path / JOURNAL_NAME
+    path.rename(tmp_path / "away")
+    with pytest.raises(JournalError, match=r"cannot be read now: .*; ask again"):
+        since(catch_up, 3)
+    assert since(catch_up, 20).through == 20, "that is in memory"
+    (tmp_path / "away").rename(path)
+    assert len(since(catch_up, 3).messages) >= 17
+    again.close()
 
 
 def test_without_a_journal_memory_is_all_there_is() -> None:

@@ -89,9 +89,12 @@ def test_one_that_is_gone_is_waited_for() -> None:
 
 def test_an_answer_that_is_an_error_is_none() -> None:
     conversation = jumped()
-    frames = conversation.request(1.0)
-    assert frames is not None
-    conversation.answered([frames[0], b"", body(schema="streamsed.error/1", error="what?")], 1.0)
+    error = body(schema="streamsed.error/1", error="the journal cannot be read now")
+    for second in range(1, 9):
+        beat(conversation, float(second), last_seq=5, uptime_s=1000.0)
+        if (frames := conversation.request(float(second))) is not None:
+            conversation.answered([frames[0], b"", error], float(second))
+        assert bool(conversation.ready) == (second >= 5)
     assert seqs(conversation) == [Gap(1, 5, GapReason.UNANSWERED), 5]
 
 
