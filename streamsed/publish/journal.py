@@ -138,8 +138,10 @@ class Journal:
             sqlite3.Error: it cannot be opened, is damaged, or is no journal of this version.
             OSError: its folder cannot be used.
         """
-        # Who heard what is nobody else's business; SQLite gives its other files the same mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Who heard what is nobody else's business; SQLite gives its other files the same mode. A
+        # file that is there is not touched: closing it here would undo SQLite's own locks on it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         self._inode = path.stat().st_ino
         self._path = path
         self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
