@@ -87,8 +87,10 @@ class Recorder:
         self._position = position
         self._journal: Journal | None = None
         self._folder_lock: int | None = None
+        self._was_whole = False  # the journal held every number of earlier runs
         self._attached_before = False
         self._interrupted: deque[compose.Draft] = deque()
+        self._ended: set[UUID] = set()  # events of an earlier run that this one ends
         self._began: int | None = None  # the last number before this run's
         self._retry_at = 0.0
         self._retry_s = _FIRST_RETRY_S
@@ -204,14 +206,15 @@ class Recorder:
     def _adopt(self, journal: Journal) -> None:
         """Bring a journal that was just opened up to date, and write to it from now on."""
         try:
-            whole = self._seal.is_whole()
             left = journal.open_events()
+            whole = self._was_whole and not journal.is_new
             began = self._began
             if began is None:
                 began = self._begin(self._last_used(journal, whole=whole))
             unwritten, _, _ = self.tail.after(journal.last_seq)
             first = unwritten[0].seq if unwritten else self.last_seq + 1
-            skipped = whole and not self._attached_before  # up to this run's first number
+            # Numbers that this run skipped as it began without the journal were used by nobody.
+            skipped = whole and not self._attached_before
             accounted = max(journal.last_seq, began if skipped else 0)
             if first > accounted + 1:
                 journal.add_gap(accounted + 1, first - 1)
@@ -222,9 +225,9 @@ class Recorder:
                 journal.append(unwritten, self._position)
             if self._attached_before:
                 journal.forget_open([e for e in journal.open_events() if e not in open_now])
-            else:
-                self._interrupt(left)
             self._seal.set()
+            if not self._attached_before:
+                self._interrupt(left)
         except BaseException:
             journal.close()
             raise
@@ -239,14 +242,16 @@ class Recorder:
     def _last_used(self, journal: Journal, *, whole: bool) -> int:
         """Return the last number that earlier runs can have used."""
         first_of_all = journal.is_new and not (self._seal.exists() or self._broken.exists())
-        certain = first_of_all or (whole and not journal.is_new)
+        certain = whole or first_of_all
         return journal.last_seq if certain else _beyond(journal.last_seq) - 1
 
     def _interrupt(self, left: dict[UUID, OpenEvent]) -> None:
-        if left:
-            log.warning("events_interrupted", by="the end of an earlier run", events=len(left))
+        new = [event for event_id, event in left.items() if event_id not in self._ended]
+        if new:
+            log.warning("events_interrupted", by="the end of an earlier run", events=len(new))
+        self._ended.update(left)
         self._interrupted.extend(
-            compose.interrupted(event.message, position=event.position) for event in left.values()
+            compose.interrupted(event.message, position=event.position) for event in new
         )
 
     def _lock_folder(self) -> None:
@@ -266,6 +271,7 @@ class Recorder:
             os.close(descriptor)
             raise OSError(error.errno, "another streamsed uses it") from error
         self._folder_lock = descriptor
+        self._was_whole = self._seal.is_whole()
 
     def _degrade(self, error: sqlite3.Error | OSError) -> None:
         if self._journal is not None:

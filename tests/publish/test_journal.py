@@ -162,6 +162,48 @@ def test_a_locked_file_delays_nobody_and_is_caught_up(tmp_path: Path) -> None:
     assert opened(tmp_path).last_seq == 8
 
 
+def test_a_file_that_cannot_be_opened_at_the_start_lacks_nothing(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    numbers(first, 3)
+    first.record([event(Kind.ONSET)])
+    first.close()
+    path = tmp_path / JOURNAL_NAME
+    path.rename(tmp_path / "away")
+    path.mkdir()
+    second = opened(tmp_path)
+    assert_degraded(second, str(path))
+    sent = numbers(second, 2)
+    path.rmdir()
+    (tmp_path / "away").rename(path)
+    second.beat()
+    assert second.condition.state is JournalState.ON
+    assert sent[0] > 1_000_000_000
+    assert list(journaled(tmp_path)) == [1, 2, 3, 4, *sent]
+    assert gaps(tmp_path) == []
+    assert len(second.take_interrupted()) == 1
+    second.close()
+
+
+def test_an_event_is_ended_once_however_the_start_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(tmp_path)
+    first.record([event(Kind.ONSET)])
+    crash(first)
+
+    def failing(seal: journal_seal.Seal) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_seal.Seal, "set", failing)
+        second = opened(tmp_path)
+        assert_degraded(second, "no space left")
+    second.beat()
+    assert second.condition.state is JournalState.ON
+    assert len(second.take_interrupted()) == 1
+    second.close()
+
+
 def full(recorder: Recorder) -> None:
     """Let the file grow no further, as a full disk would."""
     assert recorder._journal is not None
