@@ -141,18 +141,23 @@ class Decoder:
             scores: ``(n, F, C)`` float32, fused.
             heard_samples: for each segment, one past the last sample that was heard.
         """
-        medians = self._median.push(slots, scores)
+        joined, count = self._median.extend(slots, scores), scores.shape[1]
+        segments = [self._segments[slot] for slot in slots]
+        if not self._keep_filtered and self._nothing_happens(segments, joined):
+            for segment in segments:
+                segment.frames += count
+            return Decoded()
+        medians = self._median.medians(joined)
         reaching = medians.max(axis=1) >= self._enter
         any_reaching = reaching.any(axis=1).tolist()
         decoded = Decoded()
-        for row, slot in enumerate(slots):
-            segment = self._segments[slot]
+        for row, segment in enumerate(segments):
             if any_reaching[row] or segment.open:
                 columns = segment.open.union(np.flatnonzero(reaching[row]).tolist())
                 decoded.transitions += self._find(
                     segment, sorted(columns), medians[row], heard_samples[row]
                 )
-            segment.frames += scores.shape[1]
+            segment.frames += count
             if self._keep_filtered:
                 self._keep(segment, medians[row], decoded)
         return decoded
@@ -197,6 +202,12 @@ class Decoder:
                 segment.open.discard(column)
             self._segments[slot] = segment
         return transitions
+
+    def _nothing_happens(self, segments: Iterable[_Segment], joined: Array) -> bool:
+        """Whether no event is under way and no score reaches ``enter``, and so no median can."""
+        if any(segment.open for segment in segments):
+            return False
+        return bool((joined.max(axis=(0, 1)) < self._enter).all())
 
     def _ended(
         self, segment: _Segment, column: int, medians: Array, reason: Reason, heard_sample: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
@@ -44,7 +43,8 @@ class StreamingMedian:
         self._columns, self._places = np.nonzero(outside)
         self._beyond = outside[self._columns, self._places]
         self._memory = np.zeros((0, self._longest - 1, len(windows)), np.float32)
-        self._begun = np.zeros((0, len(windows)), np.bool_)
+        self._every = np.arange(len(windows))
+        self._anew: dict[int, NDArray[np.int64]] = {}  # classes that begin with a slot's next frame
 
     def push(self, slots: Sequence[int], frames: Array) -> Array:
         """Add frames ``(n, F, C)`` of the streams in ``slots``; their values must be finite.
@@ -54,30 +54,46 @@ class StreamingMedian:
             centred ``half[c]`` frames before. Those centred before a stream's first frame mean
             nothing.
         """
-        if self._longest == 1:
-            return frames
-        self._grow(max(slots) + 1)
-        if not self._begun[slots].all():
-            for slot, first in zip(slots, frames[:, 0], strict=True):
-                anew = ~self._begun[slot]
-                self._memory[slot, :, anew] = first[anew, None]
-                self._begun[slot] = True
-        joined = np.concatenate([self._memory[slots], frames], axis=1)
-        self._memory[slots] = joined[:, frames.shape[1] :]
-        medians = np.empty_like(frames)
-        at_once = max(1, _WINDOWS_AT_ONCE // (len(frames) * len(self.half)))
-        for first in range(0, frames.shape[1], at_once):
-            end = first + at_once
-            medians[:, first:end] = self._medians(joined[:, first : end + self._longest - 1])
-        return medians
+        return self.medians(self.extend(slots, frames))
 
-    def _medians(self, joined: Array) -> Array:
-        """Return the median of every window in ``(n, T, C)``."""
-        windows = sliding_window_view(joined, self._longest, axis=1).copy()
-        windows[:, :, self._columns, self._places] = self._beyond
-        middle = self._longest // 2
-        windows.partition(middle, axis=-1)
-        return windows[..., middle]
+    def extend(self, slots: Sequence[int], frames: Array) -> Array:
+        """Add frames without computing medians.
+
+        Returns:
+            ``(n, longest - 1 + F, C)``: the frames, after those that share windows with them. No
+            median of theirs is above the maximum of these.
+        """
+        self._grow(max(slots) + 1)
+        if not self._anew.keys().isdisjoint(slots):
+            for slot, first in zip(slots, frames[:, 0], strict=True):
+                columns = self._anew.pop(slot, self._every[:0])
+                self._memory[slot][:, columns] = first[columns]
+        joined: Array = np.concatenate([self._memory[slots], frames], axis=1)
+        self._memory[slots] = joined[:, frames.shape[1] :]
+        return joined
+
+    def medians(self, joined: Array) -> Array:
+        """Return the medians ``(n, F, C)`` of frames that were added, as ``extend`` gave them."""
+        count, longest = joined.shape[1], self._longest
+        if longest == 1:
+            return joined
+        medians = np.empty((len(joined), count - longest + 1, joined.shape[2]), np.float32)
+        at_once = max(1, _WINDOWS_AT_ONCE // (len(joined) * joined.shape[2]))
+        rows, frames, classes = joined.strides
+        for first in range(0, medians.shape[1], at_once):
+            # By hand: the checks of sliding_window_view cost more than the medians of one stream.
+            part = medians[:, first : first + at_once]
+            windows = np.ndarray(
+                (*part.shape, longest),
+                np.float32,
+                joined,
+                offset=first * frames,
+                strides=(rows, frames, classes, frames),
+            ).copy()
+            windows[:, :, self._columns, self._places] = self._beyond
+            windows.partition(longest // 2, axis=-1)
+            part[...] = windows[..., longest // 2]
+        return medians
 
     def flush(self, slot: int) -> Array:
         """End a stream, which has had frames, as if its last one went on.
@@ -90,7 +106,7 @@ class StreamingMedian:
             return np.zeros((0, classes), np.float32)
         last = self._memory[slot, -1]
         medians: Array = self.push([slot], np.broadcast_to(last, (1, missing, classes)))[0]
-        self._begun[slot] = False
+        self._anew[slot] = self._every
         return medians
 
     def inherit(self, other: StreamingMedian, columns: Sequence[int]) -> None:
@@ -102,15 +118,16 @@ class StreamingMedian:
         known = min(self._longest, other._longest) - 1
         if known:
             self._memory[:, -known:, columns] = other._memory[:, -known:, columns]
-        self._begun[:, columns] = other._begun[:, columns]
+        for slot in range(len(other._memory)):
+            anew = np.setdiff1d(self._every, columns)
+            self._anew[slot] = np.union1d(anew, other._anew.get(slot, self._every[:0]))
 
     def _grow(self, slots: int) -> None:
-        missing = slots - len(self._memory)
-        if missing > 0:
-            memory = np.zeros((missing, *self._memory.shape[1:]), np.float32)
-            self._memory = np.concatenate([self._memory, memory])
-            begun = np.zeros((missing, len(self.half)), np.bool_)
-            self._begun = np.concatenate([self._begun, begun])
+        there = len(self._memory)
+        if slots > there:
+            more = np.zeros((slots - there, *self._memory.shape[1:]), np.float32)
+            self._memory = np.concatenate([self._memory, more])
+            self._anew.update(dict.fromkeys(range(there, slots), self._every))
 
 
 def median_filter(values: Sequence[float], window: int) -> list[float]:
