@@ -102,7 +102,7 @@ def replay(
     if not summary.complete:
         typer.echo(
             f"streamsed: stopped by {signal.Signals(received[0]).name} after "
-            f"{len(summary.outcomes)} of {len(recordings)} recordings; "
+            f"{summary.tally.done} of {len(recordings)} recordings; "
             "the same command with --resume goes on",
             err=True,
         )
@@ -111,7 +111,7 @@ def replay(
         typer.echo(_summary_line(summary))
     if ground_truth is not None:
         _evaluate(job, ground_truth, quiet=quiet)
-    return 1 if summary.failures else 0
+    return 1 if summary.tally.failures else 0
 
 
 def _channel(text: str) -> Channel:
@@ -143,12 +143,13 @@ def _stop_signal() -> Iterator[list[int]]:
 
 
 def _summary_line(summary: Summary) -> str:
-    count = len(summary.outcomes)
+    tally = summary.tally
+    count = tally.done
     parts = [
         f"{count} recording{'s' if count != 1 else ''}",
-        f"{summary.audio_s / 3600:.2f} h",
-        f"{summary.events} event{'s' if summary.events != 1 else ''}",
-        f"{len(summary.failures)} failed",
+        f"{tally.audio_s / 3600:.2f} h",
+        f"{tally.events} event{'s' if tally.events != 1 else ''}",
+        f"{len(tally.failures)} failed",
     ]
     if summary.kept:
         parts.append(f"{summary.kept} done before")

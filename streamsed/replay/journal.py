@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from streamsed.errors import ConfigError
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.outcome import Outcome
+from streamsed.replay.recordings import Recording
 
 
 def read_journal(folder: ReplayFolder) -> dict[str, Outcome]:
@@ -36,6 +37,22 @@ def read_journal(folder: ReplayFolder) -> dict[str, Outcome]:
             ) from error
         outcomes[outcome.name] = outcome
     return outcomes
+
+
+def read_in_order(folder: ReplayFolder, recordings: Iterable[Recording]) -> Iterator[Outcome]:
+    """Yield the latest outcome of each recording, as they are needed: all may be too many to hold.
+
+    The journal, which must hold one of each, is in the order in which they came.
+    """
+    with folder.journal.open("rb") as file:
+        places: dict[str, int] = {}
+        place = 0
+        for line in file:
+            places[Outcome.model_validate_json(line).name] = place
+            place += len(line)
+        for recording in recordings:
+            file.seek(places[recording.name])
+            yield Outcome.model_validate_json(file.readline())
 
 
 class Journal:

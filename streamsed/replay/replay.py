@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
@@ -13,7 +13,7 @@ from streamsed.errors import ConfigError, ReplayError
 from streamsed.replay.description import check_same, describe, write_description
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.job import Job
-from streamsed.replay.journal import Journal, read_journal
+from streamsed.replay.journal import Journal, read_in_order, read_journal
 from streamsed.replay.outcome import Outcome
 from streamsed.replay.processes import Heard
 from streamsed.replay.recordings import Recording
@@ -50,38 +50,48 @@ class Progress:
     latest: Outcome | None
 
 
+@dataclass(slots=True)
+class Tally:
+    """What has become of recordings, together: outcomes themselves may be too many to hold.
+
+    Attributes:
+        done: recordings that are finished or have failed.
+        audio_s: length of all of them together, as far as they were heard.
+        events: of all of them together.
+        failures: those that could not be read, or not to their end.
+    """
+
+    done: int = 0
+    audio_s: float = 0.0
+    events: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one recording."""
+        self.done += 1
+        self.audio_s += outcome.duration_s or 0.0
+        self.events += outcome.events
+        if outcome.failure is not None:
+            self.failures.append(outcome)
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a replay came to.
 
     Attributes:
-        outcomes: of every recording, in order; if it was stopped, of those that are done.
+        tally: of all that is done, recordings of an earlier run included.
         complete: whether all are done, and the tables written.
         kept: recordings of an earlier run that were not done again.
         heard_s: audio heard in this run.
         seconds: that this run took.
     """
 
-    outcomes: tuple[Outcome, ...]
+    tally: Tally
     complete: bool
     kept: int
     heard_s: float
     seconds: float
-
-    @property
-    def failures(self) -> tuple[Outcome, ...]:
-        """Recordings that could not be read, or not to their end."""
-        return tuple(outcome for outcome in self.outcomes if outcome.failure is not None)
-
-    @property
-    def audio_s(self) -> float:
-        """Length of all recordings together, as far as they were heard."""
-        return sum(outcome.duration_s or 0.0 for outcome in self.outcomes)
-
-    @property
-    def events(self) -> int:
-        """Events of all recordings together."""
-        return sum(outcome.events for outcome in self.outcomes)
 
 
 class Replay:
@@ -170,33 +180,36 @@ class Replay:
         Raises:
             StreamsedError: nothing can be replayed; what is done is kept for a resume.
         """
-        began, folder = time.monotonic(), self._folder
-        outcomes = dict(self._kept)
+        began, folder, tally = time.monotonic(), self._folder, Tally()
         expected_s = {r.name: r.duration_s or 0.0 for r in self.waiting}
         left_s, heard_s, under_way_s = sum(expected_s.values()), 0.0, 0.0
+        for outcome in self._kept.values():
+            tally.add(outcome)
+        kept = tally.done
         try:
-            with Journal(folder, outcomes.values()) as journal, closing(work(self.waiting)) as news:
-                for update in news:
-                    latest = update if isinstance(update, Outcome) else None
-                    match update:
-                        case Outcome():
-                            self._note(update, journal)
-                            outcomes[update.name] = update
-                            left_s -= expected_s[update.name]
-                            heard_s += update.duration_s or 0.0
-                        case Heard():
-                            under_way_s = update.seconds
-                    progress = Progress(
-                        done=len(outcomes),
-                        recordings=len(self._recordings),
-                        heard_s=heard_s + under_way_s,
-                        left_s=max(0.0, left_s - under_way_s),
-                        latest=latest,
-                    )
-                    on_progress(progress)
-            done = tuple(outcomes[r.name] for r in self._recordings if r.name in outcomes)
-            if complete := len(done) == len(self._recordings):
-                compile_tables(folder, done)
+            with Journal(folder, self._kept.values()) as journal:
+                self._kept.clear()
+                with closing(work(self.waiting)) as news:
+                    for update in news:
+                        latest = update if isinstance(update, Outcome) else None
+                        match update:
+                            case Outcome():
+                                self._note(update, journal)
+                                tally.add(update)
+                                left_s -= expected_s.pop(update.name)
+                                heard_s += update.duration_s or 0.0
+                            case Heard():
+                                under_way_s = update.seconds
+                        progress = Progress(
+                            done=tally.done,
+                            recordings=len(self._recordings),
+                            heard_s=heard_s + under_way_s,
+                            left_s=max(0.0, left_s - under_way_s),
+                            latest=latest,
+                        )
+                        on_progress(progress)
+            if complete := tally.done == len(self._recordings):
+                compile_tables(folder, read_in_order(folder, self._recordings))
         except OSError as error:
             raise ReplayError(
                 f"{error.filename or folder.path}: cannot be written: {error.strerror}"
@@ -204,9 +217,9 @@ class Replay:
         finally:
             folder.remove_partial()
         return Summary(
-            outcomes=done,
+            tally=tally,
             complete=complete,
-            kept=len(self._kept),
+            kept=kept,
             heard_s=heard_s,
             seconds=time.monotonic() - began,
         )

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
 
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.outcome import Outcome
 from streamsed.replay.score_file import decimal
 
 
-def compile_tables(folder: ReplayFolder, outcomes: Sequence[Outcome]) -> None:
+def compile_tables(folder: ReplayFolder, outcomes: Iterable[Outcome]) -> None:
     """Write ``events.tsv``, ``durations.tsv``, ``messages.jsonl`` and, if need be, ``failed.tsv``.
 
-    Each appears when it is whole.
+    All appear when all are whole.
     """
-    heard = [outcome for outcome in outcomes if outcome.duration_s is not None]
-    with folder.written(folder.durations) as file:
-        file.write("filename\tduration\n")
-        for outcome in heard:
-            assert outcome.duration_s is not None
-            file.write(f"{outcome.name}\t{decimal(outcome.duration_s)}\n")
-    with (
-        folder.written(folder.events) as events,
-        folder.written(folder.all_messages) as messages,
-    ):
-        events.write("filename\tonset\toffset\tevent_label\n")
-        for outcome in heard:
+    with ExitStack() as stack:
+
+        def table(path: Path, head: str) -> TextIO:
+            file = stack.enter_context(folder.written(path))
+            file.write(head)
+            return file
+
+        messages = table(folder.all_messages, "")
+        events = table(folder.events, "filename\tonset\toffset\tevent_label\n")
+        durations = table(folder.durations, "filename\tduration\n")
+        failed = None
+        for outcome in outcomes:
+            if outcome.failure is not None:
+                failed = failed or table(folder.failed, "filename\treason\n")
+                failed.write(f"{outcome.name}\t{' '.join(outcome.failure.split())}\n")
+            if outcome.duration_s is None:
+                continue
+            durations.write(f"{outcome.name}\t{decimal(outcome.duration_s)}\n")
             found = []
             with folder.messages(outcome).open(encoding="utf-8") as lines:
                 for line in lines:
@@ -35,11 +44,6 @@ def compile_tables(folder: ReplayFolder, outcomes: Sequence[Outcome]) -> None:
                         found.append(event)
             for onset, offset, label in sorted(found):
                 events.write(f"{outcome.name}\t{decimal(onset)}\t{decimal(offset)}\t{label}\n")
-    failures = [outcome for outcome in outcomes if outcome.failure is not None]
-    if failures:
-        with folder.written(folder.failed) as file:
-            file.write("filename\treason\n")
-            file.writelines(f"{o.name}\t{' '.join((o.failure or '').split())}\n" for o in failures)
 
 
 def _event(line: str) -> tuple[float, float, str] | None:

@@ -103,7 +103,7 @@ def test_only_what_changed_or_failed_is_done_again(
     (sounds / "late.wav").write_bytes(b"")
     job = make_job(tmp_path / "out")
     summary = run(job, sounds)
-    assert [o.name for o in summary.failures] == ["late.wav"]
+    assert [o.name for o in summary.tally.failures] == ["late.wav"]
     assert rows(job.folder / "failed.tsv") == [
         ["filename", "reason"],
         ["late.wav", "the file is empty (0 bytes)"],
@@ -115,7 +115,7 @@ def test_only_what_changed_or_failed_is_done_again(
     (job.folder / "scores" / "5.tsv").unlink()
     summary = run(job, sounds, Earlier.RESUME)
     assert summary.kept == 4
-    assert [o.name for o in summary.failures] == ["4.wav"]
+    assert [o.name for o in summary.tally.failures] == ["4.wav"]
     anew = make_job(tmp_path / "anew")
     run(anew, sounds)
     assert files_in(job.folder) == files_in(anew.folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -17,8 +17,10 @@ from streamsed.errors import DataError, SourceError
 from streamsed.evaluate.ground_truth import read_ground_truth
 from streamsed.evaluate.material import Material
 from streamsed.evaluate.reading import read_replay
+from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.grouping import grouped
 from streamsed.replay.job import Job
+from streamsed.replay.journal import read_journal
 from streamsed.replay.outcome import Outcome
 from streamsed.replay.processes import replay_in_processes, usable_cores
 from streamsed.replay.recordings import Recording
@@ -122,7 +124,7 @@ def replay_scores(
             for label, rules in whole.postprocessing.items()
         }
         job = replace(whole, postprocessing=bare)
-        summary = Replay(job, recordings, earlier=Earlier.REFUSE).run(
+        Replay(job, recordings, earlier=Earlier.REFUSE).run(
             lambda waiting: replay_in_processes(
                 job,
                 grouped(waiting, processes=usable_cores()),
@@ -131,7 +133,7 @@ def replay_scores(
             ),
             show,
         )
-        _check_whole(summary.outcomes)
+        _check_whole(read_journal(ReplayFolder(job.folder)).values())
         material = read_replay(job.folder, ground_truth=ground_truth, classes=manifest.classes)
     material = replace(material, events=None, decided=None)
     if not len(material.truth):
@@ -139,7 +141,7 @@ def replay_scores(
     return Replayed.of(manifest, material)
 
 
-def _check_whole(outcomes: Sequence[Outcome]) -> None:
+def _check_whole(outcomes: Iterable[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.failure is not None:
             raise SourceError(
