@@ -17,10 +17,10 @@ import pytest
 import soundfile
 import soxr
 import yaml
+import zmq
 
 from streamsed.cli.main import invoke
 from streamsed.cli.replay_progress import show_progress
-from streamsed.client import Subscriber
 from streamsed.replay.replay import Progress
 from tests.bundles import SAMPLE_RATE, ToneMember, make_bundle, tones
 from tests.cli.command import PATIENCE_S, execute, process
@@ -47,11 +47,14 @@ def published_live(config: Path) -> dict[str, list[str]]:
     arguments = ("run", "-c", config, "--bind", RANDOM_PORT, "--log-format", "json")
     with process(*arguments, "--wait-for-subscriber", "30") as daemon:
         (address,) = daemon.log.event("waiting_for_subscriber")["on"]
-        with Subscriber(address, topics=["event/", "status/daemon/"]) as subscriber:
+        with zmq.Context.instance().socket(zmq.SUB) as subscriber:
+            subscriber.connect(address)
+            subscriber.subscribe("event/")
+            subscriber.subscribe("status/daemon/")
             while True:
-                frames = subscriber.receive_frames(PATIENCE_S)
-                assert frames is not None, "nothing comes"
-                message = json.loads(frames[1])
+                assert subscriber.poll(1000 * PATIENCE_S), "nothing comes"
+                _, body = subscriber.recv_multipart()
+                message = json.loads(body)
                 if message.get("state") == "stopped":
                     break
                 if "kind" in message:
