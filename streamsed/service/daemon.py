@@ -14,14 +14,10 @@ import structlog
 from streamsed import __version__
 from streamsed.clips.recorder import ClipRecorder
 from streamsed.config import Config
-from streamsed.errors import PublishError, StreamsedError
+from streamsed.errors import StreamsedError
 from streamsed.log import configure as configure_log
 from streamsed.publish import compose
-from streamsed.publish.binding import SocketLimits
-from streamsed.publish.catch_up import CatchUp
 from streamsed.publish.daemon_status import DaemonStatus
-from streamsed.publish.journal import Retention
-from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import (
     DaemonMessage,
     DaemonState,
@@ -29,17 +25,14 @@ from streamsed.publish.messages import (
     Moment,
     SourceState,
 )
-from streamsed.publish.publisher import Publisher
-from streamsed.publish.requests import ActiveReply, ActiveRequest, SinceRequest, StatusRequest
-from streamsed.publish.responder import Answer, Responder
 from streamsed.service.clips import clips_condition, start_recorder
 from streamsed.service.detection import Detection
 from streamsed.service.health import Health, liveness, readiness
 from streamsed.service.inbox import Inbox
 from streamsed.service.levels import Levels
 from streamsed.service.metrics import registry
-from streamsed.service.monitor import monitor
 from streamsed.service.notify import Notifier
+from streamsed.service.outlets import Outlets
 from streamsed.service.plan import Plan
 from streamsed.service.reload import Revision, apply, in_background, prepare
 from streamsed.service.status import daemon_status, source_statuses
@@ -105,60 +98,25 @@ class Daemon:
         self._reload_asked = False
         self._inbox: Inbox[Stream] = Inbox()
         self.streams = [self._stream(source) for source in config.sources]
-        self.publisher = Publisher(
-            config.publish.bind,
-            heartbeat=self._heartbeat,
-            heartbeat_s=config.publish.heartbeat_s,
-            limits=SocketLimits(
-                send_high_water=config.publish.send_high_water,
-                linger_s=config.publish.linger_s,
-            ),
-            ipc_mode=config.publish.ipc_permissions,
-            admission=config.publish.admission(),
-            recorder=Recorder(
-                config.journal.path if config.journal.enabled else None,
-                retention=Retention.of(
-                    keep_days=config.journal.keep_days, max_mb=config.journal.max_mb
-                ),
-                position=self._position,
-            ),
-            on_subscriber=self._wake,
-            on_failure=self._wake,
-        )
-        catch_up = CatchUp(self.publisher.recorder)
-        try:
-            self.responder = Responder(
-                config.publish.request_binds,
-                {
-                    "active": Answer(ActiveRequest, self._active),
-                    "since": Answer(SinceRequest, catch_up.answer),
-                    "status": Answer(StatusRequest, lambda request: self.status()),  # noqa: ARG005
-                },
-                ipc_mode=config.publish.ipc_permissions,
-                admission=config.publish.admission(),
-                on_end=catch_up.close,
-            )
-        except PublishError:
-            self.publisher.close()
-            raise
         self.tally = Tally(label for label in manifest.classes if label not in config.disabled)
+        self._outlets = Outlets(
+            config,
+            heartbeat=self._heartbeat,
+            status=self.status,
+            position=self._position,
+            registry=registry(self.status, self.tally),
+            alive=self._health,
+            ready=self._readiness,
+            wake=self._wake,
+        )
+        self.publisher, self.responder = self._outlets.publisher, self._outlets.responder
+        self.monitor = self._outlets.monitor
         self.levels = Levels(
             classes=manifest.classes,
             every_s=config.publish.levels_every_s,
             publish=self.publisher.remark,
         )
         self._clips: ClipRecorder | None = None
-        try:
-            self.monitor = monitor(
-                config.metrics,
-                registry=registry(self.status, self.tally),
-                alive=self._health,
-                ready=self._readiness,
-            )
-        except PublishError:
-            self.responder.close()
-            self.publisher.close()
-            raise
         self._wakeup = Wakeup()  # last, for it has to be closed
 
     def _stream(self, source: SourceConfig) -> Stream:
@@ -215,19 +173,11 @@ class Daemon:
             SourceError: a source that is required cannot be opened; nothing was started.
         """
         try:
-            self.publisher.start()
-            self.responder.start()
-            if self.monitor is not None:
-                self.monitor.start()
-                log.info("serving_metrics", on=self.monitor.url)
+            self._outlets.start()
             self._wait_for_subscriber()
             for stream in self.streams:  # last, because the time of a paced recording runs now
                 stream.open(cancelled=lambda: self._ending)
-            log.info(
-                "listening",
-                on=list(self.publisher.endpoints),
-                requests=list(self.responder.endpoints),
-            )
+            self._outlets.announce()
             return self._run()
         finally:
             deadline = time.monotonic() + _JOIN_S
@@ -237,10 +187,7 @@ class Daemon:
                 stream.join(timeout_s=max(0.0, deadline - time.monotonic()))
             if self._clips is not None:
                 self._clips.close(_CLIPS_S)
-            if self.monitor is not None:
-                self.monitor.close()
-            self.publisher.close()
-            self.responder.close()
+            self._outlets.close()
             self._wakeup.close()
 
     def _run(self) -> int:
@@ -425,14 +372,6 @@ class Daemon:
             [stream.condition() for stream in self.streams],
             sample_rate=self._plan.bundle.manifest.sample_rate,
             real_time_factor=self.tally.real_time_factor(),
-        )
-
-    def _active(self, request: ActiveRequest) -> ActiveReply:  # noqa: ARG002
-        recorder = self.publisher.recorder
-        return ActiveReply(
-            last_seq=recorder.last_seq,
-            sources=recorder.last_values.by_source(),
-            answered=datetime.now(UTC),
         )
 
     def _heartbeat(self, last_seq: int, published: datetime) -> Heartbeat:

@@ -1,0 +1,130 @@
+"""Outlets: the sockets by which the daemon says what it hears and how it is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from streamsed.config import Config
+from streamsed.publish.binding import SocketLimits
+from streamsed.publish.catch_up import CatchUp
+from streamsed.publish.daemon_status import DaemonStatus
+from streamsed.publish.journal import Retention
+from streamsed.publish.journal_recorder import Recorder
+from streamsed.publish.messages import Heartbeat, Moment
+from streamsed.publish.publisher import Publisher
+from streamsed.publish.requests import ActiveReply, ActiveRequest, SinceRequest, StatusRequest
+from streamsed.publish.responder import Answer, Responder
+from streamsed.service.health import Health
+from streamsed.service.monitor import monitor
+
+log = structlog.get_logger()
+
+
+class Outlets:
+    """Publishes, answers requests, and serves metrics and health.
+
+    Attributes:
+        publisher: of messages, which it journals.
+        responder: to requests.
+        monitor: of metrics and health; None if that is not wanted.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        heartbeat: Callable[[int, datetime], Heartbeat],
+        status: Callable[[], DaemonStatus],
+        position: Callable[[str], Moment | None],
+        registry: CollectorRegistry,
+        alive: Callable[[], Health],
+        ready: Callable[[], Health],
+        wake: Callable[[], None],
+    ) -> None:
+        """Bind all of it, or nothing.
+
+        Args:
+            config: what is wanted, and where.
+            heartbeat: makes the heartbeat, given the last number and the time.
+            status: answers how everything is.
+            position: says how far a source has come.
+            registry: of the metrics.
+            alive: answers whether detection gets on.
+            ready: answers whether events can be expected.
+            wake: called, in the publisher's thread, when somebody subscribes or it fails.
+
+        Raises:
+            PublishError: an address cannot be bound.
+            KeysError: the keys that clients are asked for cannot be used.
+        """
+        publish, journal = config.publish, config.journal
+        with contextlib.ExitStack() as bound:
+            self.publisher = Publisher(
+                publish.bind,
+                heartbeat=heartbeat,
+                heartbeat_s=publish.heartbeat_s,
+                limits=SocketLimits(
+                    send_high_water=publish.send_high_water, linger_s=publish.linger_s
+                ),
+                ipc_mode=publish.ipc_permissions,
+                admission=publish.admission(),
+                recorder=Recorder(
+                    journal.path if journal.enabled else None,
+                    retention=Retention.of(keep_days=journal.keep_days, max_mb=journal.max_mb),
+                    position=position,
+                ),
+                on_subscriber=wake,
+                on_failure=wake,
+            )
+            bound.callback(self.publisher.close)
+            catch_up = CatchUp(self.publisher.recorder)
+            self.responder = Responder(
+                publish.request_binds,
+                {
+                    "active": Answer(ActiveRequest, self._active),
+                    "since": Answer(SinceRequest, catch_up.answer),
+                    "status": Answer(StatusRequest, lambda request: status()),  # noqa: ARG005
+                },
+                ipc_mode=publish.ipc_permissions,
+                admission=publish.admission(),
+                on_end=catch_up.close,
+            )
+            bound.callback(self.responder.close)
+            self.monitor = monitor(config.metrics, registry=registry, alive=alive, ready=ready)
+            bound.pop_all()
+
+    def start(self) -> None:
+        """Begin to send and to answer."""
+        self.publisher.start()
+        self.responder.start()
+        if self.monitor is not None:
+            self.monitor.start()
+            log.info("serving_metrics", on=self.monitor.url)
+
+    def announce(self) -> None:
+        """Say where it listens."""
+        log.info(
+            "listening",
+            on=list(self.publisher.endpoints),
+            requests=list(self.responder.endpoints),
+        )
+
+    def close(self) -> None:
+        """Send what was handed over, and close everything."""
+        if self.monitor is not None:
+            self.monitor.close()
+        self.publisher.close()
+        self.responder.close()
+
+    def _active(self, request: ActiveRequest) -> ActiveReply:  # noqa: ARG002
+        recorder = self.publisher.recorder
+        return ActiveReply(
+            last_seq=recorder.last_seq,
+            sources=recorder.last_values.by_source(),
+            answered=datetime.now(UTC),
+        )
