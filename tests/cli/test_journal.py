@@ -22,7 +22,7 @@ from tests.bundles import SAMPLE_RATE, tones
 from tests.cli.command import Process, process
 from tests.publish.journals import gaps, journaled
 from tests.service.daemons import spans
-from tests.sockets import PATIENCE_S, RANDOM_PORT, AnyMessage, receive_until
+from tests.sockets import PATIENCE_S, RANDOM_PORT, AnyMessage, receive, receive_until
 
 LIVE = "desk=pipe:s16le@16000,live"
 RUN = ("run", "--bind", RANDOM_PORT, "--log-format", "json", "--source", LIVE)
@@ -55,15 +55,6 @@ def feed(daemon: Process, audio: bytes) -> threading.Thread:
     return thread
 
 
-def received_for(subscriber: Subscriber, seconds: float) -> list[AnyMessage]:
-    until = time.monotonic() + seconds
-    found = []
-    while (left := until - time.monotonic()) > 0:
-        if (message := subscriber.receive(left)) is not None:
-            found.append(message)
-    return found
-
-
 def numbered(messages: Sequence[AnyMessage]) -> dict[int, AnyMessage]:
     found = [message for message in messages if not isinstance(message, Heartbeat)]
     by_number = {message.seq: message for message in found}
@@ -71,29 +62,41 @@ def numbered(messages: Sequence[AnyMessage]) -> dict[int, AnyMessage]:
     return by_number
 
 
-def test_killed_at_any_moment_nothing_is_lost(bundle: Path, state_of_its_own: Path) -> None:
-    audio = beeping(30)
+def test_killed_at_any_moment_nothing_is_lost(
+    bundle: Path, tmp_path: Path, state_of_its_own: Path
+) -> None:
+    """One subscriber listens to all of it, and has everything once, in order."""
+    address = f"ipc://{tmp_path}/socket"
+    run = ("run", "--bind", address, "--log-format", "json", "--source", LIVE, "--bundle", bundle)
     chance = random.Random(1)  # noqa: S311
+    audio = beeping(30)
     seen: list[AnyMessage] = []
-    for _ in range(4):
-        with process(*RUN, "--bundle", bundle, "--wait-for-subscriber", "60") as daemon:
-            (address,) = daemon.log.event("waiting_for_subscriber")["on"]
-            with Subscriber(address, topics=[""]) as subscriber:
+    with Subscriber(address, topics=["event/", "status/", "heartbeat/"], since=0) as subscriber:
+        for _ in range(4):
+            with process(*run) as daemon:
                 feeder = feed(daemon, audio)
-                seen += receive_until(subscriber, lambda m: getattr(m, "kind", None) is Kind.ONSET)
-                seen += received_for(subscriber, chance.uniform(0.0, 0.3))
+                began = len(seen)
+                while not any(getattr(m, "kind", None) is Kind.ONSET for m in seen[began:]):
+                    seen.append(receive(subscriber))
+                time.sleep(chance.uniform(0.0, 0.3))
                 daemon.signal(signal.SIGKILL)
                 assert daemon.wait() == -signal.SIGKILL
-                seen += received_for(subscriber, 0.3)
-            feeder.join(PATIENCE_S)
-    with process(*RUN, "--bundle", bundle) as daemon:
-        daemon.log.event("started")
-        daemon.signal(signal.SIGTERM)
-        assert daemon.wait() == 0
+                feeder.join(PATIENCE_S)
+        with process(*run) as daemon:
+            daemon.log.event("started")
+            last = max(journaled(state_of_its_own))
+            seen += receive_until(
+                subscriber, lambda m: isinstance(m, Heartbeat) and m.last_seq >= last
+            )
+            daemon.signal(signal.SIGTERM)
+            seen += receive_until(
+                subscriber, lambda m: getattr(m, "state", None) is DaemonState.STOPPED
+            )
+            assert daemon.wait() == 0
     held = {seq: json.loads(body) for seq, body in journaled(state_of_its_own).items()}
     assert list(held) == list(range(1, len(held) + 1)), "numbers rise by one over all of it"
-    for seq, message in numbered(seen).items():
-        assert held[seq] == json.loads(message.frames()[1])
+    had = [message for message in seen if not isinstance(message, Heartbeat)]
+    assert [json.loads(message.frames()[1]) for message in had] == list(held.values())
     events = [
         EventMessage.model_validate(m) for m in held.values() if m["schema"] == "streamsed.event/1"
     ]
