@@ -36,7 +36,7 @@ class CatchUp:
         for seq, topic, body in stretch.rows:
             if not topic.startswith(topics):
                 continue
-            if len(bodies) == request.limit or size + len(body) > _BYTES:
+            if len(bodies) == request.limit or (bodies and size + len(body) > _BYTES):
                 through = seq - 1
                 break
             bodies.append(body)

@@ -167,8 +167,11 @@ def test_without_a_journal_memory_is_all_there_is() -> None:
     assert since(catch_up, 7).missing[0].first == 8
 
 
-def test_an_answer_is_bounded_in_bytes(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catch_up_module, "_BYTES", 10_000)
+@pytest.mark.parametrize("size", [10, 10_000])
+def test_an_answer_is_bounded_in_bytes(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(catch_up_module, "_BYTES", size)
     for _ in range(50):
         recorder.record([status("x" * 1000)])
     replies = list(pages(CatchUp(recorder), 0, limit=1000))
