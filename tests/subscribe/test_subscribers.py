@@ -218,6 +218,25 @@ def test_it_asks_only_for_what_is_not_accounted_for(
     assert asked == []
 
 
+def test_a_flood_of_requests_holds_up_no_message(server: Server) -> None:
+    """It asks for all there is, again and again, and reads no answer."""
+    with server.running() as publisher, zmq.Context() as context:
+        say(publisher, 500, lambda: status("x" * 1000))
+        with (
+            context.socket(zmq.DEALER) as hostile,
+            Subscriber(server.address, topics=["status/"], requests=server.requests) as subscriber,
+        ):
+            hostile.set(zmq.LINGER, 0)
+            hostile.set(zmq.SNDHWM, 0)
+            hostile.connect(server.requests)
+            server.await_subscription()
+            for _ in range(5000):
+                hostile.send(b'{"get": "since", "seq": 0}')
+            say(publisher, 100)
+            found = [n for n in numbers(subscriber, 600) if isinstance(n, int) and n > 500]
+        assert found == list(range(501, 601))
+
+
 def test_what_the_journal_no_longer_has_is_a_gap(server: Server) -> None:
     with server.running() as publisher:
         say(publisher, 10)
