@@ -74,8 +74,8 @@ class _Asker:
 
         from streamsed.errors import PublishError
 
-        known = " that knows your key" if keys is not None else ""
-        self.silence = f"no answer from {address}; is there a daemon running{known}?"
+        known = "knows your key" if keys is not None else "asks for no keys"
+        self.silence = f"no answer from {address}; is there a daemon running that {known}?"
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.IPV6, "[" in address)

@@ -171,7 +171,8 @@ def test_nobody_answers(tmp_path: Path, options: tuple[str, ...]) -> None:
     done = execute("status", "--connect", ipc(tmp_path), *options)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"streamsed: no answer from {ipc(tmp_path)}-requests; is there a daemon running?\n"
+        f"streamsed: no answer from {ipc(tmp_path)}-requests; "
+        "is there a daemon running that asks for no keys?\n"
     )
 
 
