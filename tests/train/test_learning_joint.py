@@ -18,9 +18,11 @@ from tests.train.test_conv_tasnet import small
 from tests.train.test_learning_steps import moment
 from tests.train.tiny_joint import joint_model
 from tests.train.tiny_models import tiny_model
+from tests.train.tone_set import write_tone_set
 from train.checkpoint import load_model, load_separator, save_model
 from train.cli import app
 from train.data.batches import Batch
+from train.data.classes import CLASSES
 from train.learning.learner import Learner
 from train.learning.machine import MachineConfig
 from train.learning.mixup import MixupConfig
@@ -28,6 +30,7 @@ from train.learning.recipe import LearningRecipe, OptimiserConfig, TeacherConfig
 from train.learning.steps import mean_teacher
 from train.learning.validation import score_clips
 from train.models.jss import JSS, Half
+from train.models.registry import build
 
 STAGES: dict[str, Half | None] = {"S1": "separator", "S2": "sed", "JT": None}
 FRAMES = 16
@@ -144,11 +147,39 @@ def test_a_joint_model_wants_audio_and_two_trained_halves(stage0: Path) -> None:
         learner(replace(of, init_from=None))
 
 
+@pytest.mark.parametrize("folder", ["", "streaming/"])
 @pytest.mark.parametrize("name", ["joint", "stage1", "stage2"])
-def test_recipes_of_the_stages(name: str) -> None:
-    loaded = load_recipe(Path(f"train/recipes/jss/{name}.yaml"))
+def test_recipes_of_the_stages(name: str, folder: str) -> None:
+    loaded = load_recipe(Path(f"train/recipes/jss/{folder}{name}.yaml"))
     assert loaded.model.kind == "jss"
     assert loaded.freeze == {"joint": None, "stage1": "separator", "stage2": "sed"}[name]
+
+
+def test_the_command_begins_with_a_joint_model_of_any_size(tmp_path: Path) -> None:
+    data = write_tone_set(tmp_path / "tones")
+    detector = build(replace(tiny_model("causal").config, classes=CLASSES, clip_head=True))  # type: ignore[arg-type]
+    separator = small(norm="cumulative", blocks=1)
+    save_model(tmp_path / "separator.pt", separator, step=0)
+    save_model(tmp_path / "sed.pt", detector, step=0)
+    joined = tmp_path / "s0.pt"
+    files = [str(tmp_path / "separator.pt"), str(tmp_path / "sed.pt")]
+    assert CliRunner().invoke(app, ["join", *files, "-o", str(joined)]).exit_code == 0
+    recipe = tmp_path / "stage1.yaml"
+    recipe.write_text(
+        f"extends: {Path('train/recipes/jss/stage1.yaml').resolve()}\n"
+        "data: {strong: 2, weak: 2, unlabelled: 2, duration_s: 2.048, weak_validation: 0.25,"
+        " steps_per_epoch: 2}\nepochs: 1\nmachine: {device: cpu, workers: 0}\n"
+    )
+    command = ["fit", str(recipe), "--data", str(data), "-o", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, [*command, "--init-from", str(joined)])
+    assert done.exit_code == 0, done.output
+    assert "step 2 of 2, done" in done.output
+    best = load_model(tmp_path / "run/best.pt").model
+    assert isinstance(best, JSS)
+    torch.testing.assert_close(best.separator.state_dict(), separator.state_dict(), rtol=0, atol=0)
+    assert not torch.equal(best.sed.head.weight, detector.head.weight)  # type: ignore[union-attr, arg-type]
+    wrong = CliRunner().invoke(app, [*command, "--init-from", files[1]])
+    assert "streamsed-train join" in str(wrong.exception)
 
 
 def test_joining_two_checkpoints(tmp_path: Path) -> None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from streamsed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from train.learning.recipe import LearningRecipe
+    from train.separation.recipe import SeparationRecipe
+
+    AnyRecipe = LearningRecipe | SeparationRecipe
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -38,7 +44,11 @@ def fit(
         int | None, typer.Option(min=0, help="Processes that read or mix clips.")
     ] = None,
     init_from: Annotated[
-        Path | None, typer.Option(metavar="PT", help="Begin with it, instead of the recipe's.")
+        Path | None,
+        typer.Option(
+            metavar="PT",
+            help="Begin with it, instead of the recipe's. A joint model's sizes are taken from it.",
+        ),
     ] = None,
     cache: Annotated[
         Path | None,
@@ -53,7 +63,7 @@ def fit(
     from train.learning.detection import DetectionTrainer  # noqa: PLC0415
     from train.learning.fitting import fit_recipe  # noqa: PLC0415
     from train.learning.layering import read_layers  # noqa: PLC0415
-    from train.learning.recipe import LearningRecipe, parse_recipe  # noqa: PLC0415
+    from train.learning.recipe import parse_recipe  # noqa: PLC0415
     from train.separation.fitting import SeparationTrainer, fit_separation  # noqa: PLC0415
     from train.separation.recipe import (  # noqa: PLC0415
         SeparationRecipe,
@@ -63,7 +73,7 @@ def fit(
 
     until = time.monotonic() + minutes * 60 if minutes is not None else None
     content = read_layers(recipe)
-    loaded: LearningRecipe | SeparationRecipe
+    loaded: AnyRecipe
     if is_separation(content):
         loaded = parse_separation(content, where=str(recipe))
     else:
@@ -77,7 +87,7 @@ def fit(
     }
     given = {name: value for name, value in asked.items() if value is not None}
     if init_from is not None:
-        loaded = replace(loaded, init_from=init_from)
+        loaded = begun_with(loaded, init_from)
     try:
         loaded = replace(loaded, machine=replace(loaded.machine, **given))  # type: ignore[arg-type]
     except ValueError as error:
@@ -97,3 +107,20 @@ def fit(
         outcome = "done" if done else "to be resumed"
         step, steps = trainer.progress.step, trainer.steps
         typer.echo(f"{trainer.folder.path}: step {step} of {steps}, {outcome}")
+
+
+def begun_with(recipe: AnyRecipe, checkpoint: Path) -> AnyRecipe:
+    """Return a recipe that begins with a checkpoint; of a joint model it takes the sizes, too."""
+    from train.checkpoint import load_model  # noqa: PLC0415
+    from train.learning.recipe import LearningRecipe  # noqa: PLC0415
+    from train.models.jss import JSS, JSSConfig  # noqa: PLC0415
+
+    if isinstance(recipe, LearningRecipe) and isinstance(recipe.model, JSSConfig):
+        begun = load_model(checkpoint).model
+        if not isinstance(begun, JSS):
+            raise ConfigError(
+                f"--init-from: {checkpoint} is a {begun.config.kind}; streamsed-train join makes "
+                "a joint model of it and a separator"
+            )
+        return replace(recipe, model=begun.config, init_from=checkpoint)
+    return replace(recipe, init_from=checkpoint)
