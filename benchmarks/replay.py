@@ -1,22 +1,25 @@
 """Replay on two cores: speed against the engine alone, and memory against length and number.
 
-    python benchmarks/replay.py            # about half an hour
-    python benchmarks/replay.py --quick    # one round, an hour each, no ten-hour recording
+    python benchmarks/replay.py            # six minutes on an idle machine
+    python benchmarks/replay.py speed      # or memory: one of the two
+    python benchmarks/replay.py --quick    # one round, no ten-hour recording
 
 The engine alone is ``Engine.step`` in one process a core, all at once, on batches as full as
-replay's: what no decoding, resampling, postprocessing or writing could ever beat. It is measured
-before and after each replay, because the machine's speed wanders, and without its start-up.
-Replay's own start-up, a run over a second of audio in each process, is measured apart and taken
-off.
-On a machine that others use at the same time, only the share by CPU time means anything.
+replay's, without its start-up: what no decoding, resampling, postprocessing or writing could ever
+beat. It is charged for as many steps as the recordings take; the last ones flush the look-ahead,
+which is 41 steps for ten seconds in place of 39. It is measured before and after each replay, and
+rounds go over all kinds of recordings, because the machine's speed wanders. Replay's own start-up,
+a run over a second of audio in each process, is measured apart and taken off.
+On a machine that others use at the same time, only the share by CPU time means anything. Nothing
+is removed before the end: ext4 is slow to make files where many have just been deleted.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 import streamsed.bundle
+from streamsed.bundle.manifest import Manifest
 from streamsed.detect.engine import Engine
 from streamsed.sources.file import AudioFile
 from streamsed.sources.protocol import EndOfSource
@@ -44,9 +48,9 @@ BUNDLE = Path("models/domestic")
 EXAMPLE = Path("examples/kitchen.ogg")
 PROCESSES = 2
 BATCH = 16
-ENGINE_S = 10.0
+ENGINE_S = 4.0
 ROUNDS = 3
-HOURS = 10.0  # of audio in one run
+HOURS = 2.0  # of audio in one run
 
 
 def example(rate: int) -> np.ndarray:
@@ -71,6 +75,12 @@ class Kind:
     channels: int
     suffix: str
     seconds: float
+
+    def steps_share(self, manifest: Manifest) -> float:
+        """Return the audio in one recording as a share of the audio that its steps take."""
+        frames = math.ceil(self.seconds / manifest.frame_s) + manifest.latency_frames
+        steps = math.ceil(frames / manifest.frames_per_chunk)
+        return self.seconds * manifest.sample_rate / (steps * manifest.chunk_samples)
 
     def __str__(self) -> str:
         channels = {1: "mono", 2: "stereo"}[self.channels]
@@ -135,10 +145,10 @@ class Replay:
     Attributes:
         seconds: how long it took.
         cpu_s: how much time the processors spent on it and the processes that it started.
-        peak_mb: the most memory that they held.
+        peak_mb: the most memory that they held, if that is watched, which takes time itself.
     """
 
-    def __init__(self, recordings: Path, output: Path) -> None:
+    def __init__(self, recordings: Path, output: Path, *, watched: bool = False) -> None:
         self.peak_mb = 0.0
         begin, begin_cpu = time.perf_counter(), children_cpu_s()
         self._process = subprocess.Popen(
@@ -149,11 +159,13 @@ class Replay:
             ]
         )
         watcher = threading.Thread(target=self._watch)
-        watcher.start()
+        if watched:
+            watcher.start()
         code = self._process.wait()
         self.seconds = time.perf_counter() - begin
         self.cpu_s = children_cpu_s() - begin_cpu
-        watcher.join()
+        if watched:
+            watcher.join()
         if code:
             sys.exit(f"streamsed replay ended with {code}")
 
@@ -193,7 +205,7 @@ def start_up(folder: Path) -> tuple[float, float]:
     """Return how long a replay of a second of audio in each process takes, and its CPU time."""
     recordings = folder / "second"
     write_recordings(recordings, KINDS[0], seconds=1.0, count=PROCESSES)
-    runs = [Replay(recordings, folder / "second-out") for _ in range(3)]
+    runs = [Replay(recordings, folder / f"second-{number}") for number in range(3)]
     return median(run.seconds for run in runs), median(run.cpu_s for run in runs)
 
 
@@ -203,27 +215,33 @@ def speed(
     """Print replay's speed as a share of the engine's, for several kinds of recordings."""
     starting_s, starting_cpu_s = start_up(folder)
     console.print(f"start-up: {starting_s:.1f} s, {starting_cpu_s:.1f} s of CPU time")
-    table = Table("x real time", "engine alone", "replay", "replay / engine", "by CPU time")
-    for kind in KINDS:
-        recordings, out = folder / "recordings", folder / "out"
+    manifest = streamsed.bundle.load(BUNDLE).manifest
+    for number, kind in enumerate(KINDS):
         count = round(hours * 3600 / kind.seconds)
-        write_recordings(recordings, kind, seconds=kind.seconds, count=count)
-        engines, replays, shares, cpu_shares = [], [], [], []
-        for _ in range(rounds):
-            before = engine_alone(pool)
-            run = Replay(recordings, out)
+        write_recordings(folder / f"{number}", kind, seconds=kind.seconds, count=count)
+    found: dict[Kind, list[tuple[Rate, Rate]]] = {kind: [] for kind in KINDS}
+    before = engine_alone(pool)
+    for turn in range(rounds):
+        for number, kind in enumerate(KINDS):
+            run = Replay(folder / f"{number}", folder / f"{number}-{turn}")
             after = engine_alone(pool)
-            engines.append((before.wall + after.wall) / 2)
-            replays.append(hours * 3600 / (run.seconds - starting_s))
-            shares.append(replays[-1] / engines[-1])
-            replay_cpu = hours * 3600 / (run.cpu_s - starting_cpu_s)
-            cpu_shares.append(replay_cpu / fmean((before.cpu, after.cpu)))
-            shutil.rmtree(out)
-        shutil.rmtree(recordings)
+            share = kind.steps_share(manifest)
+            engine = Rate(*(share * fmean(pair) for pair in zip(before, after, strict=True)))
+            heard_s = hours * 3600
+            replay = Rate(
+                heard_s / (run.seconds - starting_s), heard_s / (run.cpu_s - starting_cpu_s)
+            )
+            found[kind].append((engine, replay))
+            before = after
+    table = Table("x real time", "engine alone", "replay", "replay / engine", "by CPU time")
+    for kind, rates in found.items():
+        engines, replays = zip(*rates, strict=True)
+        shares = [replay.wall / engine.wall for engine, replay in rates]
+        cpu_shares = [replay.cpu / engine.cpu for engine, replay in rates]
         table.add_row(
             f"{hours:g} h, {kind}",
-            f"{median(engines):.0f}",
-            f"{median(replays):.0f}",
+            f"{median(rate.wall for rate in engines):.0f}",
+            f"{median(rate.wall for rate in replays):.0f}",
             *(f"{median(s):.0%} ({min(s):.0%} to {max(s):.0%})" for s in (shares, cpu_shares)),
         )
     console.print(table)
@@ -237,7 +255,8 @@ def memory(console: Console, folder: Path, *, quick: bool) -> None:
     for title, count, seconds in cases:
         recordings = folder / f"memory-{count}-{seconds:g}"
         write_recordings(recordings, KINDS[0], seconds=seconds, count=count)
-        replay = Replay(recordings, folder / f"memory-out-{count}-{seconds:g}")
+        out = folder / f"memory-out-{count}-{seconds:g}"
+        replay = Replay(recordings, out, watched=True)
         table.add_row(title, f"{replay.peak_mb:.0f}", f"{replay.seconds:.1f}")
     console.print(table)
 
@@ -245,8 +264,10 @@ def memory(console: Console, folder: Path, *, quick: bool) -> None:
 def main() -> None:
     """Measure speed, then memory."""
     parser = argparse.ArgumentParser(description="Replay's speed and memory.")
-    parser.add_argument("--quick", action="store_true", help="one round, less audio")
-    quick = parser.parse_args().quick
+    parser.add_argument("what", nargs="?", choices=("speed", "memory"), help="by default both")
+    parser.add_argument("--quick", action="store_true", help="one round, no ten-hour recording")
+    arguments = parser.parse_args()
+    what, quick = arguments.what, arguments.quick
     console = Console()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:PROCESSES])
@@ -254,14 +275,11 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="streamsed-") as temporary,
         ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool,
     ):
-        speed(
-            console,
-            Path(temporary),
-            pool,
-            rounds=1 if quick else ROUNDS,
-            hours=1.0 if quick else HOURS,
-        )
-        memory(console, Path(temporary), quick=quick)
+        if what != "memory":
+            rounds = 1 if quick else ROUNDS
+            speed(console, Path(temporary), pool, rounds=rounds, hours=HOURS)
+        if what != "speed":
+            memory(console, Path(temporary), quick=quick)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ from streamsed.detect.detector import Detector
 from streamsed.detect.step_result import StepResult
 from streamsed.errors import SourceError
 from streamsed.replay.folder import ReplayFolder
+from streamsed.replay.grouping import BATCH
 from streamsed.replay.job import STEPS_AT_ONCE, Job, forget_engine
 from streamsed.replay.lane import Lane
 from streamsed.replay.outcome import Outcome
 from streamsed.replay.recordings import Recording
-
-# On a CPU a larger batch is hardly faster, and what is in it is lost by an interrupt.
-CPU_LANES = 16
 
 
 def replay_group(job: Job, recordings: Sequence[Recording]) -> list[Outcome]:
@@ -54,7 +52,7 @@ class _Group:
         engine = job.engine()
         report = engine.report
         self._manifest = engine.manifest
-        self._width = min(report.max_batch, CPU_LANES if report.device == "cpu" else 2**31)
+        self._width = min(report.max_batch, BATCH if report.device == "cpu" else 2**31)
         self._detector: Detector = job.detector()
         self._disabled = job.disabled
         self._channel = job.channel

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsed.replay.grouping import grouped
+from streamsed.replay.grouping import BATCH, grouped
 from streamsed.replay.recordings import Recording
 
 LENGTHS = st.lists(st.none() | st.floats(0.1, 36_000.0), max_size=200)
@@ -36,11 +36,13 @@ def test_no_group_keeps_one_process_busy_alone(
     left = sum(s or 0.0 for s in lengths_s)
     for group in grouped(recordings(lengths_s), processes=processes):
         length = sum(r.duration_s or 0.0 for r in group)
-        assert len(group) == 1 or length <= left / (2 * processes) + 1e-6
+        share = left / processes / (1 if len(group) <= BATCH else 2)
+        assert len(group) == 1 or length <= share + 1e-6
+        assert len(group) <= BATCH or len(group) % BATCH == 0
         left -= length
 
 
 def test_many_alike_recordings_fill_batches() -> None:
     groups = grouped(recordings([10.0] * 1168), processes=2)
-    full = [group for group in groups if len(group) >= 32]
-    assert sum(map(len, full)) > 0.85 * 1168
+    full = [group for group in groups if len(group) % BATCH == 0]
+    assert sum(map(len, full)) > 0.95 * 1168
