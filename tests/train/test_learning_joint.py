@@ -26,7 +26,13 @@ from train.data.classes import CLASSES
 from train.learning.learner import Learner
 from train.learning.machine import MachineConfig
 from train.learning.mixup import MixupConfig
-from train.learning.recipe import LearningRecipe, OptimiserConfig, TeacherConfig, load_recipe
+from train.learning.recipe import (
+    LearningRecipe,
+    OptimiserConfig,
+    TeacherConfig,
+    load_recipe,
+    parse_recipe,
+)
 from train.learning.steps import mean_teacher
 from train.learning.validation import score_clips
 from train.models.jss import JSS, Half
@@ -204,3 +210,19 @@ def test_joining_two_checkpoints(tmp_path: Path) -> None:
     assert "separator.pt" in str(swapped.exception) or "sed.pt" in str(swapped.exception)
     again = CliRunner().invoke(app, [*command[:2], str(output), "-o", str(tmp_path / "x.pt")])
     assert "joint model already" in str(again.exception)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"kind": "jss", "sed": {"kind": "crnn2021", "classes": ["a"], "x": 1}}, r"model\.sed\.x"),
+        (
+            {"kind": "jss", "sed": {"kind": "crnn2021", "classes": ["a"]}, "separator": {"x": 1}},
+            r"model\.separator\.x",
+        ),
+        ({"kind": "none"}, "'jss'"),
+    ],
+)
+def test_a_wrong_model_is_named_by_its_key(model: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_recipe({"name": "x", "model": model}, where="r.yaml")

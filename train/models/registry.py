@@ -6,21 +6,22 @@ from typing import Annotated
 
 from pydantic import Discriminator, Tag, TypeAdapter
 
+from train.models.causal_crnn import CausalCRNNConfig
 from train.models.conv_tasnet import ConvTasNet
-from train.models.detectors import AnyDetectorConfig, DetectorConfig, build_detector, kind_of
+from train.models.crnn2021 import CRNN2021Config
+from train.models.detectors import DetectorConfig, build_detector, kind_of
 from train.models.jss import JSS, JSSConfig
 from train.models.model import SoundEventModel
+from train.models.windowed_crnn import WindowedCRNNConfig
 
 ModelConfig = DetectorConfig | JSSConfig
 
-
-def _is_joint(config: object) -> str:
-    return "jss" if kind_of(config) == "jss" else "detector"
-
-
 AnyModelConfig = Annotated[
-    Annotated[AnyDetectorConfig, Tag("detector")] | Annotated[JSSConfig, Tag("jss")],
-    Discriminator(_is_joint),
+    Annotated[CausalCRNNConfig, Tag("causal_crnn")]
+    | Annotated[WindowedCRNNConfig, Tag("windowed_crnn")]
+    | Annotated[CRNN2021Config, Tag("crnn2021")]
+    | Annotated[JSSConfig, Tag("jss")],
+    Discriminator(kind_of),
 ]
 """A field of this type holds the configuration of any model; plain data says its ``kind``."""
 
