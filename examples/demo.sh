@@ -5,9 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=$(mktemp -d)
-streamsed listen --connect "ipc://$folder/socket" --until-stop &
+streamsed listen --connect "ipc://$folder/s" --until-stop &
 listener=$!
 trap 'kill "$listener" 2>/dev/null || true; rm -rf "$folder"' EXIT
 
-streamsed run --config examples/demo.yaml --bind "ipc://$folder/socket" "$@"
+streamsed run --config examples/demo.yaml --bind "ipc://$folder/s" "$@"
 wait "$listener"

@@ -108,7 +108,7 @@ def demonstrate(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[
     command = tmp_path / "streamsed"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m streamsed "$@"\n')
     command.chmod(0o755)
-    sockets = tmp_path / "sockets"
+    sockets = tmp_path / "s"  # a socket's path may be 107 bytes long
     sockets.mkdir()
     environment = os.environ | {
         "PATH": f"{tmp_path}:{os.environ['PATH']}",

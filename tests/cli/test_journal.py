@@ -22,7 +22,7 @@ from tests.bundles import SAMPLE_RATE, tones
 from tests.cli.command import Process, process
 from tests.publish.journals import gaps, journaled
 from tests.service.daemons import spans
-from tests.sockets import PATIENCE_S, RANDOM_PORT, AnyMessage, receive, receive_until
+from tests.sockets import PATIENCE_S, RANDOM_PORT, AnyMessage, receive_until
 
 LIVE = "desk=pipe:s16le@16000,live"
 RUN = ("run", "--bind", RANDOM_PORT, "--log-format", "json", "--source", LIVE)
@@ -36,6 +36,12 @@ def beeping(duration_s: int) -> bytes:
         for label, offset in (("low", 0.02), ("high", 0.05))
     ]
     second = (tones(beeps, duration_s=1.0) * 32767).astype("<i2").tobytes()
+    return duration_s * bytes(second)
+
+
+def sounding(duration_s: int) -> bytes:
+    """One event that goes on and on."""
+    second = (tones([("low", 0.0, 1.0)], duration_s=1.0) * 32767).astype("<i2").tobytes()
     return duration_s * bytes(second)
 
 
@@ -69,15 +75,16 @@ def test_killed_at_any_moment_nothing_is_lost(
     address = f"ipc://{tmp_path}/socket"
     run = ("run", "--bind", address, "--log-format", "json", "--source", LIVE, "--bundle", bundle)
     chance = random.Random(1)  # noqa: S311
-    audio = beeping(30)
+    beeps, sound = beeping(30), sounding(300)
     seen: list[AnyMessage] = []
     with Subscriber(address, topics=["event/", "status/", "heartbeat/"], since=0) as subscriber:
-        for _ in range(4):
+        for audio in (beeps, sound, beeps, sound):
             with process(*run) as daemon:
                 feeder = feed(daemon, audio)
-                began = len(seen)
-                while not any(getattr(m, "kind", None) is Kind.ONSET for m in seen[began:]):
-                    seen.append(receive(subscriber))
+                seen += receive_until(
+                    subscriber, lambda m: getattr(m, "state", None) is DaemonState.STARTED
+                )
+                seen += receive_until(subscriber, lambda m: getattr(m, "kind", None) is Kind.ONSET)
                 time.sleep(chance.uniform(0.0, 0.3))
                 daemon.signal(signal.SIGKILL)
                 assert daemon.wait() == -signal.SIGKILL

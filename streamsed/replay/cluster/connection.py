@@ -28,6 +28,7 @@ _CONNECT_S = 5.0
 _CLOSE_S = 2.0
 _LOOK_EVERY_S = 0.5  # which workers there are
 _SILENCE_S = 30.0  # after which the scheduler is given up
+_WENT_AWAY = "it went away"
 
 # A difference in these may matter, in other packages that the scheduler compares it does not.
 _COMPARED = ("python", "dask", "distributed", "msgpack", "cloudpickle", "tornado", "numpy")
@@ -157,6 +158,9 @@ class Connection:
         while not self._closing:
             try:
                 self._news.put(Present(self._client.nthreads()))
+            except OSError:  # in one of many wordings
+                self._news.put(_Lost(_WENT_AWAY))
+                return
             except Exception as error:
                 self._news.put(_Lost(_reason(error)))
                 return
@@ -178,7 +182,7 @@ class Connection:
                 self._news.put(Over(future.key, future.exception()))
             case _ if future.key in self._futures:
                 connected = self._client.status == "running"
-                self._news.put(_Lost("it dropped its tasks" if connected else "it went away"))
+                self._news.put(_Lost("it dropped its tasks" if connected else _WENT_AWAY))
 
 
 def _connect(address: str, tell: Callable[[str], object]) -> Client:
