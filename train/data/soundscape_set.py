@@ -13,23 +13,19 @@ larger set begins with the clips of a smaller one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import soundfile
-from pydantic import TypeAdapter
-
 import streamsed
-from streamsed.errors import ConfigError, DataError
-from train.data.bank import TABLE, Bank, Split
+from streamsed.errors import ConfigError
+from train.data.bank import Bank, Split
 from train.data.desed import PLACES, RESAMPLED, Part
 from train.data.events import Event, write_tsv
+from train.data.mixed_set import identity, writing
 from train.data.mixing import Scenes, mixed
 from train.data.soundscape import SoundscapeConfig, SoundscapeGenerator
 from train.data.tables import write_rows
@@ -122,7 +118,7 @@ class SoundscapeSet:
             DataError: a process died or the disk is full.
         """
         report = progress or (lambda _: None)
-        try:
+        with writing(self.folder):
             self._describe(complete=False)
             todo = {part: self._missing(part) for part in self.clips}
             report(sum(self.clips.values()) - sum(map(len, todo.values())))
@@ -133,14 +129,6 @@ class SoundscapeSet:
             for part in self.clips:
                 self._write_tables(part)
             self._describe(complete=True)
-        except BrokenProcessPool as error:
-            raise DataError(
-                f"{self.folder}: a mixing process died; the same command goes on"
-            ) from error
-        except (OSError, soundfile.SoundFileError) as error:
-            raise DataError(
-                f"{self.folder}: cannot be written; is the disk full? ({error})"
-            ) from error
 
     def _check(self) -> None:
         """Refuse a folder that holds other things."""
@@ -172,14 +160,7 @@ class SoundscapeSet:
                 )
 
     def _identity(self) -> dict[str, Any]:
-        """What decides every scene, as plain data."""
-        table = (self.bank.folder / TABLE).read_bytes()
-        return {
-            "schema": SCHEMA,
-            "seed": self.seed,
-            "bank": hashlib.sha256(table).hexdigest(),
-            "soundscape": TypeAdapter(SoundscapeConfig).dump_python(self.config, mode="json"),
-        }
+        return identity(SCHEMA, seed=self.seed, bank=self.bank, config=self.config)
 
     def _describe(self, *, complete: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -6,22 +6,19 @@ Mixture ``i`` of a split depends on the seed, the configuration and the bank alo
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-from pydantic import TypeAdapter
 
 import streamsed
-from streamsed.errors import ConfigError, DataError
+from streamsed.errors import ConfigError
 from train.data import bank as banks
-from train.data.bank import TABLE, Bank
+from train.data.bank import Bank
 from train.data.fuss import MOST_SOURCES, Split
+from train.data.mixed_set import identity, writing
 from train.data.mixing import Labels, Scenes, mixed, write_wav
 from train.data.soundscape import SoundscapeConfig, SoundscapeGenerator
 from train.data.soundscape_set import DESCRIPTION
@@ -93,29 +90,16 @@ class SourceSet:
             DataError: a process died or the disk is full.
         """
         report = progress or (lambda _: None)
-        try:
+        with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps({"streamsed": streamsed.__version__, **self._identity()}, indent=1)
             (self.folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
             for split, count in self.mixtures.items():
                 self._mix(split, count, jobs, report)
                 self._list(split, count)
-        except BrokenProcessPool as error:
-            raise DataError(
-                f"{self.folder}: a mixing process died; the same command goes on"
-            ) from error
-        except (OSError, soundfile.SoundFileError) as error:
-            raise DataError(
-                f"{self.folder}: cannot be written; is the disk full? ({error})"
-            ) from error
 
     def _identity(self) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "seed": self.seed,
-            "bank": hashlib.sha256((self.bank.folder / TABLE).read_bytes()).hexdigest(),
-            "soundscape": TypeAdapter(SoundscapeConfig).dump_python(self.config, mode="json"),
-        }
+        return identity(SCHEMA, seed=self.seed, bank=self.bank, config=self.config)
 
     def _path(self, split: Split, index: int) -> Path:
         return self.folder / split / f"example{index:05d}.wav"
