@@ -28,10 +28,12 @@ from streamsed.publish.requests import SinceRequest
 from streamsed.publish.responder import Answer, Responder
 from streamsed.subscribe import conversation
 from tests.publish.journals import event, status
+from tests.publish.test_admission import wait_until
 from tests.publish.test_publisher import heartbeat
 from tests.sockets import PATIENCE_S
 
 ALL = ("event/", "status/")  # but heartbeats
+BOTH_SOCKETS = 2
 
 
 def free_addresses() -> tuple[str, str]:
@@ -134,6 +136,14 @@ def test_who_may_stay_misses_nothing_when_another_is_shut_out(
         keys = CurveKeys(server=daemon.public, own=own)
         return Subscriber(server.address, topics=ALL, since=0, requests=server.requests, keys=keys)
 
+    def said(event: str, **more: str) -> int:
+        wanted = {"event": event, **more}
+        return sum(wanted.items() <= line.items() for line in logged)
+
+    def nobody_is_left() -> bool:
+        say(publisher, 1)
+        return said("clients_disconnected") == BOTH_SOCKETS
+
     with (
         structlog.testing.capture_logs() as logged,
         server.running(admission=admission) as publisher,
@@ -142,9 +152,9 @@ def test_who_may_stay_misses_nothing_when_another_is_shut_out(
     ):
         say(publisher, 10)
         assert numbers(shut_out, 10) == list(range(1, 11))
+        wait_until(lambda: said("client_let_in", client="laptop") == BOTH_SOCKETS)
         (tmp_path / "clients" / "laptop.key").unlink()
-        while [line["event"] for line in logged].count("clients_disconnected") < 2:
-            say(publisher, 1)
+        wait_until(nobody_is_left)
         say(publisher, 10)
         last = publisher.last_seq
         assert numbers(staying, last) == list(range(1, last + 1))
