@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from train.frontend import DCASE2021, FrontEndConfig, LogMel
 from train.models.clip_head import AttentionAxis, ClipHead, PaddingRule
 from train.models.model import ClipOutput, SoundEventModel, Step, check_chunk, whole_frames
-from train.models.sliding import OverlapAdd, overlap_add, window_look_aheads, windows_needed
+from train.models.sliding import overlap_add, window_look_aheads, windows_needed
+from train.models.window_step import WindowStep
 
 WINDOWS_AT_ONCE = 16
 """Windows that are scored together offline; each holds all activations of a clip."""
@@ -218,37 +219,5 @@ class CRNN2021(SoundEventModel):
 
     def step(self, *, latency_frames: int | None = None, tags: bool = False) -> Step:
         """Return the step function; its tags are about the window that ends now."""
-        return _WindowStep(self, overlap_add(self.config, latency_frames), tags=tags)
-
-
-class _WindowStep(Step):
-    """Remembers the window's audio and the unfinished scores."""
-
-    def __init__(self, model: CRNN2021, overlap: OverlapAdd, *, tags: bool) -> None:
-        super().__init__()
-        self.model = model
-        self.overlap = overlap
-        self.latency_frames = overlap.latency
-        self.tags = tags
-
-    def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        config = self.model.config
-        shapes: dict[str, tuple[int, ...]] = {
-            "samples": (config.window_samples - config.chunk_samples,)
-        }
-        if self.latency_frames:
-            shapes["unfinished"] = (self.latency_frames, len(config.classes))
-        return shapes
-
-    def forward(self, chunk: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        model = self.model
-        window = torch.cat([state[0], chunk], dim=1)
-        strong, weak = model.clip(model.front_end(model.front_end.pad(window)))
-        assert weak is not None
-        newest = torch.sigmoid(strong[:, -self.overlap.taken :])
-        scores, unfinished = self.overlap(newest, state[1] if self.latency_frames else None)
-        results = [scores, weak] if self.tags else [scores]
-        results.append(window[:, model.config.chunk_samples :])
-        if unfinished is not None:
-            results.append(unfinished)
-        return tuple(results)
+        overlap = overlap_add(self.config, latency_frames)
+        return WindowStep(self, overlap, window_samples=self.config.window_samples, tags=tags)

@@ -25,6 +25,7 @@ from train.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from train.models.detectors import AnyDetectorConfig
 from train.models.model import ClipOutput, SoundEventModel, Step, whole_frames
 from train.models.sliding import OverlapAdd, overlap_add, window_look_aheads, windows_needed
+from train.models.window_step import WindowStep
 
 WINDOWS_AT_ONCE = 4
 """Windows that are scored together offline; each holds the activations of M clips."""
@@ -216,7 +217,8 @@ class JSS(SoundEventModel):
             raise self.refuse_tags()
         if self.config.separator.streams:
             return _StreamStep(self, self.sed.step(latency_frames=latency_frames, tags=tags))
-        return _WindowStep(self, overlap_add(self.config, latency_frames), tags=tags)
+        overlap = overlap_add(self.config, latency_frames)
+        return WindowStep(self, overlap, window_samples=_window_samples(self.config), tags=tags)
 
 
 def _highest(values: Tensor, count: int) -> Tensor:
@@ -258,37 +260,3 @@ class _StreamStep(Step):
             *separator_after,
             *(tensor.unflatten(0, (-1, self.sources)) for tensor in result[said:]),
         )
-
-
-class _WindowStep(Step):
-    """Remembers the window's audio and the unfinished scores; hears the whole window anew."""
-
-    def __init__(self, model: JSS, overlap: OverlapAdd, *, tags: bool) -> None:
-        super().__init__()
-        self.model = model
-        self.overlap = overlap
-        self.latency_frames = overlap.latency
-        self.tags = tags
-
-    def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        config = self.model.config
-        shapes: dict[str, tuple[int, ...]] = {
-            "samples": (_window_samples(config) - config.chunk_samples,)
-        }
-        if self.latency_frames:
-            shapes["unfinished"] = (self.latency_frames, len(config.classes))
-        return shapes
-
-    def forward(self, chunk: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        window = torch.cat([state[0], chunk], dim=1)
-        strong, weak = self.model.hear(window)
-        newest = torch.sigmoid(strong[:, -self.overlap.taken :])
-        scores, unfinished = self.overlap(newest, state[1] if self.latency_frames else None)
-        results = [scores]
-        if self.tags:
-            assert weak is not None
-            results.append(weak)
-        results.append(window[:, self.model.config.chunk_samples :])
-        if unfinished is not None:
-            results.append(unfinished)
-        return tuple(results)
