@@ -17,13 +17,12 @@ from scipy.ndimage import median_filter
 from streamsed.evaluate.detections import merge_overlapping
 from streamsed.evaluate.material import Material, ScoreTable
 from streamsed.evaluate.measure import evaluate
-from streamsed.evaluate.tables import event_table
 from train.data.batches import Batch, OrderedBatches
 from train.data.clips import ClipSet
 from train.data.inputs import AudioInputs
 from train.data.labels import LabelGrid
 from train.data.loading import load
-from train.learning.validation import Scores, odd_frames, score_clips
+from train.learning.validation import Scores, odd_frames, score_clips, true_events
 from train.models.model import SoundEventModel
 
 MEDIAN_S = 0.45
@@ -114,12 +113,7 @@ def figures(scores: Mapping[str, Scores], clips: ClipSet, *, frame_s: float) -> 
     """Return the figures of scores ``(T, C)`` by clip, filtered here, against a set's events."""
     window = odd_frames(MEDIAN_S, frame_s)
     durations_s = clips.durations()
-    truth = event_table(
-        (clip.name, event.onset_s, min(event.offset_s, durations_s[clip.name]), event.label)
-        for clip in clips.clips
-        for event in clip.events or ()
-        if event.onset_s < durations_s[clip.name]
-    )
+    truth = true_events(clips, durations_s=durations_s)
     tables = {
         name: ScoreTable(
             np.minimum(np.arange(len(values) + 1) * frame_s, durations_s[name]),

@@ -118,6 +118,16 @@ def decode(
     return event_table(rows)
 
 
+def true_events(clips: ClipSet, *, durations_s: Mapping[str, float]) -> pd.DataFrame:
+    """Return a set's events as an event table; none overlaps another of its class."""
+    return event_table(
+        (clip.name, event.onset_s, min(event.offset_s, durations_s[clip.name]), event.label)
+        for clip in clips.clips
+        for event in merge(clip.events or ())
+        if event.onset_s < durations_s[clip.name]
+    )
+
+
 def odd_frames(seconds: float, frame_s: float) -> int:
     """Return the odd number of frames, 1 or more, that is nearest to a time."""
     return 2 * max(0, round((seconds / frame_s - 1.0) / 2.0)) + 1
@@ -135,12 +145,7 @@ def intersection_f1(
         median_frames=odd_frames(median_s, frame_s),
         durations_s=durations_s,
     )
-    truth = event_table(
-        (clip.name, event.onset_s, min(event.offset_s, durations_s[clip.name]), event.label)
-        for clip in clips.clips
-        for event in merge(clip.events or ())
-        if event.onset_s < durations_s[clip.name]
-    )
+    truth = true_events(clips, durations_s=durations_s)
     (counts,) = intersection_counts([events], truth, durations_s=durations_s, classes=clips.classes)
     return float(macro(counts.f1()))
 
