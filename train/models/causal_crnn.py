@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from streamsed.errors import ConfigError
 from train.models.clip_head import ClipHead
+from train.models.dropout import Dropout
 from train.models.encoder import CausalEncoder, EncoderConfig, StageConfig
 from train.models.model import ClipOutput, Step, whole_frames
 
@@ -47,7 +48,7 @@ class CausalCRNN(CausalEncoder):
         super().__init__(config)
         self.config = config
         self.rnn = nn.GRU(config.rnn_units, config.rnn_units, config.rnn_layers, batch_first=True)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(config.rnn_units, len(config.classes))
         self.clip_head = (
             ClipHead(config.rnn_units, len(config.classes)) if config.clip_head else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from train.models.dropout import Dropout
+
 HELD = 1e4
 """Added to the update gate where there is nothing to hear: the sigmoid of it is 1."""
 
@@ -74,10 +76,10 @@ class AttentionLayer(nn.Module):
             nn.LayerNorm(units),
             nn.Linear(units, 2 * units),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(2 * units, units),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], bias: Tensor | None) -> Tensor:
         """Map ``(B, T, D)`` to the same shape; ``bias`` ``(B, 1, 1, T)`` is added to the logits."""

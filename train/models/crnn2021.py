@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from train.frontend import DCASE2021, FrontEndConfig, LogMel
 from train.models.clip_head import AttentionAxis, ClipHead, PaddingRule
+from train.models.dropout import Dropout
 from train.models.model import ClipOutput, SoundEventModel, Step, check_chunk, whole_frames
 from train.models.sliding import overlap_add, window_look_aheads, windows_needed
 from train.models.window_step import WindowStep
@@ -146,7 +147,7 @@ class CRNN2021(SoundEventModel):
                 nn.Conv2d(channels, filters, 3, padding=1),
                 nn.BatchNorm2d(filters, eps=config.norm_eps, momentum=config.norm_momentum),
                 GLU(filters),
-                nn.Dropout(config.dropout),
+                Dropout(config.dropout),
                 nn.AvgPool2d(pool),
             ]
             channels = filters
@@ -154,7 +155,7 @@ class CRNN2021(SoundEventModel):
         self.rnn = nn.GRU(
             channels, config.rnn_units, config.rnn_layers, batch_first=True, bidirectional=True
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(2 * config.rnn_units, len(config.classes))
         self.clip_head = ClipHead(
             2 * config.rnn_units,

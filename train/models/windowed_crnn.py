@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from train.models.clip_head import ClipHead
 from train.models.context import BidirectionalGRU, SelfAttention
+from train.models.dropout import Dropout
 from train.models.encoder import CausalEncoder, EncoderConfig
 from train.models.model import ClipOutput, Step, whole_frames
 from train.models.sliding import (
@@ -87,7 +88,7 @@ class WindowedCRNN(CausalEncoder):
                 window_frames=config.window_frames,
                 dropout=config.dropout,
             )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(self.context.units, len(config.classes))
         self.clip_head = (
             ClipHead(self.context.units, len(config.classes)) if config.clip_head else None
