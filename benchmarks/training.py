@@ -24,9 +24,9 @@ from train.data.bank import Bank
 from train.data.feature_cache import FeatureCache
 from train.data.soundscape import SoundscapeConfig
 from train.data.soundscape_set import SoundscapeSet
+from train.layering import Plain
 from train.learning.data_config import ScenesConfig
 from train.learning.fitting import fit_recipe, make_inputs, mel_extractor
-from train.learning.layering import Plain
 from train.learning.recipe import LearningRecipe, load_recipe
 from train.learning.sets import CACHE, read_sets
 

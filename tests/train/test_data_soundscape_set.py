@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,13 @@ import soundfile
 import typer
 from typer.testing import CliRunner
 
-import train.data.soundscape_config
 from streamsed.errors import ConfigError
 from tests.train.tiny_bank import write_bank
 from train.commands.soundscapes import soundscapes
 from train.data.bank import Bank
 from train.data.desed import Part, read_desed
-from train.data.soundscape import SoundscapeConfig, SoundscapeGenerator
+from train.data.soundscape import ClassPlan, SoundscapeConfig, SoundscapeGenerator
+from train.data.soundscape_config import load_soundscapes
 from train.data.soundscape_set import SOURCES, SoundscapeSet
 
 SMALL = SoundscapeConfig(duration_s=1.5, simulated_rooms=1, room_places=1)
@@ -201,24 +200,54 @@ def test_another_set_in_the_folder_is_refused(whole: Path, bank: Bank, tmp_path:
         made(tmp_path, bank, ALL)
 
 
+def small_scenes(folder: Path) -> str:
+    """Write a file that says what small scenes are like; rooms would take half a minute."""
+    path = folder / "scenes.yaml"
+    path.write_text("simulated_rooms: 1\nroom_places: 1\nduration_s: 2.0\n")
+    return str(path)
+
+
 def test_the_command_writes_and_goes_on(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = partial(SoundscapeConfig, simulated_rooms=1, room_places=1)  # rooms take half a minute
-    monkeypatch.setattr(train.data.soundscape_config, "SoundscapeConfig", small)
     monkeypatch.chdir(tmp_path)
     app = typer.Typer()
     app.command()(soundscapes)
     command = ["-o", "set", "--bank", str(bank.folder), "--weak", "3", "--validation", "2",
-               "--duration", "1", "--jobs", "2"]  # fmt: skip
+               "--scenes", small_scenes(tmp_path), "--duration", "1", "--jobs", "2"]  # fmt: skip
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert "set: 3 weak, 2 validation" in result.output
     assert len(read_desed(Path("set"), "weak")) == 3
-    again = CliRunner().invoke(app, [*command[:4], "--strong", "1", *command[-4:]])
+    again = CliRunner().invoke(app, [*command[:4], "--strong", "1", *command[-6:]])
     assert again.exit_code == 0, again.output
     assert len(read_desed(Path("set"), "strong")) == 1
     assert "set: 1 strong, 3 weak, 2 validation" in again.output
     refused = CliRunner().invoke(app, [*command, "--seed", "2"])
     assert isinstance(refused.exception, ConfigError)
     assert os.listdir("set/audio/train")  # noqa: PTH208
+    longer = CliRunner().invoke(app, ["-o", "own", *command[2:-4], "--jobs", "1"])
+    assert longer.exit_code == 0, longer.output
+    assert soundfile.info(next(Path("own").rglob("*.wav"))).duration == 2.0, "as the file says"
+
+
+def test_scenes_are_what_a_file_says_and_else_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "scenes.yaml"
+    path.write_text("snr_db: [6, 30]\nplans: {Dog: {again: 0.1}}\n")
+    config = load_soundscapes(path)
+    assert config == SoundscapeConfig(snr_db=(6.0, 30.0), plans={"Dog": ClassPlan(again=0.1)})
+    for wrong, line in {
+        "snr: [6, 30]": "scenes.yaml: snr: Unexpected keyword",
+        "plans: {Dog: {gap: 1}}": r"plans\.Dog\.gap: Unexpected keyword",
+        "sources: [0.5]": "sources .*must be probabilities that add up to 1",
+    }.items():
+        path.write_text(wrong)
+        with pytest.raises(ConfigError, match=line):
+            load_soundscapes(path)
+
+
+@pytest.mark.parametrize("path", sorted(Path("train/soundscapes").glob("*.yaml")), ids=str)
+def test_scenes_of_every_file_can_be_mixed(path: Path, bank: Bank, tmp_path: Path) -> None:
+    config = dataclasses.replace(load_soundscapes(path), duration_s=1.5)
+    made(tmp_path, bank, {"strong": 4}, config=config).write()
+    assert len(read_desed(tmp_path, "strong")) == 4

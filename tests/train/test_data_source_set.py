@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import train.data.soundscape_config
 from streamsed.errors import ConfigError
-from tests.train.test_data_soundscape_set import SMALL, content
+from tests.train.test_data_soundscape_set import SMALL, content, small_scenes
 from tests.train.tiny_bank import write_bank
 from train.commands.soundscapes import soundscapes
 from train.data.bank import Bank
 from train.data.fuss import Split, read_fuss
-from train.data.soundscape import SoundscapeConfig
 from train.data.source_set import SourceSet
 
 
@@ -89,11 +86,10 @@ def test_the_command_writes_mixtures_beside_clips(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    small = partial(SoundscapeConfig, simulated_rooms=1, room_places=1)
-    monkeypatch.setattr(train.data.soundscape_config, "SoundscapeConfig", small)
     app = typer.Typer()
     app.command()(soundscapes)
-    common = ["-o", "data", "--bank", str(bank.folder), "--duration", "1.5", "--jobs", "1"]
+    common = ["-o", "data", "--bank", str(bank.folder), "--scenes", small_scenes(tmp_path),
+              "--duration", "1.5", "--jobs", "1"]  # fmt: skip
     done = CliRunner().invoke(app, [*common, "--mixtures", "2", "--mixtures-eval", "1"])
     assert done.exit_code == 0, done.output
     assert "2 separation/train, 1 separation/eval" in done.output

@@ -9,8 +9,8 @@ import pytest
 
 from streamsed.errors import ConfigError
 from tests.train.tone_set import write_tone_set
+from train.layering import delta, laid_over, read_layers, signature
 from train.learning.folder import RunFolder, run_id
-from train.learning.layering import delta, laid_over, read_layers, signature
 from train.learning.recipe import (
     DataConfig,
     LearningRecipe,

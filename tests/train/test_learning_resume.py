@@ -18,9 +18,9 @@ import torch
 
 from tests.train.tiny_bank import write_bank
 from tests.train.tone_set import write_tone_set
+from train.layering import read_layers
 from train.learning.fitting import fit_recipe
 from train.learning.journal import read_history
-from train.learning.layering import read_layers
 from train.learning.recipe import LearningRecipe, load_recipe
 
 STEPS = 40

@@ -18,8 +18,8 @@ from tests.train.trees import RATE, write_wav
 from train.checkpoint import load_separator
 from train.cli import app
 from train.data.fuss import Mixture
+from train.layering import read_layers
 from train.learning.journal import read_history
-from train.learning.layering import read_layers
 from train.learning.machine import MachineConfig
 from train.learning.recipe import OptimiserConfig, TeacherConfig
 from train.learning.trainer import Trainer

@@ -59,10 +59,10 @@ def fit(
 
     The first Ctrl-C stops after the step that is being computed.
     """
+    from train.layering import read_layers  # noqa: PLC0415
     from train.learning.data_config import ScenesConfig  # noqa: PLC0415
     from train.learning.detection import DetectionTrainer  # noqa: PLC0415
     from train.learning.fitting import fit_recipe  # noqa: PLC0415
-    from train.learning.layering import read_layers  # noqa: PLC0415
     from train.learning.recipe import parse_recipe  # noqa: PLC0415
     from train.separation.fitting import SeparationTrainer, fit_separation  # noqa: PLC0415
     from train.separation.recipe import (  # noqa: PLC0415

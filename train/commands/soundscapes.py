@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,8 +42,13 @@ def soundscapes(
     mixtures_eval: Annotated[
         int, typer.Option(min=0, help="Mixtures of recordings kept for validation.")
     ] = 0,
+    scenes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What they are like, a YAML file.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clips.")] = 1,
-    duration: Annotated[float, typer.Option(min=1.0, help="Seconds of a clip.")] = 10.0,
+    duration: Annotated[
+        float | None, typer.Option(min=1.0, help="Seconds of a clip; else 10, or as --scenes says.")
+    ] = None,
     jobs: Annotated[
         int, typer.Option(min=0, help="Processes that mix; 0 is one a processor core.")
     ] = 0,
@@ -58,7 +64,7 @@ def soundscapes(
     from rich.progress import MofNCompleteColumn, Progress  # noqa: PLC0415
 
     from train.data.bank import Bank  # noqa: PLC0415
-    from train.data.soundscape_config import SoundscapeConfig  # noqa: PLC0415
+    from train.data.soundscape_config import SoundscapeConfig, load_soundscapes  # noqa: PLC0415
     from train.data.soundscape_set import SEPARATION, SoundscapeSet  # noqa: PLC0415
     from train.data.source_set import SourceSet  # noqa: PLC0415
 
@@ -75,15 +81,17 @@ def soundscapes(
         "validation": mixtures_validation,
         "eval": mixtures_eval,
     }
-    recordings, config, cache = Bank.open(bank), SoundscapeConfig(duration_s=duration), CACHE
+    config = SoundscapeConfig() if scenes is None else load_soundscapes(scenes)
+    config = config if duration is None else replace(config, duration_s=duration)
+    recordings, cache = Bank.open(bank), CACHE
     parts: dict[str, int] = {}
     writing: list[Callable[..., None]] = []
     if any(clips.values()) or not any(splits.values()):
-        scenes = SoundscapeSet(
+        soundscape_set = SoundscapeSet(
             output, bank=recordings, clips=clips, config=config, seed=seed, cache=cache
         )
-        parts |= {str(part): count for part, count in scenes.clips.items()}
-        writing.append(scenes.write)
+        parts |= {str(part): count for part, count in soundscape_set.clips.items()}
+        writing.append(soundscape_set.write)
     if any(splits.values()):
         folder = output / SEPARATION
         sources = SourceSet(

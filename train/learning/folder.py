@@ -30,7 +30,7 @@ import torch
 import streamsed
 from streamsed.errors import ConfigError
 from train.checkpoint import save_model
-from train.learning.layering import Plain, signature
+from train.layering import Plain, signature
 from train.learning.recipe import (
     LearningRecipe,
     NamedRecipe,

@@ -12,8 +12,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from streamsed.errors import ConfigError
 from train.augment import AugmentConfig
 from train.data.classes import CLASSES
+from train.layering import Plain, delta, laid_over, read_layers
 from train.learning.data_config import AnyDataConfig, DataConfig, ScenesConfig
-from train.learning.layering import Plain, delta, laid_over, read_layers
 from train.learning.machine import MachineConfig
 from train.learning.mixup import MixupConfig
 from train.learning.schedules import TEACHER_DECAY

@@ -22,8 +22,8 @@ from train.data.inputs import Inputs
 from train.data.scenes import SceneBatches
 from train.data.soundscape import SoundscapeGenerator
 from train.data.soundscape_set import SoundscapeSet
+from train.layering import signature
 from train.learning.data_config import DataConfig, ScenesConfig
-from train.learning.layering import signature
 from train.learning.recipe import HeldOutPart, LearningRecipe, ValidationConfig, dump_recipe
 
 CACHE = Path(".cache")

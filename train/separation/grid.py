@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from streamsed.errors import ConfigError
-from train.learning.layering import Plain, laid_over, read_layers
+from train.layering import Plain, laid_over, read_layers
 from train.learning.recipe import LearningRecipe, NetworkName, parse_recipe
 from train.separation.recipe import SeparationRecipe, parse_separation
 
