@@ -12,13 +12,17 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from streamsed.errors import ConfigError
+from tests.train.tiny_bank import write_bank
 from tests.train.tone_set import CLIP_S, write_tone_set
 from train.checkpoint import load_model
+from train.cli import app
 from train.comparison.plan import load_comparison
 from train.comparison.results import FIGURES, page, part_counts
 from train.comparison.scoring import figures, reached
+from train.data.bank import Bank
 from train.data.clips import ClipSet
 from train.data.desed import read_desed
 
@@ -139,6 +143,36 @@ def test_rows_differ_in_nothing_that_is_common(path: Path) -> None:
     assert len({run.name for run in runs}) == len(runs)
     assert len({run.recipe.epochs for run in runs}) == 1
     assert len({run.recipe.data.strong for run in runs}) == 1
+
+
+def test_a_comparison_mixes_the_data_that_it_states(tmp_path: Path) -> None:
+    (tmp_path / "scenes.yaml").write_text("{simulated_rooms: 1, room_places: 1, duration_s: 1.5}")
+    (tmp_path / "r.yaml").write_text("name: r\n")
+    file = tmp_path / "comparison.yaml"
+    file.write_text(
+        "{title: T, about: A, rows: {a: {title: A, recipe: r.yaml}},"
+        " data_set: {scenes: scenes.yaml, clips: {strong: 2, weak: 1}}}"
+    )
+    bank = Bank.open(write_bank(tmp_path / "bank"))
+    made: list[int] = []
+
+    def mix(comparison: Path, name: str) -> None:
+        load_comparison(comparison).mix(
+            tmp_path / name, bank=bank, cache=tmp_path, jobs=1, progress=made.append
+        )
+
+    mix(file, "data")
+    assert sum(made) == 3
+    assert len(read_desed(tmp_path / "data", "strong")) == 2
+    with pytest.raises(ConfigError, match="data_set is missing; give --data"):
+        mix(TINY, "none")
+
+
+@pytest.mark.parametrize("given", [[], ["--data", "a", "--bank", "b"]])
+def test_data_or_a_bank_is_asked_for(given: list[str]) -> None:
+    result = CliRunner().invoke(app, ["compare", str(TINY), *given])
+    assert isinstance(result.exception, ConfigError)
+    assert "give --data, a data set, or --bank" in str(result.exception)
 
 
 @pytest.mark.parametrize(

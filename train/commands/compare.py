@@ -12,8 +12,13 @@ import typer
 def compare(
     comparison: Annotated[Path, typer.Argument(help="What to compare, a YAML file.")],
     data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Data set in DESED's shape, with audio, metadata.")
-    ],
+        Path | None,
+        typer.Option(metavar="DIR", help="Data set in DESED's shape, with audio and metadata."),
+    ] = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Recording bank, to mix the comparison's own data from."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the page here; else print it.")
     ] = None,
@@ -29,23 +34,44 @@ def compare(
 ) -> None:
     """Train every run of a comparison, measure it on validation clips, and write a page.
 
+    The data is --data, or mixed from --bank to the runs' folder as the comparison says.
+
     A comparison that was stopped goes on when the same command is given again; what is done is
     not done anew. What each run says stands in its folder, in fit.log.
     """
     from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
 
+    from streamsed.errors import ConfigError  # noqa: PLC0415
     from train.comparison.plan import load_comparison  # noqa: PLC0415
     from train.comparison.results import page, part_counts  # noqa: PLC0415
     from train.comparison.training import Place  # noqa: PLC0415
     from train.comparison.training import compare as train_all  # noqa: PLC0415
+    from train.data.bank import Bank  # noqa: PLC0415
+    from train.learning.sets import CACHE  # noqa: PLC0415
 
     plan = load_comparison(comparison)
-    folder = runs or Path("runs") / comparison.stem
-    place = Place(data=data, runs=folder, cache=cache or folder / "mels")
+    folder, jobs = runs or Path("runs") / comparison.stem, jobs or os.cpu_count() or 1
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if (data is None) == (bank is None):
+        raise ConfigError("give --data, a data set, or --bank, to mix one from")
+    if bank is not None:
+        data = folder / "data"
+        count = plan.data_set.count if plan.data_set is not None else None
+        with Progress(console=console) as bar:
+            task = bar.add_task("mixing", total=count)
+            plan.mix(
+                data,
+                bank=Bank.open(bank),
+                cache=CACHE,
+                jobs=jobs,
+                progress=lambda count: bar.advance(task, count),
+            )
+    assert data is not None
+    place = Place(data=data, runs=folder, cache=cache or folder / "mels")
     measured = {}
     total = len(list(plan.runs()))
-    for run, figures in train_all(plan, place, jobs=jobs or os.cpu_count() or 1):
+    for run, figures in train_all(plan, place, jobs=jobs):
         if figures is None:
             console.print(f"{folder / run.name}: stopped, to be resumed", markup=False)
             continue

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from streamsed.errors import ConfigError
-from train.learning.layering import Plain, laid_over, read_layers
+from train.data.bank import Bank
+from train.data.desed import Part
+from train.data.soundscape_config import load_soundscapes
+from train.data.soundscape_set import SoundscapeSet
+from train.layering import Plain, laid_over, read_layers
 from train.learning.recipe import LearningRecipe, parse_recipe
 
 
@@ -47,6 +51,28 @@ class Row:
 
 
 @dataclass(frozen=True)
+class MixedData:
+    """A data set in DESED's shape that is mixed from a bank for a comparison.
+
+    Attributes:
+        scenes: file that says what they are like, beside the comparison's.
+        clips: how many of each part.
+        seed: of the scenes.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    scenes: Path
+    clips: dict[Part, int]
+    seed: int = 1
+
+    @property
+    def count(self) -> int:
+        """Of all clips."""
+        return sum(self.clips.values())
+
+
+@dataclass(frozen=True)
 class Run:
     """One training of a comparison.
 
@@ -73,6 +99,7 @@ class Comparison:
         about: what a reader should know of the figures.
         rows: by name.
         common: laid over every recipe, so that they differ in nothing else.
+        data_set: what they learn from and are measured on unless other data is given.
         file: that it was read from.
     """
 
@@ -82,6 +109,7 @@ class Comparison:
     about: str
     rows: dict[str, Row]
     common: Plain = field(default_factory=dict)
+    data_set: MixedData | None = None
     file: Path = Path()
 
     def __post_init__(self) -> None:
@@ -99,6 +127,34 @@ class Comparison:
         content = laid_over(laid_over(content, self.common), entry.changes)
         where = f"{self.file}: rows.{row}"
         return parse_recipe({**content, "name": row, "seed": seed}, where=where)
+
+    def mix(
+        self, folder: Path, *, bank: Bank, cache: Path, jobs: int, progress: Callable[[int], None]
+    ) -> None:
+        """Mix the comparison's data set, or what is missing of it.
+
+        Args:
+            folder: of the data set.
+            bank: of recordings.
+            cache: folder in which simulated rooms are kept.
+            jobs: processes that mix.
+            progress: called with the number of clips done.
+
+        Raises:
+            ConfigError: the comparison names none, or the folder holds another.
+            DataError: it cannot be written.
+        """
+        if self.data_set is None:
+            raise ConfigError(f"{self.file}: data_set is missing; give --data, not --bank")
+        config = load_soundscapes(self.file.parent / self.data_set.scenes)
+        SoundscapeSet(
+            folder,
+            bank=bank,
+            clips=self.data_set.clips,
+            config=config,
+            seed=self.data_set.seed,
+            cache=cache,
+        ).write(jobs=jobs, progress=progress)
 
     def runs(self) -> Iterator[Run]:
         """Yield every run, row by row."""
