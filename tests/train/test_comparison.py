@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -48,6 +49,16 @@ def compare(tones: Path, folder: Path, *, jobs: int) -> list[str]:
     ]
 
 
+def wait_until_gone(group: int) -> None:
+    """Wait until a group of processes has ended."""
+    until = time.monotonic() + 60
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < until:
+            os.killpg(group, 0)
+            time.sleep(0.02)
+        pytest.fail(f"processes of group {group} are still there")
+
+
 @pytest.fixture(scope="module")
 def compared(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the runs and the page of the tiny comparison, killed once on the way."""
@@ -57,7 +68,8 @@ def compared(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ) as first:
         assert first.stderr is not None
         assert any("done, 1 of 3" in line for line in first.stderr)
-        os.killpg(first.pid, signal.SIGKILL)
+        first.kill()
+    wait_until_gone(first.pid)  # the processes that train, too, or the folder would be in use
     assert not (folder / "page.md").exists()
     kept = (folder / "runs/supervised-1" / FIGURES).stat().st_mtime_ns
     subprocess.run(compare(tones, folder, jobs=2), check=True, timeout=240)

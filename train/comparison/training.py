@@ -12,6 +12,7 @@ from pathlib import Path
 from train.comparison.plan import Comparison, Run
 from train.comparison.results import Measured, measure_run, validation_set
 from train.learning.fitting import fit_recipe
+from train.pool import end_with_parent
 
 LOG = "fit.log"
 
@@ -36,8 +37,8 @@ def compare(
 ) -> Iterator[tuple[Run, list[Measured] | None]]:
     """Train what is not trained yet and measure what is, ``jobs`` runs at a time.
 
-    A run that was stopped goes on. Ctrl-C reaches all processes, and each leaves a state to go on
-    from.
+    A run that was stopped goes on, and none outlives this process. Ctrl-C reaches all processes,
+    and each leaves a state to go on from.
 
     Yields:
         Each run as it ends, with its figures; None if it was stopped before its end.
@@ -45,7 +46,9 @@ def compare(
     Raises:
         StreamsedError: the data set is wrong, or a run cannot go on.
     """
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=end_with_parent
+    ) as pool:
         waiting = {
             pool.submit(train_and_measure, run, place, comparison.rows[run.row].hearings): run
             for run in comparison.runs()

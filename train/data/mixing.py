@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import soundfile
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from train.data.events import Event
 from train.data.soundscape import SoundscapeGenerator
+from train.pool import end_with_parent
 
 Scenes = Sequence[tuple[int, Path]]
 """Indices of scenes, and the files that they become."""
@@ -94,11 +93,4 @@ def _adopt(generator: SoundscapeGenerator, write: Write) -> None:
     global _adopted  # noqa: PLW0603 - a worker process has one
     _adopted = generator, write
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    """End with the parent, however it ends: nothing tells a pool's process that it was killed."""
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)
+    end_with_parent()
