@@ -283,9 +283,15 @@ def test_bf16_gives_nearly_the_same_parts(batch: Batch[Tensor]) -> None:
     half = Learner(RECIPE, Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"))
     with torch.no_grad():
         half.teacher.head.bias += 1.0  # type: ignore[operator, union-attr]
+    computed_in: dict[str, torch.dtype] = {}
+    for name, network in half.networks.items():
+        network.head.register_forward_hook(  # type: ignore[union-attr]
+            lambda *call, name=name: computed_in.update({name: call[2].dtype})
+        )
     with one_thread():
         terms = mean_teacher(batch, half, moment())
         exact = mean_teacher(batch, learner(), moment())
+    assert computed_in == {"student": torch.bfloat16, "teacher": torch.bfloat16}
     for name, value in terms.items():
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, exact[name], rtol=0.05, atol=1e-3, msg=name)

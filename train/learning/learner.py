@@ -56,7 +56,8 @@ class Learner(Networks[SoundEventModel]):
     def clip(self, inputs: Tensor, padding: Tensor) -> ClipOutput:
         """Run the student on ``(B, T, F)`` features, or on ``(B, N)`` audio."""
         run = self.wrapped.hear if self.from_audio else self.wrapped.clip
-        output: ClipOutput = run(inputs, padding)
+        with self.fabric.autocast():  # Fabric does so for forward alone
+            output: ClipOutput = run(inputs, padding)
         return output
 
     def stream(self, features: Tensor, rng: np.random.Generator) -> Tensor:
@@ -82,7 +83,8 @@ class Learner(Networks[SoundEventModel]):
                 for left, zero in zip(self.carried, state, strict=True)
             )
         logits: Tensor
-        logits, after = self.wrapped.score(features, state, state[0])
+        with self.fabric.autocast():
+            logits, after = self.wrapped.score(features, state, state[0])
         self.carried = tuple(tensor.detach().float() for tensor in after)
         return logits
 
