@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -86,7 +87,13 @@ def same_run(one: Path, other: Path) -> None:
 def fitting(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
     """Run the command; it is killed if it still runs in the end."""
     command = [sys.executable, "-m", "train", "fit", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     try:
         yield process
     finally:
@@ -126,13 +133,19 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     same_run(folder, whole)
 
 
-def test_a_run_stops_at_the_first_ctrl_c_and_goes_on(
-    recipe: LearningRecipe, recipe_file: Path, tones: Path, whole: Path, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_stops_at_the_first_signal_to_its_group_and_goes_on(
+    recipe: LearningRecipe,
+    recipe_file: Path,
+    tones: Path,
+    whole: Path,
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
     folder = tmp_path / "cut"
-    with fitting(recipe_file, "--data", tones, "-o", folder) as process:
+    with fitting(recipe_file, "--data", tones, "-o", folder, "--workers", "1") as process:
         wait_for(process, folder, records=2)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, number)
         said = process.communicate(timeout=60)[0]
     assert process.returncode == 0, said
     assert "to be resumed" in said

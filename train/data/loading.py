@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,8 +41,15 @@ def load(batches: Batches, steps: range, *, workers: int = 0, ahead: int = 4) ->
         num_workers=workers,
         prefetch_factor=ahead if workers else None,
         collate_fn=_tensors,
+        worker_init_fn=_leave_signals,
     )
     yield from loader
+
+
+def _leave_signals(_worker: int) -> None:
+    """Let Ctrl-C and SIGTERM, which reach a whole group, be what the parent makes of them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _tensors(batch: Any) -> Any:
