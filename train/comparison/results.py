@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
+from textwrap import fill
 
 from streamsed.errors import ConfigError
 from train.checkpoint import load_model
@@ -26,6 +27,7 @@ COLUMNS: dict[Figure, str] = {
     "intersection_f1": "intersection F1",
 }
 
+_WIDTH = 100
 _PAGE = """\
 # Results
 
@@ -33,12 +35,14 @@ _PAGE = """\
 
 {about}
 
-Clips: {clips}. Figures are of the {validation} validation clips. Checkpoints are chosen on
-strong_validation and a part of weak, the student's and the teacher's each by its own figure. Every
-class has the same median filter of {median_s:g} s; F1 is macro, above 0.5; PSDS is over 50
-thresholds. A row of several seeds says their mean and standard deviation. Look-ahead is how long
-after a frame its score is out, the clip heard as a stream from its beginning; a network that hears
-the whole clip at once has "whole".
+{clips}
+
+Figures are of the {validation} validation clips. Checkpoints are chosen on strong_validation and a
+part of weak, the student's and the teacher's each by its own figure. Every class has the same
+median filter of {median_s:g} s; F1 is macro, above 0.5; PSDS is over 50 thresholds. A row of
+several seeds says their mean and standard deviation. Look-ahead is how long after a frame its score
+is out, the clip heard as a stream from its beginning; a network that hears the whole clip at once
+has "whole".
 
 {table}
 
@@ -160,10 +164,11 @@ def page(
         raise ConfigError(f"{comparison.file}: no run is done; there is nothing to show")
     runs = list(comparison.runs())
     missing = [run.name for run in runs if run.name not in measured]
+    said = ", ".join(f"{count} {part}" for part, count in counts.items())
     return _PAGE.format(
         title=comparison.title,
-        about=comparison.about.strip(),
-        clips=", ".join(f"{count} {part}" for part, count in counts.items()),
+        about=fill(comparison.about, _WIDTH),
+        clips=fill(f"Clips: {said}.", _WIDTH),
         validation=counts["validation"],
         median_s=MEDIAN_S,
         table="\n".join(_table(comparison, runs, measured)),
