@@ -74,14 +74,15 @@ class IsolatedMicrophone(ResampledSource):
 
     def _await_record(self) -> Record:
         deadline = monotonic() + OPEN_S
-        while (record := self._next_record(max(0.0, deadline - monotonic()))) is None:
-            if self._closed.is_set():
-                raise SourceError(f"{self.name}: closed while it was being opened")
+        # Whoever interrupts before the child can be seen wakes nobody, but is seen here.
+        while not self._closed.is_set():
+            if (record := self._next_record(max(0.0, deadline - monotonic()))) is not None:
+                return record
             if monotonic() >= deadline:
                 raise SourceError(
                     f"{self.name}: the sound system does not answer; does the sound server hang?"
                 )
-        return record
+        raise SourceError(f"{self.name}: closed while it was being opened")
 
     def _receive(self, timeout_s: float) -> Block | None:
         record = self._next_record(timeout_s)

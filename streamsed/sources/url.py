@@ -124,18 +124,23 @@ class Url(ResampledSource):
         except OSError as error:
             raise SourceError(f"{self.name}: {self.ffmpeg}: {error.strerror}") from error
         self._arrival = None
+        self._bytes += self._first_audio(self._child)
+        self._arrival = ArrivalClock(sample_rate)
+        return sample_rate
+
+    def _first_audio(self, child: ChildProcess) -> bytes:
         deadline = monotonic() + self.stall_s * _OPEN_PATIENCE
-        while not (data := self._child.read(max(0.0, deadline - monotonic()))):
+        # Whoever interrupts before the child can be seen wakes nobody, but is seen here.
+        while not self._closed.is_set():
+            data = child.read(max(0.0, deadline - monotonic()))
+            if data:
+                return data
             if data is not None:
                 raise SourceError(self._why())
-            if self._closed.is_set():
-                raise SourceError(f"{self._where}: closed while it was being opened")
             if monotonic() >= deadline:
                 waited_s = self.stall_s * _OPEN_PATIENCE
                 raise SourceError(f"{self._where}: no audio within {waited_s:g} s")
-        self._arrival = ArrivalClock(sample_rate)
-        self._bytes += data
-        return sample_rate
+        raise SourceError(f"{self._where}: closed while it was being opened")
 
     def _receive(self, timeout_s: float) -> Block | None:
         assert self._child is not None
