@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ from train.ensemble import Ensemble
 from train.held_out import HeldOut
 from train.latency import draw_latency, latency_curve
 from train.postprocess.figures import Figures, measure
+from train.postprocess.replayed import Replayed
 from train.postprocess.rewriting import (
     CARD_FILE,
     KEPT_FIGURES,
     check_writable,
     move_into_place,
 )
-from train.rules import fit_rules
+from train.rules import FittedRules, fit_rules
 
 log = structlog.get_logger()
 
@@ -65,9 +67,7 @@ def assemble(
         manifest, differences = ensemble.write(
             draft, look_ahead, probes=_probes(held_out, ensemble)
         )
-        fitted = fit_rules(draft, held_out)
-        replayed = held_out.replay(draft, held_out.recipe.postprocessing.report)
-        figures = measure(replayed, dict.fromkeys(replayed.clips.names, fitted.rules))
+        fitted, replayed, figures = _reached(draft, held_out)
         points = []
         if ensemble.windowed:
             points = latency_curve(ensemble, held_out, postprocessing=fitted.rules)
@@ -81,6 +81,7 @@ def assemble(
             differences=differences,
             fitted=fitted,
             figures=figures,
+            alone=_alone(ensemble, look_ahead, held_out, Path(beside)),
             events={label: len(events) for label, events in replayed.truth.items()},
             recordings=len(replayed.clips.names),
             hours=replayed.clips.hours,
@@ -98,6 +99,28 @@ def assemble(
     return figures
 
 
+def _reached(bundle: Path, held_out: HeldOut) -> tuple[FittedRules, Replayed, Figures]:
+    """Fit a bundle, and measure with what was fitted."""
+    fitted = fit_rules(bundle, held_out)
+    replayed = held_out.replay(bundle, held_out.recipe.postprocessing.report)
+    return fitted, replayed, measure(replayed, dict.fromkeys(replayed.clips.names, fitted.rules))
+
+
+def _alone(
+    ensemble: Ensemble, look_ahead: Sequence[int], held_out: HeldOut, beside: Path
+) -> dict[str, Figures]:
+    """Return what each of several members reaches without the others, fitted by itself."""
+    if len(ensemble.members) == 1:
+        return {}
+    reached = {}
+    for member, frames in zip(ensemble.members, look_ahead, strict=True):
+        folder = beside / f"alone-{member.name}"
+        log.info("measuring alone", member=member.name)
+        Ensemble((member,)).write(folder, (frames,))
+        reached[member.name] = _reached(folder, held_out)[2]
+    return reached
+
+
 def _described(told: Told) -> dict[str, Any]:
     """Return what a manifest says of the same, as plain values."""
     trained_by = [member.trained_by(told.held_out.recipe.name) for member in told.ensemble.members]
@@ -107,6 +130,7 @@ def _described(told: Told) -> dict[str, Any]:
         "hours": told.hours,
         "overall": asdict(told.figures.overall),
         "classes": {label: asdict(one) for label, one in told.figures.classes.items()},
+        "alone": {name: asdict(one.overall) for name, one in told.alone.items()},
         "look_ahead": [{"s": p.look_ahead_s, **asdict(p.reached)} for p in told.points],
         "history": list(told.history),
     }

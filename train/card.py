@@ -35,6 +35,7 @@ class Told:
         differences: largest of each member's graph to PyTorch.
         fitted: thresholds and windows that ship.
         figures: measured with them.
+        alone: what each of several members reaches by itself, fitted by itself.
         events: true events by class.
         recordings: that figures are of.
         hours: of audio.
@@ -52,6 +53,7 @@ class Told:
     differences: Mapping[str, float]
     fitted: FittedRules
     figures: Figures
+    alone: Mapping[str, Figures]
     events: Mapping[str, int]
     recordings: int
     hours: float
@@ -160,8 +162,16 @@ def _reached(told: Told) -> Iterator[str]:
             f"`streamsed-train soundscapes -o DATA --bank BANK --duration {data.duration_s:g} "
             f"--{config.report} {data.held_out_clips}` writes these scenes."
         )
-    overall = told.figures.overall
-    yield _table(FIGURES.values(), [[f"{getattr(overall, key):.3f}" for key in FIGURES]])
+    systems = {**told.alone, "all together" if told.alone else told.name: told.figures}
+    yield _table(
+        ("system", *FIGURES.values()),
+        [
+            (name, *(f"{getattr(one.overall, key):.3f}" for key in FIGURES))
+            for name, one in systems.items()
+        ],
+    )
+    if told.alone:
+        yield "A member alone has thresholds and windows of its own, fitted in the same way."
     yield _table(
         ("class", "events", *FIGURES.values(), "false alarms an hour", "verdict"),
         [
