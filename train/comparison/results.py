@@ -46,7 +46,8 @@ has "whole".
 
 {table}
 
-Made by `streamsed-train compare {file}`, where data set and sizes stand.
+Made by `streamsed-train compare {file} {data}`,
+where data set and sizes stand.
 {missing}"""
 
 
@@ -173,6 +174,7 @@ def page(
         median_s=MEDIAN_S,
         table="\n".join(_table(comparison, runs, measured)),
         file=comparison.file.as_posix(),
+        data="--data DATA" if comparison.data_set is None else "--bank BANK",
         missing=f"\nNot trained yet: {', '.join(missing)}.\n" if missing else "",
     )
 

@@ -19,15 +19,18 @@ from train.models.windowed_crnn import WindowedCRNNConfig
 AnyConfig = CausalCRNNConfig | WindowedCRNNConfig | CRNN2021Config | JSSConfig
 
 SMALL_SEPARATOR = ConvTasNetConfig(
-    filters=256,
-    kernel_samples=32,
-    stride_samples=16,
-    bottleneck=96,
-    hidden=192,
-    skip=96,
+    filters=128,
+    kernel_samples=64,
+    stride_samples=32,
+    bottleneck=64,
+    hidden=128,
+    skip=64,
+    blocks=6,
     norm="cumulative",
+    consistent=True,
 )
-"""A quarter of the published size and half its frames, causal: what many streams can afford."""
+"""Causal, in frames of 2 ms where the published one has 0.5 ms, and a twentieth of its
+multiplications: what many streams can afford, and what two CPU cores can train."""
 
 
 def _causal_small(classes: tuple[str, ...]) -> CausalCRNNConfig:
