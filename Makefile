@@ -25,7 +25,8 @@ DESTDIR ?=
 EXTRAS ?=
 UNITS := /etc/systemd
 CONFIG := /etc/streamsed/config.yaml
-BUNDLE := /usr/share/streamsed/models/domestic
+MODELS := /usr/share/streamsed/models
+BUNDLES := $(notdir $(patsubst %/manifest.yaml,%,$(wildcard models/*/manifest.yaml)))
 
 .PHONY: help run test lint bench clean install-service install-service-files uninstall-service
 
@@ -76,11 +77,13 @@ install-service-files:
 	  >"$$root$(UNITS)/system/streamsed.service"
 	sed 's:/opt/streamsed:$(SERVICE_VENV):' systemd/user/streamsed.service \
 	  >"$$root$(UNITS)/user/streamsed.service"
-	rm -rf "$$root$(BUNDLE)"
-	install -Dm644 -t "$$root$(BUNDLE)" models/domestic/*
+	for bundle in $(BUNDLES); do
+	  rm -rf "$$root$(MODELS)/$$bundle"
+	  install -Dm644 -t "$$root$(MODELS)/$$bundle" models/"$$bundle"/*
+	done
 	if [ ! -e "$$root$(CONFIG)" ]; then
 	  mkdir -p "$$root$(dir $(CONFIG))"
-	  sed 's:^bundle\: .*:bundle\: $(BUNDLE):' config.yaml >"$$root$(CONFIG)"
+	  sed 's:^bundle\: models/:bundle\: $(MODELS)/:' config.yaml >"$$root$(CONFIG)"
 	fi
 	if [ -z "$$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
@@ -92,8 +95,8 @@ uninstall-service:
 	rm -f "$$root$(UNITS)"/{system,user}/streamsed.service
 	if [ -z "$$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	[ ! -e "$$venv/pyvenv.cfg" ] || rm -rf "$$venv"
-	rm -rf "$$root$(BUNDLE)"
-	rmdir -p --ignore-fail-on-non-empty "$$root$(dir $(BUNDLE))" 2>/dev/null || true
+	for bundle in $(BUNDLES); do rm -rf "$$root$(MODELS)/$$bundle"; done
+	rmdir -p --ignore-fail-on-non-empty "$$root$(MODELS)" 2>/dev/null || true
 	[ "$$(readlink "$$command")" != $(SERVICE_VENV)/bin/streamsed ] || rm "$$command"
 	echo "Left where they are: $(CONFIG) and /var/lib/streamsed"
 
