@@ -67,6 +67,7 @@ def test_what_is_installed_and_what_is_kept(tmp_path: Path) -> None:
     assert loaded.bundle == Path("/usr/share/streamsed/models/domestic")
     bundle = tmp_path / "usr/share/streamsed/models/domestic"
     assert (bundle / "manifest.yaml").is_file()
+    assert (bundle.with_name("domestic-jss") / "manifest.yaml").is_file()
     for scope in ("system", "user"):
         unit = (tmp_path / "etc/systemd" / scope / "streamsed.service").read_text("utf-8")
         assert "ExecStart=/srv/streamsed/bin/python -P -m streamsed run" in unit
