@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from streamsed.errors import SourceError, SourceLost
+from streamsed.sources.child import ChildProcess
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import EndOfSource
 from streamsed.sources.url import Url, find_ffmpeg
@@ -205,6 +206,21 @@ def test_closing_from_another_thread(opened: bool) -> None:
         source.close()
     assert opened == (ends == [None])
     assert children() == before
+
+
+def test_an_interruption_before_the_program_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(ChildProcess):
+        def __init__(self, *command: str) -> None:
+            super().__init__(*command)
+            source.interrupt()
+
+        def read(self, timeout_s: float) -> bytes | None:
+            pytest.fail(f"waits up to {timeout_s} s for what nobody wants any more")
+
+    monkeypatch.setattr("streamsed.sources.url.ChildProcess", Interrupted)
+    source = Url("cam", "http://127.0.0.1:9/")
+    with pytest.raises(SourceError, match="closed while it was being opened"):
+        source.open(RATE)
 
 
 def test_an_ffmpeg_of_ones_own(tmp_path: Path) -> None:
