@@ -17,9 +17,10 @@ from train.checkpoint import load_model, load_separator
 from train.cli import app
 from train.comparison.scoring import Reached
 from train.learning.folder import read_run
+from train.learning.journal import read_history
 from train.learning.machine import MachineConfig
 from train.models.jss import JSS
-from train.separation.experiments import Experiments, Measured, fused
+from train.separation.experiments import Experiments, Measured, Separated, fused
 from train.separation.grid import load_grid
 from train.separation.tables import TABLE_1, TABLE_2, page
 
@@ -110,6 +111,9 @@ def test_the_command_runs_all_of_it_and_not_twice(tmp_path: Path) -> None:
     first = next(line for line in text.splitlines() if line.startswith("| DESED-S2 |"))
     assert first.count(" / ") == 6
     assert "/ 0.572" in first
+    said = read_history(runs / "separator-desed")[-1]["figures"]["student"]
+    reached = f"{said['loss_db']:.2f} | {said['si_snr_improvement_db']:.2f}"
+    assert f"| DESED | MixIT | 2 | {reached} |" in text
     assert next(line for line in text.splitlines() if line.startswith("| both |")).count("/ -") == 3
     files = [path for path in runs.rglob("*") if path.suffix in {".pt", ".npz"}]
     written = {path: path.stat().st_mtime_ns for path in files}
@@ -125,7 +129,9 @@ def test_the_page_says_what_was_reached_and_what_was_not() -> None:
     reached = Reached(psds1=0.25, psds2=0.5, event_f1=0.4321, intersection_f1=0.6)
     measured = [Measured("FUSS-S1", "teacher", reached)]
     measured.append(Measured("DESED-S2 + DESED-JT", "teacher", reached))
-    text = page(grid, measured, counts={"strong": 30, "validation": 7})
+    separated = [Separated("DESED", "mixit", 600, loss_db=-9.876, si_snr_improvement_db=1.234)]
+    text = page(grid, measured, separated, counts={"strong": 30, "validation": 7})
+    assert "| DESED | MixIT | 600 | -9.88 | 1.23 |" in text
     line = (
         "| FUSS-S1 | - / 0.329 | - / 0.517 | - / 41.03 "
         "| 0.250 / 0.349 | 0.500 / 0.534 | 43.21 / 41.47 |"

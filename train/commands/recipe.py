@@ -86,7 +86,7 @@ def recipe(
     except Unfinished as where:
         stopped = True
         console.print(f"{where}: stopped; the same command goes on", markup=False)
-    text = page(loaded, measured, counts=counts)
+    text = page(loaded, measured, experiments.separated(), counts=counts)
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -14,12 +14,14 @@ from train.comparison.results import validation_set
 from train.comparison.scoring import Reached, figures, whole_clip_scores
 from train.data.clips import ClipSet
 from train.learning.fitting import fit_recipe
+from train.learning.journal import read_history
 from train.learning.machine import MachineConfig, make_fabric
 from train.learning.recipe import NetworkName
 from train.learning.validation import Scores
 from train.models.jss import JSS, JSSConfig
 from train.separation.fitting import fit_separation
 from train.separation.grid import BASELINE, SELECTIONS, Grid, Pretraining, TrainedStage
+from train.separation.recipe import SeparationStep
 
 ClipsScores = Mapping[str, Scores]
 
@@ -41,6 +43,26 @@ class Measured:
     system: str
     selection: NetworkName
     reached: Reached
+
+
+@dataclass(frozen=True)
+class Separated:
+    """What a separator reaches on its validation mixtures, at its best.
+
+    Attributes:
+        learned_from: what the paper's tables call it by.
+        step: ``pit`` or ``mixit``.
+        steps: after which it was at its best.
+        loss_db: mean of the loss.
+        si_snr_improvement_db: mean over the parts of mixtures; of ``mixit`` these are the two
+            clips of a sum.
+    """
+
+    learned_from: Pretraining
+    step: SeparationStep
+    steps: int
+    loss_db: float
+    si_snr_improvement_db: float
 
 
 @dataclass(frozen=True)
@@ -85,6 +107,25 @@ class Experiments:
             reached = figures(fused(parts, weights), clips, frame_s=frame_s)
             yield Measured(name, "teacher", reached)
 
+    def separated(self) -> Iterator[Separated]:
+        """Yield what the separators reach that were trained so far."""
+        for learned_from in self.grid.separators:
+            recipe = self.grid.separator(learned_from)
+            said = [
+                (record["step"], record["figures"][recipe.validation.selection])
+                for record in read_history(self._separator_folder(learned_from))
+                if record["kind"] == "validation"
+            ]
+            if said:
+                steps, best = max(said, key=lambda entry: entry[1]["objective"])
+                yield Separated(
+                    learned_from,
+                    recipe.step,
+                    steps,
+                    loss_db=best["loss_db"],
+                    si_snr_improvement_db=best["si_snr_improvement_db"],
+                )
+
     def checkpoints(self, selection: NetworkName) -> Iterator[tuple[str, Path]]:
         """Yield every system and its checkpoint, trained if need be.
 
@@ -109,11 +150,14 @@ class Experiments:
         return _finished(folder, done=done)
 
     def _separator(self, learned_from: Pretraining) -> Path:
-        folder = self.runs / f"separator-{learned_from.lower()}"
+        folder = self._separator_folder(learned_from)
         recipe = replace(self.grid.separator(learned_from), machine=self.machine)
         data = self.mixtures if recipe.step == "pit" else self.data
         _, done = fit_separation(recipe, data=data, folder=folder, until=self.until)
         return _finished(folder, done=done)
+
+    def _separator_folder(self, learned_from: Pretraining) -> Path:
+        return self.runs / f"separator-{learned_from.lower()}"
 
     def _join(self, learned_from: Pretraining, sed: Path, selection: NetworkName) -> Path:
         folder = self._separator(learned_from)

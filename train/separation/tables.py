@@ -8,7 +8,7 @@ from typing import NamedTuple
 from train.comparison.scoring import MEDIAN_S, Reached
 from train.data.desed import Part
 from train.learning.recipe import NetworkName
-from train.separation.experiments import Measured
+from train.separation.experiments import Measured, Separated
 from train.separation.grid import SELECTIONS, Grid
 
 
@@ -77,6 +77,13 @@ Checkpoints are chosen on strong_validation and a part of weak. Every class has 
 filter of {median_s:g} s; PSDS is over 50 thresholds; F1 is of events, macro, above 0.5. A dash is
 what was not run.
 
+## Separators
+
+{separators}
+
+Figures are of their own validation mixtures; SI-SNR of those of MixIT is that of the two clips of
+a sum, each remixed from the sources that are its.
+
 ## Table 1: stages
 
 {first}
@@ -89,12 +96,19 @@ Made by `streamsed-train recipe jss --grid`, from {file}.
 """
 
 
-def page(grid: Grid, measured: Iterable[Measured], *, counts: Mapping[Part, int]) -> str:
-    """Return both tables as Markdown.
+def page(
+    grid: Grid,
+    measured: Iterable[Measured],
+    separated: Iterable[Separated],
+    *,
+    counts: Mapping[Part, int],
+) -> str:
+    """Return both tables as Markdown, and what the separators reach.
 
     Args:
         grid: what was run.
         measured: as far as it is done.
+        separated: the same, of separators.
         counts: clips of the data set by part.
     """
     found = {(entry.system, entry.selection): entry.reached for entry in measured}
@@ -104,6 +118,7 @@ def page(grid: Grid, measured: Iterable[Measured], *, counts: Mapping[Part, int]
         clips=", ".join(f"{count} {part}" for part, count in counts.items()),
         validation=counts["validation"],
         median_s=MEDIAN_S,
+        separators="\n".join(_separators(separated)),
         first="\n".join(_first(grid, found)),
         second="\n".join(_second(grid, found)),
         file=grid.file.as_posix(),
@@ -111,6 +126,14 @@ def page(grid: Grid, measured: Iterable[Measured], *, counts: Mapping[Part, int]
 
 
 Found = Mapping[tuple[str, NetworkName], Reached]
+
+
+def _separators(separated: Iterable[Separated]) -> Iterator[str]:
+    yield from _head(["learned from", "by", "steps", "loss dB", "SI-SNR improvement dB"])
+    names = {"pit": "PIT", "mixit": "MixIT"}
+    for entry in separated:
+        figures = f"{entry.loss_db:.2f} | {entry.si_snr_improvement_db:.2f}"
+        yield f"| {entry.learned_from} | {names[entry.step]} | {entry.steps} | {figures} |"
 
 
 def _first(grid: Grid, found: Found) -> Iterator[str]:
