@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsed.errors import SourceError, SourceLost
-from streamsed.sources.child import ChildProcess
 from streamsed.sources.devices import list_devices
 from streamsed.sources.isolated_microphone import IsolatedMicrophone
 from streamsed.sources.microphone_process import Kind, Record
 from tests.children import PATIENCE_S, children
 from tests.pulse import PulseServer
+from tests.sources.interrupted import check_interruption_before_the_child_is_seen
 from tests.sources.reading import RATE, one_line
 
 RECORDS = st.builds(
@@ -81,19 +81,8 @@ def test_what_is_wrong_is_said_as_the_microphone_says_it(pulse: PulseServer) -> 
 
 
 def test_an_interruption_before_the_process_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupted(ChildProcess):
-        def __init__(self, *command: str) -> None:
-            super().__init__(*command)
-            source.interrupt()
-
-        def read(self, timeout_s: float) -> bytes | None:
-            pytest.fail(f"waits up to {timeout_s} s for what nobody wants any more")
-
-    monkeypatch.setattr("streamsed.sources.isolated_microphone.ChildProcess", Interrupted)
     before = children()
-    source = IsolatedMicrophone("mic")
-    with pytest.raises(SourceError, match="closed while it was being opened"):
-        source.open(RATE)
+    check_interruption_before_the_child_is_seen(IsolatedMicrophone("mic"), monkeypatch)
     assert children() == before
 
 

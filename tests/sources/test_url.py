@@ -18,11 +18,11 @@ import pytest
 import soundfile
 
 from streamsed.errors import SourceError, SourceLost
-from streamsed.sources.child import ChildProcess
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import EndOfSource
 from streamsed.sources.url import Url, find_ffmpeg
 from tests.children import assert_gone, children
+from tests.sources.interrupted import check_interruption_before_the_child_is_seen
 from tests.sources.reading import RATE, one_line, read_all
 from tests.stream_servers import HttpServer, RtspServer, StreamServer, serving
 
@@ -209,18 +209,8 @@ def test_closing_from_another_thread(opened: bool) -> None:
 
 
 def test_an_interruption_before_the_program_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupted(ChildProcess):
-        def __init__(self, *command: str) -> None:
-            super().__init__(*command)
-            source.interrupt()
-
-        def read(self, timeout_s: float) -> bytes | None:
-            pytest.fail(f"waits up to {timeout_s} s for what nobody wants any more")
-
-    monkeypatch.setattr("streamsed.sources.url.ChildProcess", Interrupted)
     source = Url("cam", "http://127.0.0.1:9/")
-    with pytest.raises(SourceError, match="closed while it was being opened"):
-        source.open(RATE)
+    check_interruption_before_the_child_is_seen(source, monkeypatch)
 
 
 def test_an_ffmpeg_of_ones_own(tmp_path: Path) -> None:
