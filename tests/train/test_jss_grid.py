@@ -135,8 +135,9 @@ def test_the_page_says_what_was_reached_and_what_was_not() -> None:
     measured = [Measured("FUSS-S1", "teacher", reached)]
     measured.append(Measured("DESED-S2 + DESED-JT", "teacher", reached))
     separated = [Separated("DESED", "mixit", 600, loss_db=-9.876, si_snr_improvement_db=1.234)]
+    separated.append(Separated("FUSS", "pit", 5, loss_db=0.0, si_snr_improvement_db=None))
     text = page(grid, measured, separated, counts={"strong": 30, "validation": 7})
-    assert "| DESED | MixIT | 600 | -9.88 | 1.23 |" in text
+    assert "| DESED | MixIT | 600 | -9.88 | 1.23 |\n| FUSS | PIT | 5 | 0.00 | - |" in text
     line = (
         "| FUSS-S1 | - / 0.329 | - / 0.517 | - / 41.03 "
         "| 0.250 / 0.349 | 0.500 / 0.534 | 43.21 / 41.47 |"

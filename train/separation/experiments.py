@@ -55,14 +55,14 @@ class Separated:
         steps: after which it was at its best.
         loss_db: mean of the loss.
         si_snr_improvement_db: mean over the parts of mixtures; of ``mixit`` these are the two
-            clips of a sum.
+            clips of a sum. None where no mixture has two.
     """
 
     learned_from: Pretraining
     step: SeparationStep
     steps: int
     loss_db: float
-    si_snr_improvement_db: float
+    si_snr_improvement_db: float | None
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,9 @@ def _separators(separated: Iterable[Separated]) -> Iterator[str]:
     yield from _head(["learned from", "by", "steps", "loss dB", "SI-SNR improvement dB"])
     names = {"pit": "PIT", "mixit": "MixIT"}
     for entry in separated:
-        figures = f"{entry.loss_db:.2f} | {entry.si_snr_improvement_db:.2f}"
-        yield f"| {entry.learned_from} | {names[entry.step]} | {entry.steps} | {figures} |"
+        better = entry.si_snr_improvement_db
+        cells = [entry.learned_from, names[entry.step], str(entry.steps), f"{entry.loss_db:.2f}"]
+        yield f"| {' | '.join(cells)} | {'-' if better is None else f'{better:.2f}'} |"
 
 
 def _first(grid: Grid, found: Found) -> Iterator[str]:
