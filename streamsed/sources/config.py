@@ -118,7 +118,7 @@ class UrlSource(_Returning):
     Attributes:
         url: rtsp, rtsps, http, https and more; may hold a password.
         stall_s: it stalls when nothing comes for so long.
-        ffmpeg: the program to use, in place of the one that comes along.
+        ffmpeg: the program to use, in place of the system's or the wheel's.
         ffmpeg_options: more options for ffmpeg's input, such as ``[-headers, "X-Key: 1"]``.
     """
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +15,7 @@ from streamsed.redaction import redacted
 from streamsed.sources.arrival import ArrivalClock
 from streamsed.sources.block import Block
 from streamsed.sources.child import ChildProcess
+from streamsed.sources.ffmpeg import find_ffmpeg
 from streamsed.sources.mono import Channel, channel_index
 from streamsed.sources.protocol import EndOfSource
 from streamsed.sources.resampled import ResampledSource
@@ -65,7 +64,7 @@ class Url(ResampledSource):
             url: of one of :data:`streamsed.sources.config.SCHEMES`.
             channel: which channel to deliver.
             stall_s: seconds without audio after which the source is given up by its reader.
-            ffmpeg: the program; None for the one that comes with imageio-ffmpeg.
+            ffmpeg: the program; None for :func:`find_ffmpeg`'s choice.
             options: more options for ffmpeg's input; they override those given here.
 
         Raises:
@@ -191,24 +190,3 @@ class Url(ResampledSource):
         if self._child is not None:
             self._child.stop()
             self._child = None
-
-
-def find_ffmpeg(path: Path | None) -> Path:
-    """Return the program to run: the given one, or that of imageio-ffmpeg.
-
-    Raises:
-        SourceError: there is none.
-    """
-    if path is not None:
-        if found := shutil.which(path.expanduser()):
-            return Path(found)
-        raise SourceError(f"ffmpeg: {path}: no program that can be run; leave it out for our own")
-    import imageio_ffmpeg  # noqa: PLC0415  # only streams of this kind need it
-
-    try:
-        return Path(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
-        raise SourceError(
-            f"imageio-ffmpeg has no ffmpeg for this machine ({sys.platform}); "
-            "the path of one under ffmpeg: would be right"
-        ) from error

@@ -13,14 +13,16 @@ from pathlib import Path
 from threading import Thread
 from time import monotonic
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import soundfile
 
 from streamsed.errors import SourceError, SourceLost
+from streamsed.sources.ffmpeg import find_ffmpeg
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import EndOfSource
-from streamsed.sources.url import Url, find_ffmpeg
+from streamsed.sources.url import Url
 from tests.children import assert_gone, children
 from tests.sources.interrupted import check_interruption_before_the_child_is_seen
 from tests.sources.reading import RATE, one_line, read_all
@@ -220,3 +222,14 @@ def test_an_ffmpeg_of_ones_own(tmp_path: Path) -> None:
     assert true is not None
     error = refusal(Url("cam", "http://127.0.0.1:9/", ffmpeg=Path(true)))
     assert one_line(error, "ended without a word")
+
+
+def test_the_systems_ffmpeg_goes_before_the_wheels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_ffmpeg() == Path(imageio_ffmpeg.get_ffmpeg_exe())
+    own = tmp_path / "ffmpeg"
+    own.write_text("#!/bin/sh\n", encoding="utf-8")
+    own.chmod(0o755)
+    assert find_ffmpeg() == own
