@@ -1,4 +1,4 @@
-"""Publisher: one thread that owns the XPUB socket and sends what the others hand it."""
+"""Publisher: one thread that owns the XPUB socket, and the outbox that it sends from."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 
 import zmq
 
-from streamsed.errors import PublishError
 from streamsed.publish.admission import Admission
 from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.compose import Draft, Remark
+from streamsed.publish.journal import Entry
 from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import Heartbeat
+from streamsed.publish.outbox import Outbox
 
-_MOST_AT_ONCE = 256  # messages that are journaled together
+_AT_ONCE = 512  # messages sent, and subscriptions read, before the rest has its turn
 _REPLAY_S = 0.2  # shortest time between replays, however many subscribe
+_LONGEST_REPLAY_S = 3.2  # the same while they keep subscribing
+_CALM_S = 10.0  # without subscriptions, after which replays come quickly again
+_MOST_JOINED = 1_000  # topics to be replayed; with more, everything is
 
 
 class Publisher:
-    """Journals and sends messages; beats the heart.
+    """Sends what the outbox has recorded, and a heartbeat at its interval, whatever comes in.
 
-    ZeroMQ sockets belong to one thread, so everybody else hands over drafts through a bounded
-    queue and never touches the socket. What waits there is numbered, written to the journal as
-    one group, and then sent: order of numbers is order on the wire, and nobody sees a message
-    that a crash could undo.
+    ZeroMQ sockets belong to one thread, so everybody else hands over drafts and never touches the
+    socket. The journal is written by another thread: a disk that hangs stops no heartbeat.
 
     Attributes:
         endpoints: the bound addresses, wildcards resolved.
-        recorder: belongs to the publisher's thread once that is started.
+        outbox: numbers and journals.
+        beat_at: when the last heartbeat was sent (``time.monotonic()``); None before the first.
+        subscribed: whether anybody has subscribed yet.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Publisher:
             admission: who may connect; None for everybody.
             recorder: numbers and journals the messages; one without a journal unless given.
             on_subscriber: called in the publisher's thread when somebody subscribes.
-            on_failure: called in the publisher's thread when it dies; see :attr:`failure`.
+            on_failure: called in the thread that failed; see :attr:`failure`.
 
         Raises:
             PublishError: an address cannot be bound.
@@ -78,20 +81,29 @@ class Publisher:
         )
         self._socket = self._bound.socket
         self.endpoints = self._bound.endpoints
-        self.failure: Exception | None = None
         self.subscribed = False
+        self.beat_at: float | None = None
+        self.outbox = Outbox(
+            recorder or Recorder(),
+            self._take,
+            queue_messages=self.limits.queue_messages,
+            beat_s=heartbeat_s,
+            on_failure=on_failure,
+        )
+        self._failure: Exception | None = None
         self._heartbeat = heartbeat
         self._heartbeat_s = heartbeat_s
-        self.recorder = recorder or Recorder()
         self._on_subscriber = on_subscriber
         self._on_failure = on_failure
         self._joined: set[bytes] = set()  # topics that were subscribed to, not yet replayed
+        self._joined_at = -math.inf
         self._replay_at = -math.inf
-        self._drafts: deque[Draft] = deque()
+        self._replay_s = _REPLAY_S
+        self._outgoing: deque[Entry] = deque()
+        self._taken = threading.Condition()
+        self._sent_seq = 0
         self._remarks: deque[Remark] = deque(maxlen=self.limits.queue_messages)
-        self._changed = threading.Condition()
         self._closing = False
-        self._opened = threading.Event()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -99,8 +111,9 @@ class Publisher:
 
     def start(self) -> None:
         """Begin to send, with a heartbeat first; returns once the numbers of messages are known."""
+        self.outbox.start()
+        self._sent_seq = self._outgoing[0].seq - 1 if self._outgoing else self.last_seq
         self._thread.start()
-        self._opened.wait()
 
     def publish(self, draft: Draft) -> None:
         """Hand over a message, from any thread; messages of one thread keep their order.
@@ -108,14 +121,7 @@ class Publisher:
         Raises:
             PublishError: the publisher has been closed or has failed.
         """
-        with self._changed:
-            self._changed.wait_for(
-                lambda: len(self._drafts) < self.limits.queue_messages or self._closing
-            )
-            if self._closing:
-                raise PublishError("cannot publish: the publisher is closed") from self.failure
-            self._drafts.append(draft)
-        self._wake()
+        self.outbox.publish(draft)
 
     def remark(self, remark: Remark) -> None:
         """Hand over a message without a number, from any thread.
@@ -130,9 +136,8 @@ class Publisher:
 
         May be called twice.
         """
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        self.outbox.close()
+        self._closing = True
         self._wake()
         if self._thread.ident is not None:
             self._thread.join()
@@ -141,8 +146,18 @@ class Publisher:
         self._wake_out.close()
 
     @property
+    def recorder(self) -> Recorder:
+        """Of the outbox, whose thread it belongs to."""
+        return self.outbox.recorder
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended one of the two threads before its time."""
+        return self._failure or self.outbox.failure
+
+    @property
     def last_seq(self) -> int:
-        """Number of the last message sent; 0 before the first."""
+        """Number of the last message recorded; 0 before the first."""
         return self.recorder.last_seq
 
     @property
@@ -155,80 +170,98 @@ class Publisher:
         with contextlib.suppress(BlockingIOError, OSError):
             self._wake_in.send(b"\0")
 
+    def _take(self, entries: Sequence[Entry]) -> None:
+        """Take what was recorded, to be sent; wait while too much waits to be."""
+        with self._taken:
+            self._taken.wait_for(
+                lambda: len(self._outgoing) < self.limits.queue_messages or self._failure
+            )
+            self._outgoing.extend(entries)
+        self._wake()
+
     def _run(self) -> None:
         try:
-            self.recorder.open()
-            self._opened.set()
             self._serve()
         except Exception as error:  # whatever it is, the daemon has to know
-            self.failure = error
-            with self._changed:
-                self._closing = True
-                self._changed.notify_all()
+            with self._taken:
+                self._failure = error
+                self._taken.notify_all()
+            self.outbox.refuse()
             self._on_failure()
-        finally:
-            self._opened.set()
-            self.recorder.close()
 
     def _serve(self) -> None:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wake_out, zmq.POLLIN)
-        self._record_and_send()  # the offsets of what an earlier run left open, before all else
         beat_at = time.monotonic()
         while True:
             due = min(beat_at, self._replay_at) if self._joined else beat_at
-            poller.poll(max(0, math.ceil((due - time.monotonic()) * 1e3)))
-            self._bound.evict()
-            self._read_subscriptions()
-            if self._joined and time.monotonic() >= self._replay_at:
-                self._replay()
+            wait_ms = math.ceil((due - time.monotonic()) * 1e3)
+            poller.poll(0 if self._outgoing else max(0, wait_ms))
             with contextlib.suppress(BlockingIOError):
                 self._wake_out.recv(4096)
             closing = self._closing
-            self._record_and_send()
+            self._bound.evict()
             self._send_remarks()
-            if closing:
-                return
-            if time.monotonic() >= beat_at:
+            self._send_recorded()
+            if time.monotonic() >= beat_at and not closing:
                 self._beat()
                 beat_at = time.monotonic() + self._heartbeat_s
-            self.recorder.tidy()
+            if closing and not self._outgoing:
+                return
+            self._read_subscriptions()
+            if self._joined and time.monotonic() >= self._replay_at:
+                self._replay()
 
     def _beat(self) -> None:
-        self.recorder.beat()
-        self._record_and_send()  # what comes of a journal that is in order again
-        self._send(self._heartbeat(self.recorder.last_seq, datetime.now(UTC)).frames())
+        self._send(self._heartbeat(self._sent_seq, datetime.now(UTC)).frames())
+        self.beat_at = time.monotonic()
+
+    def _send_recorded(self) -> None:
+        for _ in range(_AT_ONCE):
+            if not self._outgoing:
+                break
+            entry = self._outgoing.popleft()
+            self._send((entry.topic, entry.body))
+            self._sent_seq = entry.seq
+        with self._taken:
+            self._taken.notify_all()
 
     def _read_subscriptions(self) -> None:
-        while self._socket.poll(0):
-            frame = self._socket.recv_multipart()[0]
+        """Read some of what came in; the rest has its turn after what is to be sent."""
+        for _ in range(_AT_ONCE):
+            try:
+                frame = self._socket.recv_multipart(zmq.DONTWAIT)[0]
+            except zmq.Again:
+                return
             if frame[:1] == b"\1":
-                self._joined.add(frame[1:])
-                self.subscribed = True
-                self._on_subscriber()
+                self._join(frame[1:])
+
+    def _join(self, topic: bytes) -> None:
+        now = time.monotonic()
+        if now - self._joined_at > _CALM_S:
+            self._replay_s = _REPLAY_S
+        self._joined_at = now
+        if len(self._joined) >= _MOST_JOINED:
+            self._joined = {b""}
+        self._joined.add(topic)
+        self.subscribed = True
+        self._on_subscriber()
 
     def _replay(self) -> None:
-        """Tell late joiners, and all others on their topics, how things stand."""
+        """Publish anew, for late joiners, how things stand on their topics.
+
+        All others on these topics get it too, so it comes ever more seldom while somebody keeps
+        subscribing.
+        """
         for message in self.recorder.last_values.matching(self._joined):
             self._send(message.model_copy(update={"replay": True}).frames())
         self._joined.clear()
-        self._replay_at = time.monotonic() + _REPLAY_S
-
-    def _record_and_send(self) -> None:
-        while (interrupted := self.recorder.take_interrupted()) or self._drafts:
-            with self._changed:
-                waiting = list(islice(self._drafts, _MOST_AT_ONCE))
-            self._send_remarks()  # among them those that were made before these messages
-            for entry in self.recorder.record([*interrupted, *waiting]):
-                self._send((entry.topic, entry.body))
-            with self._changed:
-                for _ in waiting:
-                    self._drafts.popleft()
-                self._changed.notify_all()
+        self._replay_at = time.monotonic() + self._replay_s
+        self._replay_s = min(1.1 * self._replay_s, _LONGEST_REPLAY_S)
 
     def _send_remarks(self) -> None:
-        while self._remarks:
+        for _ in range(len(self._remarks)):
             self._send(self._remarks.popleft()(datetime.now(UTC)).frames())
 
     def _send(self, frames: tuple[bytes, bytes]) -> None:

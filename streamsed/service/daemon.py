@@ -201,7 +201,7 @@ class Daemon:
             self.streams,
             publish=self.publisher.publish,
             inbox=self._inbox,
-            watchdog=Watchdog.of_environment(self._notifier.alive),
+            watchdog=Watchdog.of_environment(self._feed_watchdog),
             tally=self.tally,
             levels=self.levels,
             clips=self._clips,
@@ -358,7 +358,17 @@ class Daemon:
             self.publisher.publish(draft)
 
     def _health(self) -> Health:
-        return liveness(busy_since=self.tally.round_began, now=time.monotonic())
+        return liveness(
+            detecting_since=self.tally.round_began,
+            recording_since=self.publisher.outbox.busy_since,
+            beat_at=self.publisher.beat_at,
+            beat_s=self._plan.config.publish.heartbeat_s,
+            now=time.monotonic(),
+        )
+
+    def _feed_watchdog(self) -> None:
+        if self._health().trouble is None:
+            self._notifier.alive()
 
     def _readiness(self) -> Health:
         return readiness(

@@ -36,17 +36,32 @@ class Health:
         return json.dumps(content).encode() + b"\n"
 
 
-def liveness(*, busy_since: float | None, now: float) -> Health:
-    """Say whether detection advances.
+def liveness(
+    *,
+    detecting_since: float | None,
+    recording_since: float | None = None,
+    beat_at: float | None = None,
+    beat_s: float = 1.0,
+    now: float,
+) -> Health:
+    """Return whether detection advances, messages are recorded and heartbeats are sent.
 
     Args:
-        busy_since: when it began what it is doing; None if it waits for audio, which is no
-            trouble: a device that is missing is a state of its source.
+        detecting_since: when detection began what it is doing; None if it waits for audio, which
+            is no trouble: a device that is missing is a state of its source.
+        recording_since: when the outbox began what it is doing; None if it waits for messages.
+        beat_at: when the last heartbeat was sent; None before the first.
+        beat_s: interval of heartbeats.
         now: by the same clock.
     """
-    if busy_since is None or now - busy_since < STUCK_S:
-        return Health()
-    return Health(f"detection has not advanced for {now - busy_since:.0f} s")
+    for since, what in (
+        (detecting_since, "detection has not advanced"),
+        (recording_since, "no message has been recorded"),
+        (None if beat_at is None else beat_at + beat_s, "no heartbeat has been sent"),
+    ):
+        if since is not None and now - since >= STUCK_S:
+            return Health(f"{what} for {now - since:.0f} s")
+    return Health()
 
 
 def readiness(*, started: bool, ending: bool, states: Collection[SourceState]) -> Health:

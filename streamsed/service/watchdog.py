@@ -15,7 +15,8 @@ class Watchdog:
 
     The detection thread itself beats: after each step, and each time it has looked for audio and
     found none. So a step that hangs silences it, and so does a publisher that takes no more
-    messages; no other thread speaks in its place. A device that is missing does not: detection
+    messages; no other thread beats in its place. What it calls passes the beat on only while
+    messages are recorded and heartbeats sent. A device that is missing does not: detection
     then wakes up every ``interval_s``, finds nothing to do, and says so.
 
     Attributes:

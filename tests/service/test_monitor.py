@@ -149,9 +149,12 @@ def await_health(daemon: Daemon, path: str, wanted: int) -> dict[str, str]:
 
 
 def test_a_daemon_that_waits_for_audio_is_alive() -> None:
-    assert liveness(busy_since=None, now=1e9).trouble is None
-    assert liveness(busy_since=100.0, now=100.0 + STUCK_S / 2).trouble is None
-    assert liveness(busy_since=100.0, now=100.0 + 2 * STUCK_S).trouble is not None
+    assert liveness(detecting_since=None, now=1e9).trouble is None
+    for what in ("detecting_since", "recording_since", "beat_at"):
+        known = {"detecting_since": None, what: 100.0}
+        assert liveness(now=100.0 + STUCK_S / 2, **known).trouble is None
+        assert liveness(now=100.0 + 2 * STUCK_S, **known).trouble is not None
+    assert liveness(detecting_since=None, beat_at=100.0, beat_s=3600.0, now=200.0).trouble is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+"""Outbox: a thread that numbers messages, journals them, and hands them on. It has no socket."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from streamsed.errors import PublishError
+from streamsed.publish.compose import Draft
+from streamsed.publish.journal import Entry
+from streamsed.publish.journal_recorder import Recorder
+
+_MOST_AT_ONCE = 256  # messages that are journaled together
+
+Sink = Callable[[Sequence[Entry]], None]
+"""Takes messages in the order of their numbers, in the outbox's thread; may wait."""
+
+
+class Outbox:
+    """Takes drafts from any thread; order of numbers is the order in which the sink gets them.
+
+    What waits is numbered, written to the journal as one group, and then handed on: nobody
+    receives a message that a crash could undo.
+
+    Attributes:
+        recorder: belongs to the outbox's thread once that is started.
+        failure: what ended the thread before its time.
+        busy_since: when it began what it is doing (``time.monotonic()``); None while it waits.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        sink: Sink,
+        *,
+        queue_messages: int,
+        beat_s: float = 1.0,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take what it works with; nothing is numbered before :meth:`start`.
+
+        Args:
+            recorder: numbers and journals.
+            sink: gets what was recorded.
+            queue_messages: drafts that may wait; a full queue holds whoever publishes.
+            beat_s: interval of what the recorder does now and then.
+            on_failure: called in the thread when it fails; see :attr:`failure`.
+        """
+        self.recorder = recorder
+        self.failure: Exception | None = None
+        self.busy_since: float | None = None
+        self._sink = sink
+        self._queue_messages = queue_messages
+        self._beat_s = beat_s
+        self._on_failure = on_failure
+        self._drafts: deque[Draft] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._opened = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+
+    def start(self) -> None:
+        """Open the journal; return once the numbers of messages are known.
+
+        The offsets of what an earlier run left open are handed on before that.
+        """
+        self._thread.start()
+        self._opened.wait()
+
+    def publish(self, draft: Draft) -> None:
+        """Hand over a message, from any thread; messages of one thread keep their order.
+
+        Raises:
+            PublishError: the outbox has been closed or has failed.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(self._drafts) < self._queue_messages or self._closing
+            )
+            if self._closing:
+                raise PublishError("cannot publish: the publisher is closed") from self.failure
+            self._drafts.append(draft)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Record what was handed over, and close the journal; twice is fine."""
+        self.refuse()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def refuse(self) -> None:
+        """Take no more messages; what was handed over before is recorded."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            self.recorder.open()
+            self._record()
+            self._opened.set()
+            self._serve()
+        except Exception as error:  # whatever it is, the daemon has to know
+            self.failure = error
+            self.refuse()
+            self._on_failure()
+        finally:
+            self._opened.set()
+            self.recorder.close()
+            self.busy_since = None
+
+    def _serve(self) -> None:
+        beat_at = time.monotonic() + self._beat_s
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._drafts or self._closing,
+                    timeout=max(0.0, beat_at - time.monotonic()),
+                )
+                closing = self._closing
+            self.busy_since = time.monotonic()
+            self._record()
+            if closing:
+                return
+            if time.monotonic() >= beat_at:
+                self.recorder.beat()
+                self._record()  # what comes of a journal that is in order again
+                beat_at = time.monotonic() + self._beat_s
+            self.recorder.tidy()
+            self.busy_since = None
+
+    def _record(self) -> None:
+        while (interrupted := self.recorder.take_interrupted()) or self._drafts:
+            with self._changed:
+                waiting = list(islice(self._drafts, _MOST_AT_ONCE))
+            self._sink(self.recorder.record([*interrupted, *waiting]))
+            with self._changed:
+                for _ in waiting:
+                    self._drafts.popleft()
+                self._changed.notify_all()
