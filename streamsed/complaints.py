@@ -1,40 +1,96 @@
-"""One line out of what pydantic has to say about a configuration."""
+"""Lines for people out of what pydantic finds wrong: key, problem, value, what would be right."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-_LIST = "input should be a list"
-_MAPPING = "input should be a mapping of keys to values"
-_IN_YAML = {  # where pydantic speaks of Python's types
-    "too_short": "input should be a list of at least one",
-    "list_type": _LIST,
-    "tuple_type": _LIST,
+Location = tuple[str | int, ...]
+"""Keys and indices from the top of a document, such as ``("sources", 0, "path")``."""
+
+_LIST = "a list"
+_MAPPING = "a mapping of keys to values"
+_WHOLE = "a whole number"
+_NUMBER = "a number"
+_TRUTH = "true or false"
+_SHAPES = {  # what a value should have been, where it is of another kind altogether
+    "bool_parsing": _TRUTH,
+    "bool_type": _TRUTH,
+    "dataclass_type": _MAPPING,
     "dict_type": _MAPPING,
-    "model_type": _MAPPING,
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "int_from_float": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_type": _WHOLE,
+    "list_type": _LIST,
     "model_attributes_type": _MAPPING,
-    "path_type": "input should be a path",
+    "model_type": _MAPPING,
+    "path_type": "a path",
+    "string_type": "text",
+    "too_short": "a list of at least one",
+    "tuple_type": _LIST,
 }
+_PLAIN = {**_SHAPES, "float_parsing": "a valid number", "float_type": "a valid number"}
+_PLAIN |= {
+    "int_parsing": "a valid integer",
+    "int_type": "a valid integer",
+    "string_type": "a valid string",
+}
+_TEXTS = ("enum", "literal_error", "path_type", "string_type")
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+_LONGEST = 100  # of a value that is shown
 
 
-def first_complaint(error: ValidationError, *, content: Any, model: type[BaseModel]) -> str:
-    """Say in one line what is wrong first: key path, problem, value, what would be right.
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is wrong.
+
+    Attributes:
+        location: of the key or entry; empty for the whole.
+        problem: what is wrong with it, and what would be right.
+    """
+
+    location: Location
+    problem: str
+
+    def __str__(self) -> str:
+        key = key_path(self.location)
+        return f"{key}: {self.problem}" if key else self.problem
+
+
+def mistakes(
+    error: ValidationError,
+    *,
+    model: Any,
+    written: Mapping[Location, str] | None = None,
+) -> list[Mistake]:
+    """Return everything that is wrong, each thing once.
 
     Args:
-        error: what validating ``content`` as ``model`` raised.
-        content: the mapping that was validated.
-        model: the model that it was validated as.
+        error: what validating as ``model`` raised.
+        model: a pydantic model, a dataclass, a union of them.
+        written: values that stand in the file otherwise than YAML reads them, such as ``on``.
     """
-    complaints = error.errors(include_url=False)
-    first = complaints[0]
-    location = first["loc"]
-    key = _key_path(location, content)
-    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    return f"{key}: {_problem(first, model)}{more}" if key else f"{_problem(first, model)}{more}"
+    schema = TypeAdapter(model).json_schema()
+    complaints = [each for each in error.errors(include_url=False) if not _follows(each)]
+    places = [_place(schema, complaint) for complaint in complaints]
+    found: dict[Mistake, None] = {}
+    # What was tried of a union comes in a row.
+    for union, group in groupby(places, key=lambda place: place.union):
+        for place in [*group] if union is None else _nearest(union, [*group]):
+            found[Mistake(place.location, _problem(place, written or {}))] = None
+    return list(found)
+
+
+def one_line(error: ValidationError, *, model: Any) -> str:
+    """Return all mistakes in one line, where there is no file to name lines of."""
+    return "; ".join(str(each) for each in mistakes(error, model=model))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -45,29 +101,15 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"{meant}known: {', '.join(known)}"
 
 
-def _problem(complaint: Mapping[str, Any], model: type[BaseModel]) -> str:
-    message = complaint["msg"].removeprefix("Value error, ")
-    value = complaint["input"]
-    match complaint["type"]:
-        case "extra_forbidden":
-            known = _known_keys(model.model_json_schema(), complaint["loc"][:-1])
-            return f"unknown key; {suggest(str(complaint['loc'][-1]), known)}"
-        case "missing":
-            return "missing"
-        case "union_tag_invalid":
-            context = complaint["ctx"]
-            discriminator = str(context["discriminator"]).strip("'")
-            tags = context["expected_tags"].replace("'", "").split(", ")
-            return f"unknown {discriminator} {context['tag']!r}; {suggest(context['tag'], tags)}"
-        case "union_tag_not_found":
-            return f"{str(complaint['ctx']['discriminator']).strip(chr(39))} is missing"
-        case "value_error":
-            return str(message)
-    message = _IN_YAML.get(complaint["type"], message[0].lower() + message[1:])
-    return f"{message}, not {_as_yaml(value)}"
+def key_path(location: Location) -> str:
+    """Write a location as ``sources[0].path``."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
 
 
-def _as_yaml(value: object) -> str:
+def as_yaml(value: object) -> str:
     """Write a value so that whoever wrote it knows it again."""
     match value:
         case None:
@@ -75,7 +117,8 @@ def _as_yaml(value: object) -> str:
         case bool():
             return str(value).lower()
         case str() | int() | float():
-            return repr(value)
+            text = repr(value)
+            return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
         case Mapping():
             return "a mapping"
         case Sequence():
@@ -83,40 +126,131 @@ def _as_yaml(value: object) -> str:
     return type(value).__name__  # such as a date, which YAML reads without being asked
 
 
-def _key_path(location: Sequence[str | int], content: Any) -> str:
-    """Write a location as ``sources[0].path``, without the tags that unions put into it."""
-    path = ""
-    for index, part in enumerate(location):
-        last = index == len(location) - 1
-        if isinstance(part, int) and not isinstance(content, Mapping):
-            path += f"[{part}]"
-            content = content[part] if isinstance(content, Sequence) else None
-        elif last or (isinstance(content, Mapping) and part in content):
-            path += f".{part}" if path else str(part)
-            content = content.get(part) if isinstance(content, Mapping) else None
-    return path
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A complaint of pydantic's, and where it belongs.
+
+    Attributes:
+        complaint: as pydantic words it.
+        location: without the names that pydantic gives to what it tries of a union.
+        union: location of the union that it is about or below, if it is below one without tags.
+        parent: JSON schema of what holds the last key.
+    """
+
+    complaint: Mapping[str, Any]
+    location: Location
+    union: Location | None
+    parent: Mapping[str, Any]
 
 
-def _known_keys(schema: Mapping[str, Any], location: Sequence[str | int]) -> list[str]:
-    """Find the keys that the JSON schema of a model knows at a location."""
-    node = _resolve(schema, schema)
-    for part in location:
-        node = _resolve(schema, _descend(node, part))
-    return list(node.get("properties", ()))
+def _place(schema: Mapping[str, Any], complaint: Mapping[str, Any]) -> _Place:
+    location: list[str | int] = []
+    union: Location | None = None
+    node = parent = _resolve(schema, schema)
+    for part in complaint["loc"]:
+        branches = [_resolve(schema, branch) for branch in _branches(node)]
+        if part in (tags := node.get("discriminator", {}).get("mapping", {})):
+            node = _resolve(schema, {"$ref": tags[part]})
+        elif len(branches) > 1:
+            union = tuple(location) if union is None else union
+            node = next((branch for branch in branches if _is_called(branch, part)), {})
+        elif part != "[key]":
+            location.append(part)
+            parent, node = node, _resolve(schema, _descend(node, part))
+    if complaint["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _Place(complaint, tuple(location), None, parent)
+    return _Place(complaint, tuple(location), union, parent)
+
+
+def _is_called(branch: Mapping[str, Any], name: str | int) -> bool:
+    """Whether pydantic calls this part of a union so: by its class, or the value it is known by."""
+    known_by = (entry.get("const") for entry in branch.get("properties", {}).values())
+    return branch.get("title") == name or name in known_by
+
+
+def _follows(complaint: Mapping[str, Any]) -> bool:
+    """Whether it is of a list that lacks nothing but its wrong entries."""
+    least = complaint.get("ctx", {}).get("min_length", 0)
+    return complaint["type"] == "too_short" and bool(len(complaint["input"]) >= least)
+
+
+def _nearest(union: Location, places: list[_Place]) -> Iterator[_Place]:
+    """Yield the complaints about what was most likely meant, of all that a union may be."""
+    fits = [place for place in places if place.location != union]  # its kind does, not its content
+    fits = fits or [place for place in places if _expected(place.complaint) is None]
+    if fits or len(places) == 1:
+        yield from fits or places
+        return
+    words = " or ".join(str(_expected(place.complaint)) for place in places)
+    words = words.replace(" or ", ", ", words.count(" or ") - 1)
+    merged = {**places[0].complaint, "type": "union", "msg": f"input should be {words}"}
+    yield _Place(merged, union, None, places[0].parent)
+
+
+def _expected(complaint: Mapping[str, Any]) -> str | None:
+    """Return what a value of another kind should have been; None if it is of the right kind."""
+    if complaint["type"] in ("literal_error", "enum"):
+        return str(complaint["ctx"]["expected"])
+    return _SHAPES.get(complaint["type"])
+
+
+def _problem(place: _Place, written: Mapping[Location, str]) -> str:
+    complaint, location = place.complaint, place.location
+    message = complaint["msg"].removeprefix("Value error, ")
+    match complaint["type"]:
+        case kind if kind in _UNKNOWN:
+            known = place.parent.get("properties", ())
+            return f"unknown key; {suggest(str(location[-1]), known)}"
+        case "missing":
+            return "missing"
+        case "union_tag_invalid":
+            context = complaint["ctx"]
+            discriminator = _tag_key(context["discriminator"])
+            tags = context["expected_tags"].replace("'", "").split(", ")
+            return f"unknown {discriminator} {context['tag']!r}; {suggest(context['tag'], tags)}"
+        case "union_tag_not_found":
+            return f"{_tag_key(complaint['ctx']['discriminator'])} is missing"
+        case "value_error" | "assertion_error":
+            return str(message)
+    if plain := _PLAIN.get(complaint["type"]):
+        message = f"input should be {plain}"
+    message = message[0].lower() + message[1:]
+    return f"{message}, not {as_yaml(complaint['input'])}{_as_written(place, written)}"
+
+
+def _tag_key(discriminator: str) -> str:
+    """Return the key that says which part of a union is meant; a function is called after it."""
+    return discriminator.strip("'").removesuffix("()").lstrip("_")
+
+
+def _as_written(place: _Place, written: Mapping[Location, str]) -> str:
+    """Add how a value stands in the file, if YAML took text for something else."""
+    text, complaint = written.get(place.location), place.complaint
+    if not text or complaint["input"] is None:
+        return ""
+    taken = f", as YAML takes {text}" if text != as_yaml(complaint["input"]) else ""
+    wants_text = complaint["type"] in _TEXTS or "text" in complaint["msg"]
+    return taken + (f'; in quotes, "{text}", it is text' if wants_text else "")
+
+
+def _branches(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [part for part in node.get("anyOf", node.get("oneOf", ())) if part.get("type") != "null"]
 
 
 def _descend(node: Mapping[str, Any], part: str | int) -> Mapping[str, Any]:
     if isinstance(part, int):
-        return dict(node["items"])
-    if part in node.get("discriminator", {}).get("mapping", {}):
-        return {"$ref": node["discriminator"]["mapping"][part]}
-    return dict(node.get("properties", {}).get(part) or node.get("additionalProperties") or {})
+        first: Sequence[Mapping[str, Any]] = node.get("prefixItems", ())
+        return first[part] if part < len(first) else dict(node.get("items") or {})
+    found = node.get("properties", {}).get(part, node.get("additionalProperties"))
+    return found if isinstance(found, Mapping) else {}
 
 
 def _resolve(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
-    while "$ref" in node or "anyOf" in node:
-        if "anyOf" in node:  # an optional part
-            node = next(part for part in node["anyOf"] if part.get("type") != "null")
-        else:
+    """Follow references, and take what is optional for what it is if it is there."""
+    while True:
+        if "$ref" in node:
             node = schema["$defs"][node["$ref"].removeprefix("#/$defs/")]
-    return node
+        elif len(branches := _branches(node)) == 1 and "discriminator" not in node:
+            node = branches[0]
+        else:
+            return node

@@ -15,7 +15,8 @@
     ├── JournalError     the journal cannot be read
     └── MessageError     what a socket delivered is no message of ours
 
-A message is one line: what is wrong, where (file, key, value), and what would be right.
+A message is one line: what is wrong, where (file, key, value), and what would be right. A
+ConfigError may have several.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ class StreamsedError(Exception):
 
 
 class ConfigError(StreamsedError):
-    """The configuration file or the command line is wrong; nothing was started."""
+    """The configuration file or the command line is wrong; nothing was started.
+
+    Attributes:
+        mistakes: all that is wrong, a line each.
+    """
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
 
 
 class BundleError(StreamsedError):

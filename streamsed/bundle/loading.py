@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from streamsed.bundle.bundle import Bundle, SelfTest
 from streamsed.bundle.manifest import MANIFEST_FILE, SELFTEST_FILE, Manifest, Member
-from streamsed.complaints import first_complaint
+from streamsed.complaints import one_line
 from streamsed.errors import BundleError
 
 _FATAL = 4  # onnxruntime's highest log severity: what fails is raised, and need not be logged
@@ -61,7 +61,7 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        complaint = first_complaint(error, content=content, model=Manifest)
+        complaint = one_line(error, model=Manifest)
         raise BundleError(f"{path}: {complaint}") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import typer
@@ -33,7 +34,7 @@ def check(
 ) -> int:
     """Validate the configuration and the bundle, open every source and address for a moment.
 
-    Prints what would run. The first mistake is one line, and the exit code 2. A microphone that
+    Prints what would run. Each mistake is one line, and the exit code 2. A microphone that
     is not there is none, unless it is required: the daemon waits for it.
     """
     settings = configuration(
@@ -52,8 +53,9 @@ def check(
     typer.echo(f"provider  {plan.provider_line}")
     _check_sources(settings, sample_rate=plan.bundle.manifest.sample_rate)
     echo_columns(CLASS_COLUMNS, plan.class_rows())
-    _check_binds(settings)
-    _check_metrics(settings)
+    with ExitStack() as held:  # all at once, for one may be in the way of another
+        _check_binds(settings, held)
+        _check_metrics(settings, held)
     _check_clips(settings)
     return 0
 
@@ -83,15 +85,16 @@ def _check_sources(config: Config, *, sample_rate: int) -> None:
             source.close()
 
 
-def _check_binds(config: Config) -> None:
+def _check_binds(config: Config, held: ExitStack) -> None:
     from streamsed.publish.binding import BoundSocket, SocketLimits
 
     publish = config.publish
     admission = publish.admission()
     for purpose, binds in (("listens", publish.bind), ("answers", publish.request_binds)):
-        BoundSocket(
+        bound = BoundSocket(
             binds, SocketLimits(), ipc_mode=publish.ipc_permissions, admission=admission
-        ).close()
+        )
+        held.callback(bound.close)
         for address in binds:
             typer.echo(f"{purpose:<9} {address}, which is free")
     if admission is None:
@@ -105,7 +108,7 @@ def _check_binds(config: Config) -> None:
             typer.echo(f"client    cannot connect: {problem}")
 
 
-def _check_metrics(config: Config) -> None:
+def _check_metrics(config: Config, held: ExitStack) -> None:
     from streamsed.publish.endpoints import http_address
     from streamsed.service.http_server import HttpServer
 
@@ -113,7 +116,7 @@ def _check_metrics(config: Config) -> None:
         return
     address = http_address(config.metrics.bind, insecure=config.metrics.insecure)
     server = HttpServer(*address, pages={})
-    server.close()
+    held.callback(server.close)
     typer.echo(f"metrics   {server.url}/metrics, which is free")
 
 

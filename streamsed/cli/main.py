@@ -88,7 +88,7 @@ def _options(
 
 
 def invoke(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; errors become one line each.
+    """Run one command line and return its exit code; errors become a line for each mistake.
 
     Args:
         arguments: without the program's name.
@@ -106,7 +106,8 @@ def invoke(arguments: Sequence[str]) -> int:
 def _complain(error: Exception) -> int:
     if isinstance(error, StreamsedError):
         at_start = isinstance(error, _AT_START) and not isinstance(error, SourceLost)
-        line, code = str(error), BAD_USAGE if at_start else FAILED
+        lines = error.mistakes if isinstance(error, ConfigError) else (str(error),)
+        code = BAD_USAGE if at_start else FAILED
     elif isinstance(error, typer.Abort):
         return INTERRUPTED
     elif isinstance(error, _CLICK_ERROR):
@@ -114,10 +115,11 @@ def _complain(error: Exception) -> int:
         message = message.replace("Value error, ", "")  # pydantic's, which some versions show
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "streamsed"
-        line, code = f"{message.rstrip('.')}; see {command} --help", BAD_USAGE
+        lines, code = (f"{message.rstrip('.')}; see {command} --help",), BAD_USAGE
     else:
-        line, code = f"internal error: {error!r}; streamsed --debug shows where", FAILED
-    typer.echo(f"streamsed: {redacted(' '.join(line.splitlines()))}", err=True)
+        lines, code = (f"internal error: {error!r}; streamsed --debug shows where",), FAILED
+    for line in lines:
+        typer.echo(f"streamsed: {redacted(' '.join(line.splitlines()))}", err=True)
     return code
 
 

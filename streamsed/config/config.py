@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from streamsed.bundle.manifest import ClassPostprocessing, Manifest
-from streamsed.complaints import first_complaint, suggest
+from streamsed.complaints import Location, Mistake, mistakes, suggest
 from streamsed.config.detecting import DetectConfig, RetryConfig
 from streamsed.config.publishing import JournalConfig, PublishConfig
 from streamsed.config.strict import Strict, UserPath
 from streamsed.config.watching import ClipsConfig, LogConfig, MetricsConfig
 from streamsed.errors import ConfigError
+from streamsed.publish.endpoints import overlap
 from streamsed.publish.messages import DAEMON
-from streamsed.sources.config import MicrophoneSource, PipeSource, SourceConfig
+from streamsed.sources.config import MicrophoneSource, SourceConfig
+from streamsed.yaml_document import Document, all_mistakes
 
 Provider = Literal["auto", "cpu", "cuda"]
 
@@ -54,6 +57,7 @@ class Config(Strict):
     log: LogConfig = LogConfig()
 
     _origin: str = PrivateAttr("defaults")
+    _documents: tuple[Document, ...] = PrivateAttr(())
 
     @property
     def origin(self) -> str:
@@ -63,19 +67,27 @@ class Config(Strict):
     @field_validator("sources")
     @classmethod
     def _names_differ(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
-        for name, count in Counter(source.name for source in sources).items():
-            if count > 1:
-                raise ValueError(f"{count} sources are named {name!r}; give each its own name")
-            if name == DAEMON:
-                raise ValueError(f"no source may be named {DAEMON!r}; that is the daemon's topic")
-        if sum(isinstance(source, PipeSource) for source in sources) > 1:
-            raise ValueError("there is one standard input, so there can be one pipe source")
+        if wrong := name_mistakes([{"name": s.name, "type": s.type} for s in sources]):
+            raise ValueError("; ".join(wrong))
         return sources
 
     @model_validator(mode="after")
     def _gpu_possible(self) -> Self:
         if self.require_gpu and self.provider == "cpu":
             raise ValueError("require_gpu: true contradicts provider: cpu; drop one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_apart(self) -> Self:
+        if self.metrics.bind is not None:
+            metrics, publish = f"tcp://{self.metrics.bind}", self.publish
+            for address in (*publish.bind, *publish.request_binds):
+                if overlap((metrics, address)):
+                    raise ValueError(
+                        f"metrics.bind {self.metrics.bind!r} and {address!r}, where messages go "
+                        "or requests are answered, cannot both be bound; another port would be "
+                        "right"
+                    )
         return self
 
     @property
@@ -90,36 +102,24 @@ class Config(Strict):
         Raises:
             ConfigError: an override names no class of the bundle or makes no sense.
         """
-        entries = dict(manifest.postprocessing)
-        for label, override in self.detect.classes.items():
-            key = f"{self.origin}: detect.classes.{label}"
-            if label not in entries:
-                raise ConfigError(
-                    f"{key}: no class of bundle {manifest.name!r}; "
-                    f"{suggest(label, manifest.classes)}"
-                )
-            merged = entries[label].model_dump() | override.replacements()
-            try:
-                entries[label] = ClassPostprocessing.model_validate(merged)
-            except ValidationError as error:
-                complaint = first_complaint(error, content=merged, model=ClassPostprocessing)
-                raise ConfigError(f"{key}: {complaint}") from error
-        if self.disabled >= entries.keys():
-            raise ConfigError(f"{self.origin}: detect.classes: every class is switched off")
+        entries, wrong = self._merged(manifest)
+        if wrong:
+            raise self._error(wrong)
         return entries
 
-    def check_clips(self, manifest: Manifest) -> None:
-        """Check that the classes to be recorded are classes of the bundle.
+    def check_bundle(self, manifest: Manifest) -> None:
+        """Check that what is configured of a bundle's classes and members fits the bundle.
 
         Raises:
-            ConfigError: one is not.
+            ConfigError: everything that does not.
         """
-        for label in self.clips.classes or ():
-            if label not in manifest.classes:
-                raise ConfigError(
-                    f"{self.origin}: clips.classes: {label!r} is no class of bundle "
-                    f"{manifest.name!r}; {suggest(label, manifest.classes)}"
-                )
+        wrong = [
+            *self._merged(manifest)[1],
+            *self._wrong_weights(manifest),
+            *self._wrong_clips(manifest),
+        ]
+        if wrong:
+            raise self._error(wrong)
 
     def fusion_weights(self, manifest: Manifest) -> dict[str, float] | None:
         """Return the given weights by member; those it leaves out are as in the manifest.
@@ -127,12 +127,65 @@ class Config(Strict):
         Raises:
             ConfigError: one names no member of the bundle.
         """
-        weights = self.detect.fusion_weights
+        if wrong := self._wrong_weights(manifest):
+            raise self._error(wrong)
+        return self.detect.fusion_weights
+
+    def _merged(self, manifest: Manifest) -> tuple[dict[str, ClassPostprocessing], list[Mistake]]:
+        entries, wrong = dict(manifest.postprocessing), []
+        for label, override in self.detect.classes.items():
+            location: Location = ("detect", "classes", label)
+            if label not in entries:
+                problem = f"no class of bundle {manifest.name!r}; {suggest(label, entries)}"
+                wrong.append(Mistake(location, problem))
+                continue
+            merged = entries[label].model_dump() | override.replacements()
+            try:
+                entries[label] = ClassPostprocessing.model_validate(merged)
+            except ValidationError as error:
+                found = mistakes(error, model=ClassPostprocessing)
+                wrong += (Mistake((*location, *each.location), each.problem) for each in found)
+        if self.disabled >= entries.keys():
+            wrong.append(Mistake(("detect", "classes"), "every class is switched off"))
+        return entries, wrong
+
+    def _wrong_weights(self, manifest: Manifest) -> list[Mistake]:
         names = [member.name for member in manifest.members]
-        for name in weights or ():
-            if name not in names:
-                raise ConfigError(
-                    f"{self.origin}: detect.fusion_weights.{name}: no member of bundle "
-                    f"{manifest.name!r}; {suggest(name, names)}"
-                )
-        return weights
+        return [
+            Mistake(
+                ("detect", "fusion_weights", name),
+                f"no member of bundle {manifest.name!r}; {suggest(name, names)}",
+            )
+            for name in self.detect.fusion_weights or ()
+            if name not in names
+        ]
+
+    def _wrong_clips(self, manifest: Manifest) -> list[Mistake]:
+        return [
+            Mistake(
+                ("clips", "classes"),
+                f"{label!r} is no class of bundle {manifest.name!r}; "
+                f"{suggest(label, manifest.classes)}",
+            )
+            for label in self.clips.classes or ()
+            if label not in manifest.classes
+        ]
+
+    def _error(self, wrong: list[Mistake]) -> ConfigError:
+        if self._documents:
+            return all_mistakes(wrong, documents=self._documents)
+        return ConfigError(*(f"{self.origin}: {mistake}" for mistake in wrong))
+
+
+def name_mistakes(sources: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is wrong with sources beside each other, of which each has a name and a type."""
+    wrong = []
+    names = Counter(name for source in sources if isinstance(name := source.get("name"), str))
+    for name, count in names.items():
+        if count > 1:
+            wrong.append(f"{count} sources are named {name!r}; give each its own name")
+        if name == DAEMON:
+            wrong.append(f"no source may be named {DAEMON!r}; that is the daemon's topic")
+    if sum(source.get("type") == "pipe" for source in sources) > 1:
+        wrong.append("there is one standard input, so there can be one pipe source")
+    return wrong

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from streamsed.bundle.manifest import Score, Seconds
 from streamsed.config.strict import PositiveSeconds, Strict
@@ -57,3 +57,12 @@ class RetryConfig(Strict):
     first_s: PositiveSeconds = 1.0
     most_s: PositiveSeconds = 15.0
     healthy_s: PositiveSeconds = 30.0
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.first_s > self.most_s:
+            raise ValueError(
+                f"first_s {self.first_s:g} is more than most_s {self.most_s:g}; delays rise from "
+                "the one to the other"
+            )
+        return self

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from streamsed.config.strict import PositiveSeconds, Strict, UserPath
 from streamsed.publish.admission import Admission
-from streamsed.publish.endpoints import check_bind, default_binds, requests_address
+from streamsed.publish.endpoints import check_bind, default_binds, overlap, requests_address
 from streamsed.publish.journal_folder import state_directory
 
 
@@ -78,6 +78,15 @@ class PublishConfig(Strict):
     def _binds_allowed(self) -> Self:
         for address in (*self.bind, *self.request_binds):
             check_bind(address, guarded=self.insecure or self.curve is not None)
+        if clash := overlap(self.bind, self.request_binds):
+            one, other = clash
+            derived = self.requests is None and other in self.request_binds
+            raise ValueError(
+                f"{one!r} and {other!r} cannot both be bound"
+                + ("; requests are answered on the port after each of bind, " if derived else "; ")
+                + "name addresses that differ"
+                + (", or `requests`" if derived else "")
+            )
         return self
 
     @property

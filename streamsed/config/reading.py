@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from streamsed.complaints import first_complaint, suggest
-from streamsed.config.config import Config
+from streamsed.complaints import Mistake, mistakes, suggest
+from streamsed.config.config import Config, name_mistakes
 from streamsed.errors import ConfigError
 from streamsed.sources.config import FileSource
+from streamsed.yaml_document import Document, all_mistakes, read_document
 
 
 def load(path: Path) -> Config:
     """Read a configuration file.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, or says something that makes no sense.
+        ConfigError: it cannot be read, is no YAML, or holds what makes no sense.
     """
-    content = _read_yaml(path)
-    config = parse(content, origin=str(path))
-    # Not where it is validated: the command line may name other sources.
-    names = [source.name for source in config.sources]
-    for name in config.clips.sources or ():
-        if name not in names:
-            raise ConfigError(f"{path}: clips.sources: no source {name!r}; {suggest(name, names)}")
+    document = read_document(path)
+    config = _validated(document)
     return config.model_copy(
         update={
             "bundle": _beside(path, config.bundle),
@@ -51,10 +46,39 @@ def parse(content: Mapping[str, Any], *, origin: str) -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        complaint = first_complaint(error, content=content, model=Config)
-        raise ConfigError(f"{origin}: {complaint}") from error
+        found = mistakes(error, model=Config)
+        raise ConfigError(*(f"{origin}: {mistake}" for mistake in found)) from error
     config._origin = origin
     return config
+
+
+def _validated(document: Document) -> Config:
+    content = document.content
+    found: list[Mistake] = []
+    config = None
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        found += mistakes(error, model=Config, written=document.written)
+    sources = content.get("sources", [{"name": "mic"}])
+    if isinstance(sources, list) and ("sources",) not in (mistake.location for mistake in found):
+        # What lies between sources is looked at though one of them is wrong by itself.
+        entries = [entry for entry in sources if isinstance(entry, dict)]
+        found += (Mistake(("sources",), problem) for problem in name_mistakes(entries))
+        # Not where it is validated: the command line may name other sources.
+        found += _clip_mistakes(content.get("clips"), [entry.get("name") for entry in entries])
+    if config is None or found or document.traps:
+        raise all_mistakes(found, documents=[document])
+    config._origin, config._documents = str(document.path), (document,)
+    return config
+
+
+def _clip_mistakes(clips: Any, names: list[Any]) -> Iterator[Mistake]:
+    wanted = clips.get("sources") if isinstance(clips, dict) else None
+    if isinstance(wanted, list) and all(isinstance(name, str) for name in (*wanted, *names)):
+        for name in wanted:
+            if name not in names:
+                yield Mistake(("clips", "sources"), f"no source {name!r}; {suggest(name, names)}")
 
 
 def override(config: Config, changes: Mapping[str, Any], *, origin: str) -> Config:
@@ -74,7 +98,7 @@ def override(config: Config, changes: Mapping[str, Any], *, origin: str) -> Conf
         merged = isinstance(value, dict) and isinstance(part, BaseModel)
         content[key] = part.model_dump(exclude_unset=True) | value if merged else value
     changed = parse(content, origin=origin)
-    changed._origin = config.origin
+    changed._origin, changed._documents = config.origin, config._documents
     return changed
 
 
@@ -82,40 +106,3 @@ def _beside(file: Path, path: Path) -> Path:
     """Resolve a path of a configuration file: beside it if it is there, else as it stands."""
     beside = file.parent / path
     return beside if beside.exists() else path
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses to read a key twice, where PyYAML silently keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                continue  # an error in itself, which the base class raises
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            content = yaml.load(file, Loader=_Loader)  # noqa: S506 - derives from SafeLoader
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is no UTF-8 text: {error.reason}") from error
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: is no YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: is no mapping of keys to values")
-    return content

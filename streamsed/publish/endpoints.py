@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from streamsed.errors import PublishError
@@ -15,6 +16,8 @@ DEFAULT_PORT = 5577
 DEFAULT_TCP = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 SOCKET_NAME = "streamsed.sock"
 
+_LOOPBACK = {"localhost": "127.0.0.1", "lo": "127.0.0.1"}
+_EVERYWHERE = ("*", "0.0.0.0", "[::]")  # noqa: S104 - compared, not bound
 _TCP = re.compile(r"tcp://(?P<host>\[[^\]]+\]|[^:\[\]/]+):(?P<port>\*|\d{1,5})")
 
 
@@ -47,6 +50,28 @@ def requests_address(address: str) -> str:
     if not dot or "/" in suffix or head.endswith("/"):
         head, dot, suffix = address, "", ""
     return address if address == "ipc://*" else f"{head}-requests{dot}{suffix}"
+
+
+def overlap(*groups: Iterable[str]) -> tuple[str, str] | None:
+    """Return the first two of all addresses that cannot be bound together; None if all can."""
+    earlier: list[str] = []
+    for address in (each for group in groups for each in group):
+        for other in earlier:
+            if _overlaps(other, address):
+                return other, address
+        earlier.append(address)
+    return None
+
+
+def _overlaps(one: str, other: str) -> bool:
+    tcp = _TCP.fullmatch(one), _TCP.fullmatch(other)
+    if tcp[0] is None or tcp[1] is None:
+        return one == other and not one.endswith("*")
+    ports = [match["port"] for match in tcp if match is not None]
+    if "*" in ports or int(ports[0]) != int(ports[1]):
+        return False
+    hosts = {_LOOPBACK.get(match["host"], match["host"]) for match in tcp if match is not None}
+    return len(hosts) == 1 or not hosts.isdisjoint(_EVERYWHERE)
 
 
 def check_bind(address: str, *, guarded: bool) -> None:

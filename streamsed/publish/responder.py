@@ -14,7 +14,7 @@ import structlog
 import zmq
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from streamsed.complaints import first_complaint, suggest
+from streamsed.complaints import one_line, suggest
 from streamsed.errors import StreamsedError
 from streamsed.publish.admission import Admission
 from streamsed.publish.binding import BoundSocket, SocketLimits
@@ -158,7 +158,7 @@ class Responder:
         try:
             asked = answer.request.model_validate(content)
         except ValidationError as error:
-            return _error(first_complaint(error, content=content, model=answer.request))
+            return _error(one_line(error, model=answer.request))
         try:
             given = answer.give(asked)
         except StreamsedError as error:

@@ -42,9 +42,7 @@ class Plan:
         """
         bundle = streamsed.bundle.load(config.bundle)
         # Before the engine, which takes a second to fail for a mistake seen in no time.
-        config.postprocessing(bundle.manifest)
-        config.fusion_weights(bundle.manifest)
-        config.check_clips(bundle.manifest)
+        config.check_bundle(bundle.manifest)
         engine = Engine(
             bundle,
             provider=config.provider,

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from streamsed.complaints import mistakes
 from streamsed.errors import ConfigError
 from streamsed.redaction import redacted
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import Source
 
-SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def _fits_topics(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name of a source, for it stands in topics; up to 64 letters (a to z), "
+            "digits and any of _ . - would be right"
+        )
+    return name
+
+
+SourceName = Annotated[str, AfterValidator(_fits_topics)]
 """Stands in topics, so without slash or space."""
 
 Patience = Annotated[float, Field(gt=0.0, le=86_400.0)]
@@ -133,6 +146,7 @@ class UrlSource(_Returning):
 
 AnySource = FileSource | MicrophoneSource | PipeSource | UrlSource
 SourceConfig = Annotated[AnySource, Field(discriminator="type")]
+_KINDS = {kind.__name__: kind for kind in get_args(AnySource)}
 
 
 def build(config: AnySource) -> Source:
@@ -200,8 +214,12 @@ def parse(text: str) -> AnySource:
     try:
         return _parse_spec(name, spec)
     except ValidationError as error:
-        wrong = "; ".join(f"{e['loc'][-1]} {e['input']!r}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"--source {text!r}: {wrong}") from error
+        raise ConfigError(
+            *(
+                f"--source {text!r}: {mistake}"
+                for mistake in mistakes(error, model=_KINDS[error.title])
+            )
+        ) from error
     except ValueError as error:
         raise ConfigError(f"--source {text!r}: {error}") from error
 
