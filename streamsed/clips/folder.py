@@ -9,11 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from streamsed.ages import Ages
+
 SUFFIX = ".flac"
 PARTIAL = ".part"
 
 _TIME = "%Y%m%dT%H%M%S"
 _NAME = re.compile(r"(?P<time>\d{8}T\d{6})\.\d{3}Z_.+_[0-9a-f-]{36}\.flac")
+_MICROSECOND = timedelta(microseconds=1)
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_WORD = 64  # a file's name has at most 255
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.-]+")
 
@@ -33,16 +37,20 @@ class ClipFolder:
     to one daemon.
     """
 
-    def __init__(self, path: Path, *, keep: timedelta, max_bytes: int) -> None:
+    def __init__(
+        self, path: Path, *, keep: timedelta, max_bytes: int, ages: Ages | None = None
+    ) -> None:
         """Take the folder; nothing is touched before :meth:`open`.
 
         Args:
             path: made when it is needed.
             keep: age beyond which clips are removed.
             max_bytes: size of all clips beyond which the oldest are removed.
+            ages: tells how old they are; by default nothing is kept over restarts.
         """
         self.path = path
-        self._keep = keep
+        self._ages = ages or Ages()
+        self._keep_us = keep // _MICROSECOND
         self._max_bytes = max_bytes
         self._clips: deque[tuple[str, int]] = deque()  # name and bytes; the oldest first
         self._bytes = 0
@@ -66,9 +74,10 @@ class ClipFolder:
         for name in names:
             if name.endswith(SUFFIX + PARTIAL) and _NAME.fullmatch(name.removesuffix(PARTIAL)):
                 (self.path / name).unlink(missing_ok=True)
+        self._ages.open()
         self._clips.clear()
         self._bytes = 0
-        for name in filter(_NAME.fullmatch, names):
+        for name in sorted(filter(_NAME.fullmatch, names), key=self._age_us, reverse=True):
             with contextlib.suppress(FileNotFoundError):
                 self._note(name)
 
@@ -82,20 +91,33 @@ class ClipFolder:
         partial.rename(whole)
         self._note(whole.name)
 
-    def prune(self, now: datetime) -> None:
+    def prune(self) -> None:
         """Remove clips that are too old, and then the oldest until the rest is small enough.
 
         Raises:
             OSError: one cannot be removed.
         """
-        oldest = f"{now - self._keep:{_TIME}}"
+        self._ages.observe()
         while self._clips:
             name, size = self._clips[0]
-            if name >= oldest and self._bytes <= self._max_bytes:
+            too_old = not self._ages.waits and self._age_us(name) > self._keep_us
+            if not too_old and self._bytes <= self._max_bytes:
                 return
             (self.path / name).unlink(missing_ok=True)
             self._clips.popleft()
             self._bytes -= size
+
+    def close(self) -> None:
+        """Note how old things are, for the next time."""
+        self._ages.observe()
+        self._ages.save()
+
+    def _age_us(self, name: str) -> int:
+        try:
+            moment = datetime.strptime(name[:15], _TIME).replace(tzinfo=UTC)
+        except ValueError:  # digits that are no date
+            return 0
+        return self._ages.age_us((moment - _1970) // _MICROSECOND)
 
     def _note(self, name: str) -> None:
         size = (self.path / name).stat().st_size

@@ -8,7 +8,6 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +138,8 @@ class ClipWriter:
                 self._write(piece)
         for clip in tuple(self._open):
             self._discard(clip)
+        if self._looked:
+            self._folder.close()
 
     def _take(self) -> _Piece | None:
         """Wait for a piece; None at the end."""
@@ -213,7 +214,7 @@ class ClipWriter:
             if not self._looked and not self._open:
                 self._folder.open()
                 self._looked = True
-            self._folder.prune(datetime.now(UTC))
+            self._folder.prune()
         except OSError as error:
             self._fail(error)
             return False

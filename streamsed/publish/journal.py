@@ -279,15 +279,15 @@ class Journal:
                 ((moment.model_dump_json(), e.bytes) for e, moment in positions.items()),
             )
 
-    def tidy(self, retention: Retention, *, now_us: int, rows: int) -> None:
+    def tidy(self, retention: Retention, *, age_us: Callable[[int], int], rows: int) -> None:
         """Remove what is too old or too much, a little at a time.
 
         Args:
             retention: what is kept.
-            now_us: the time.
+            age_us: says how long ago the clock showed a time, both in microseconds.
             rows: the most messages to remove.
         """
-        self._prune(retention, now_us=now_us, rows=rows)
+        self._prune(retention, age_us=age_us, rows=rows)
         if self._pragma("freelist_count") > 2 * _SLACK_PAGES:
             # A script, because `execute` would take one page and stop.
             self._connection.executescript(f"PRAGMA incremental_vacuum({_SLACK_PAGES})")
@@ -295,13 +295,12 @@ class Journal:
         if wal.exists() and wal.stat().st_size > _CHECKPOINT_PAGES * _PAGE_BYTES:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    def _prune(self, retention: Retention, *, now_us: int, rows: int) -> None:
+    def _prune(self, retention: Retention, *, age_us: Callable[[int], int], rows: int) -> None:
         pages = self._pragma("page_count") - self._pragma("freelist_count")
         excess_bytes = pages * _PAGE_BYTES - retention.max_bytes
-        cut = now_us - retention.keep_us
         doomed: list[int] = []
         for seq, published_us, size_bytes in self._connection.execute(_OLDEST, (rows,)):
-            if excess_bytes <= 0 and published_us >= cut:
+            if excess_bytes <= 0 and age_us(published_us) <= retention.keep_us:
                 break
             doomed.append(seq)
             excess_bytes -= size_bytes

@@ -21,6 +21,7 @@ from uuid import UUID
 
 import structlog
 
+from streamsed.ages import Ages
 from streamsed.publish import compose
 from streamsed.publish.journal import Entry, Journal, OpenEvent, Retention, microseconds
 from streamsed.publish.journal_seal import Seal
@@ -30,6 +31,7 @@ from streamsed.publish.tail import Tail
 
 JOURNAL_NAME = "journal.sqlite"
 _SEAL_NAME = "journal.sealed"
+_AGES_NAME = "journal.clock"
 _BROKEN_SUFFIX = ".broken"
 _DAMAGED = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
@@ -83,6 +85,7 @@ class Recorder:
         self._folder = folder
         self._path = (folder or Path()) / JOURNAL_NAME
         self._seal = Seal(self._path.with_name(_SEAL_NAME))
+        self._ages = Ages(self._path.with_name(_AGES_NAME))
         self._retention = retention
         self._position = position
         self._journal: Journal | None = None
@@ -172,17 +175,22 @@ class Recorder:
         self._tidy_at = time.monotonic() + _TIDY_S
         rows = max(_TIDY_ROWS, 2 * self._new_rows)
         self._new_rows = 0
-        now_us = microseconds(datetime.now(UTC))
+        self._ages.observe()
         try:
-            self._journal.tidy(self._retention, now_us=now_us, rows=rows)
+            self._journal.tidy(self._retention, age_us=self._age_us, rows=rows)
         except (sqlite3.Error, OSError) as error:
             self._degrade(error)
+
+    def _age_us(self, published_us: int) -> int:
+        return 0 if self._ages.waits else self._ages.age_us(published_us)
 
     def close(self) -> None:
         """Close the journal, after a last try if it was out of order; twice is fine."""
         if self._journal is None and self.condition.state is JournalState.DEGRADED:
             self._attach()
         if self._journal is not None:
+            self._ages.observe()
+            self._ages.save()
             with contextlib.suppress(sqlite3.Error, OSError):
                 self._journal.close()
                 self._seal.close()
@@ -272,6 +280,7 @@ class Recorder:
             raise OSError(error.errno, "another streamsed uses it") from error
         self._folder_lock = descriptor
         self._was_whole = self._seal.is_whole()
+        self._ages.open()
 
     def _degrade(self, error: sqlite3.Error | OSError) -> None:
         if self._journal is not None:

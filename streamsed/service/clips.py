@@ -6,11 +6,14 @@ from datetime import timedelta
 
 import structlog
 
+from streamsed.ages import Ages
 from streamsed.clips.folder import ClipFolder
 from streamsed.clips.recorder import ClipExtent, ClipRecorder
 from streamsed.clips.writer import ClipWriter
 from streamsed.publish.daemon_status import ClipsCondition, ClipsState
 from streamsed.service.plan import Plan
+
+_AGES_NAME = "clips.clock"
 
 log = structlog.get_logger()
 
@@ -22,7 +25,10 @@ def start_recorder(plan: Plan) -> ClipRecorder | None:
         return None
     path = config.path.absolute()
     folder = ClipFolder(
-        path, keep=timedelta(days=config.keep_days), max_bytes=round(config.max_mb * 2**20)
+        path,
+        keep=timedelta(days=config.keep_days),
+        max_bytes=round(config.max_mb * 2**20),
+        ages=Ages(plan.config.journal.path.absolute() / _AGES_NAME),
     )
     writer = ClipWriter(folder, sample_rate=rate)
     writer.start()

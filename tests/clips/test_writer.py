@@ -145,7 +145,7 @@ def test_nobody_waits_for_a_disk_that_hangs(
     hanging, over = threading.Event(), threading.Event()
     clips = folder(tmp_path)
 
-    def prune(now: datetime) -> None:
+    def prune() -> None:
         hanging.set()
         assert over.wait(PATIENCE_S)
 
@@ -164,12 +164,12 @@ def test_old_clips_and_then_the_oldest_are_removed(tmp_path: Path) -> None:
     (tmp_path / "holiday.flac").write_bytes(bytes(5000))
     clips = folder(tmp_path)
     clips.open()
-    clips.prune(datetime.now(UTC))
+    clips.prune()
     assert not older.exists()
     assert old.exists()
     clips = folder(tmp_path, max_bytes=1500)
     clips.open()
-    clips.prune(datetime.now(UTC))
+    clips.prune()
     assert not old.exists()
     assert new.exists()
     assert (tmp_path / "holiday.flac").exists()

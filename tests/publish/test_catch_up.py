@@ -109,7 +109,7 @@ def test_what_was_removed_is_named(tmp_path: Path) -> None:
         connection.execute("UPDATE messages SET published_us = 0 WHERE seq <= 30")
     connection.close()
     journal = Journal(tmp_path / JOURNAL_NAME)
-    journal.tidy(Retention(keep_us=1, max_bytes=2**40), now_us=1000, rows=1000)
+    journal.tidy(Retention(keep_us=1, max_bytes=2**40), age_us=lambda us: 1000 - us, rows=1000)
     journal.close()
     again = opened(tmp_path)
     replies = list(pages(CatchUp(again), 20))

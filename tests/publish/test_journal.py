@@ -418,7 +418,7 @@ def test_tidying_takes_little_at_a_time(tmp_path: Path) -> None:
     fill(recorder, 2000)
     recorder.close()
     with contextlib.closing(Journal(tmp_path / JOURNAL_NAME)) as journal:
-        journal.tidy(keep(keep_days=1e-9), now_us=2**61, rows=50)
+        journal.tidy(keep(keep_days=1e-9), age_us=lambda _: 2**61, rows=50)
     assert len(journaled(tmp_path)) == 1950
 
 
