@@ -44,7 +44,7 @@ def history(
             pass
         with contextlib.closing(JournalReader(path)) as reader:
             return reader.events(
-                begin_us=0 if begin is None else microseconds(begin),
+                begin_us=-_ALL if begin is None else microseconds(begin),
                 end_us=_ALL if end is None else microseconds(end),
                 sources=sources,
                 labels=labels,

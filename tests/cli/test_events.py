@@ -154,3 +154,15 @@ print(len(history(Path({name!r}))))
         )
         folder.chmod(0o700)
     assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+def test_a_clock_before_1970(recorder: Recorder) -> None:
+    """As a board has that counts from a wrong day until it has found a time server."""
+    long_ago = {"label": "Alarm", "onset_s": -2e9, "offset_s": -2e9 + 1}
+    recorder.record([event(Kind.ONSET, old := uuid4(), **long_ago)])  # type: ignore[arg-type]
+    recorder.record([event(Kind.OFFSET, old, **long_ago)])  # type: ignore[arg-type]
+    found = rows()
+    assert [row[3] for row in found[1:]] == ["Alarm", "Dog", "Dog", "Cat"]
+    assert found[1][0].startswith("1962-08-")
+    assert labels("--since", "1960-01-01", "--until", "1970-01-01") == ["Alarm"]
+    assert labels("--since", "36500d", "--limit", "0") == ["Alarm", "Dog", "Dog", "Cat"]
