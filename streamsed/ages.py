@@ -218,7 +218,7 @@ class Ages:
 
     @property
     def _where(self) -> str:
-        return "" if self._path is None else f"{self._path.parent}: "
+        return "" if self._path is None else f"{self._path}: "
 
     def _step(self) -> None:
         record = self._record
