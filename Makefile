@@ -57,10 +57,8 @@ install-service: install-service-files
 	  $(MAKE) --no-print-directory VENV="$$service" "$$service/bin/pip"
 	$(call apt_install,$(RUN_PACKAGES))
 	echo "Installing streamsed into $$service"
-	rm -rf build
 	PYTHONWARNINGS=ignore "$$service/bin/pip" install --quiet --constraint constraints.txt \
 	  '.$(if $(EXTRAS),[$(EXTRAS)])'
-	rm -rf build
 	mkdir -p $(DESTDIR)/usr/local/bin
 	ln -sf $(SERVICE_VENV)/bin/streamsed $(DESTDIR)/usr/local/bin/streamsed
 	if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl try-restart streamsed; fi
@@ -83,7 +81,7 @@ install-service-files:
 	done
 	if [ ! -e "$$root$(CONFIG)" ]; then
 	  mkdir -p "$$root$(dir $(CONFIG))"
-	  sed 's:^bundle\: models/:bundle\: $(MODELS)/:' config.yaml >"$$root$(CONFIG)"
+	  install -m644 config.yaml "$$root$(CONFIG)"
 	fi
 	if [ -z "$$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 

@@ -299,15 +299,16 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_paths_are_beside_the_file_if_they_are_there(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
-    (tmp_path / "models").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "manifest.yaml").touch()
     config = load(
         write(
             tmp_path,
-            "bundle: models\nsources: [{type: file, name: a, path: a.wav}, "
+            "bundle: mine\nsources: [{type: file, name: a, path: a.wav}, "
             "{type: file, name: b, path: elsewhere.wav}]",
         )
     )
-    assert config.bundle == tmp_path / "models"
+    assert config.bundle_folder == tmp_path / "mine"
     paths = [source.path for source in config.sources if isinstance(source, FileSource)]
     assert paths == [tmp_path / "a.wav", Path("elsewhere.wav")]
     assert config.origin == str(tmp_path / "config.yaml")

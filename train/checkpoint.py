@@ -15,6 +15,7 @@ from streamsed.errors import ConfigError
 from train.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from train.models.model import SoundEventModel
 from train.models.registry import build, parse_model_config
+from train.shipped import find_checkpoint
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -56,7 +57,7 @@ def load_separator(path: Path) -> ConvTasNet:
 
 def _rebuilt(path: Path, make: Callable[[object], Network]) -> tuple[Network, int]:
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = torch.load(find_checkpoint(path), map_location="cpu", weights_only=True)
         network = make(saved["config"])
         network.load_state_dict(saved["state"])
         return network.eval(), int(saved["step"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from streamsed.cli.options import BundleOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,13 +15,12 @@ if TYPE_CHECKING:
     from streamsed.bench.live import Footprint, OnsetLatency
     from streamsed.bench.throughput import Throughput
 
-DEFAULT_BUNDLE = Path("models/domestic")
 _DISTURBED = 0.05
 
 
 def bench(
     *,
-    bundle: Annotated[Path, typer.Option(help="Folder of the model bundle.")] = DEFAULT_BUNDLE,
+    bundle: BundleOption = None,
     seconds: Annotated[
         float, typer.Option(min=1.0, max=3600.0, help="About how long to measure.")
     ] = 25.0,
@@ -35,8 +35,9 @@ def bench(
     import streamsed.bundle
     from streamsed.bench.live import footprint, onset_latencies
     from streamsed.bench.throughput import measure
+    from streamsed.bundle import DEFAULT_BUNDLE, find_bundle
 
-    loaded = streamsed.bundle.load(bundle)
+    loaded = streamsed.bundle.load(find_bundle(bundle or DEFAULT_BUNDLE))
     manifest = loaded.manifest
     console = Console(highlight=False)
     console.print(f"bundle {manifest.name} {manifest.version}, {len(manifest.classes)} classes")

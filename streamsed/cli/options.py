@@ -43,7 +43,12 @@ SourceOption = Annotated[
         "s16le or f32le.",
     ),
 ]
-BundleOption = Annotated[Path | None, typer.Option(help="Folder of the model bundle.")]
+BundleOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="NAME|DIR", help="The model bundle: its name (see streamsed bundle list) or folder."
+    ),
+]
 ProviderOption = Annotated[ProviderName | None, typer.Option(help="Hardware for inference.")]
 BindOption = Annotated[
     list[str] | None,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from streamsed.bundle.finding import DEFAULT_BUNDLE, find_bundle
 from streamsed.bundle.manifest import ClassPostprocessing, Manifest
 from streamsed.complaints import Location, Mistake, mistakes, suggest
 from streamsed.config.detecting import DetectConfig, RetryConfig
@@ -28,8 +29,8 @@ class Config(Strict):
     """Everything that ``streamsed run`` can be told.
 
     Attributes:
-        bundle: folder of the model bundle; relative to the configuration file, else to the
-            working directory; ``~`` is the home directory.
+        bundle: folder of the model bundle, or its name; relative to the configuration file, else
+            to the working directory; ``~`` is the home directory.
         provider: hardware for inference; ``auto`` takes a GPU if there is one that works.
         require_gpu: refuse to start without one.
         threads: of ONNX Runtime, for one inference.
@@ -39,7 +40,7 @@ class Config(Strict):
         sources: the default is the default microphone.
     """
 
-    bundle: UserPath = Path("models/domestic")
+    bundle: UserPath = DEFAULT_BUNDLE
     provider: Provider = "auto"
     require_gpu: bool = False
     threads: Annotated[int, Field(ge=1, le=256)] = 1
@@ -58,11 +59,21 @@ class Config(Strict):
 
     _origin: str = PrivateAttr("defaults")
     _documents: tuple[Document, ...] = PrivateAttr(())
+    _bundle_beside: Path | None = PrivateAttr(None)
 
     @property
     def origin(self) -> str:
         """The file that it was read from, for messages to people."""
         return self._origin
+
+    @property
+    def bundle_folder(self) -> Path:
+        """The folder of the bundle.
+
+        Raises:
+            BundleError: there is none; lists where it was looked for.
+        """
+        return find_bundle(self.bundle, beside=self._bundle_beside)
 
     @field_validator("sources")
     @classmethod

@@ -23,9 +23,9 @@ def load(path: Path) -> Config:
     """
     document = read_document(path)
     config = _validated(document)
+    config._bundle_beside = path.parent
     return config.model_copy(
         update={
-            "bundle": _beside(path, config.bundle),
             "publish": config.publish.beside(path),
             "sources": tuple(
                 source.model_copy(update={"path": _beside(path, source.path)})
@@ -99,6 +99,8 @@ def override(config: Config, changes: Mapping[str, Any], *, origin: str) -> Conf
         content[key] = part.model_dump(exclude_unset=True) | value if merged else value
     changed = parse(content, origin=origin)
     changed._origin, changed._documents = config.origin, config._documents
+    # The command line's is relative to the working directory.
+    changed._bundle_beside = None if "bundle" in changes else config._bundle_beside
     return changed
 
 

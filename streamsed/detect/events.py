@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # clients import this module for its names, and have no numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Kind(StrEnum):

@@ -60,7 +60,7 @@ class Job:
             BundleError: the bundle is missing or corrupt.
             ConfigError: the configuration does not fit the bundle.
         """
-        bundle = streamsed.bundle.load(config.bundle)
+        bundle = streamsed.bundle.load(config.bundle_folder)
         return cls(
             folder=folder.absolute(),
             bundle=bundle.folder.absolute(),

@@ -40,7 +40,7 @@ class Plan:
             ProviderError: the hardware that is required cannot be used.
             ConfigError: the configuration does not fit the bundle.
         """
-        bundle = streamsed.bundle.load(config.bundle)
+        bundle = streamsed.bundle.load(config.bundle_folder)
         # Before the engine, which takes a second to fail for a mistake seen in no time.
         config.check_bundle(bundle.manifest)
         engine = Engine(
@@ -60,7 +60,7 @@ class Plan:
             ProviderError: the hardware that is required cannot be used.
             ConfigError: the configuration does not fit the bundle.
         """
-        bundle = streamsed.bundle.load(config.bundle)
+        bundle = streamsed.bundle.load(config.bundle_folder)
         if bundle.manifest != self.bundle.manifest or _hardware(config) != _hardware(self.config):
             return type(self).of(config)
         detector = _detector(self.engine, config)

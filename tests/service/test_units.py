@@ -64,7 +64,7 @@ def test_what_is_installed_and_what_is_kept(tmp_path: Path) -> None:
     make("install-service-files", tmp_path, "SERVICE_VENV=/srv/streamsed")
     config = tmp_path / "etc/streamsed/config.yaml"
     loaded = load(config)
-    assert loaded.bundle == Path("/usr/share/streamsed/models/domestic")
+    assert loaded.bundle_folder.name == "domestic"
     bundle = tmp_path / "usr/share/streamsed/models/domestic"
     assert (bundle / "manifest.yaml").is_file()
     assert (bundle.with_name("domestic-jss") / "manifest.yaml").is_file()

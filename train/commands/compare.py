@@ -49,7 +49,9 @@ def compare(
     from train.comparison.training import compare as train_all  # noqa: PLC0415
     from train.data.bank import Bank  # noqa: PLC0415
     from train.learning.sets import CACHE  # noqa: PLC0415
+    from train.shipped import find_recipe  # noqa: PLC0415
 
+    comparison = find_recipe(comparison)
     plan = load_comparison(comparison)
     folder, jobs = runs or Path("runs") / comparison.stem, jobs or os.cpu_count() or 1
     console = Console(stderr=True, highlight=False, soft_wrap=True)

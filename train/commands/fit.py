@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from streamsed.errors import ConfigError
+from train.shipped import find_recipe
 
 if TYPE_CHECKING:
     from train.learning.recipe import LearningRecipe
@@ -22,7 +23,10 @@ Precision = Literal["auto", "32-true", "bf16-mixed"]
 
 
 def fit(
-    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(help="YAML file, or the name of a recipe that ships: domestic."),
+    ],
     data: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Data set in DESED's shape, or mixtures in FUSS's."),
@@ -59,6 +63,7 @@ def fit(
 
     The first Ctrl-C stops after the step that is being computed.
     """
+    recipe = find_recipe(recipe)
     from train.layering import read_layers  # noqa: PLC0415
     from train.learning.data_config import ScenesConfig  # noqa: PLC0415
     from train.learning.detection import DetectionTrainer  # noqa: PLC0415

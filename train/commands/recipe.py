@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import typer
 
 from streamsed.errors import ConfigError
+from train.shipped import find_recipe
 
 Device = Literal["auto", "cpu", "cuda"]
-GRIDS = Path("train/recipes")
 
 
 class Paper(StrEnum):
@@ -54,7 +54,7 @@ def recipe(
     from train.separation.grid import load_grid  # noqa: PLC0415
     from train.separation.tables import page  # noqa: PLC0415
 
-    file = plan or GRIDS / paper / "grid.yaml"
+    file = find_recipe(plan or Path(paper) / "grid")
     loaded = load_grid(file)
     if not grid:
         for name in (*loaded.systems(), *loaded.fusions):

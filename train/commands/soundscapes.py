@@ -67,6 +67,7 @@ def soundscapes(
     from train.data.soundscape_config import SoundscapeConfig, load_soundscapes  # noqa: PLC0415
     from train.data.soundscape_set import SEPARATION, SoundscapeSet  # noqa: PLC0415
     from train.data.source_set import SourceSet  # noqa: PLC0415
+    from train.shipped import find_recipe  # noqa: PLC0415
 
     clips: dict[Part, int] = {
         "strong": strong,
@@ -81,7 +82,7 @@ def soundscapes(
         "validation": mixtures_validation,
         "eval": mixtures_eval,
     }
-    config = SoundscapeConfig() if scenes is None else load_soundscapes(scenes)
+    config = SoundscapeConfig() if scenes is None else load_soundscapes(find_recipe(scenes))
     config = config if duration is None else replace(config, duration_s=duration)
     recordings, cache = Bank.open(bank), CACHE
     parts: dict[str, int] = {}
