@@ -81,7 +81,7 @@ def test_the_runtime_imports_its_dependencies_and_nothing_else() -> None:
     for line in project()["dependencies"]:
         name = Requirement(line).name
         allowed.add(MODULE_NAMES.get(name, name))
-    extras = ("evaluate", "replay/cluster")
+    extras = ("bundle/making", "evaluate", "replay/cluster", "testing")
     for path in RUNTIME:
         if not any(path.is_relative_to(ROOT / "streamsed" / extra) for extra in extras):
             odd = {name.split(".")[0] for name in imports(path)} - allowed
