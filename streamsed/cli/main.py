@@ -11,6 +11,7 @@ import typer
 
 from streamsed import __version__
 from streamsed.cli.bench import bench
+from streamsed.cli.bundle import bundle
 from streamsed.cli.check import check
 from streamsed.cli.devices import devices
 from streamsed.cli.evaluate import evaluate
@@ -70,6 +71,7 @@ app = typer.Typer(
 for command in (run, listen, events, status, replay, evaluate, devices, check, bench):
     app.command()(command)
 app.add_typer(keys, name="keys")
+app.add_typer(bundle, name="bundle")
 
 
 @app.callback(invoke_without_command=True)

@@ -193,8 +193,9 @@ def _filterbank(classes: Sequence[str], frame_samples: int) -> NDArray[np.float3
     window = np.hanning(length) * 4 / length
     seconds = np.arange(length) / SAMPLE_RATE
     phases = 2 * math.pi * seconds[:, None] * [[frequency_hz(c, classes) for c in classes]]
-    bank = np.concatenate([np.cos(phases), np.sin(phases)], axis=1)
-    return (window[:, None] * bank).astype(np.float32)
+    bank = window[:, None] * np.concatenate([np.cos(phases), np.sin(phases)], axis=1)
+    rounded: NDArray[np.float32] = bank.astype(np.float32)
+    return rounded
 
 
 class _GraphWriter:

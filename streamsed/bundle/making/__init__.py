@@ -1,0 +1,1 @@
+"""Making a bundle of a model that somebody exported to ONNX; needs the extra ``onnx``."""
