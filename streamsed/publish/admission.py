@@ -28,7 +28,6 @@ from streamsed.publish.keys import PUBLIC_SUFFIX, KeyPair, public_key
 _HANDLER = "inproc://zeromq.zap.01"
 _VERSION = b"1.0"
 _DOMAIN = b"streamsed"
-_HANDSHAKE_MS = 5_000  # a refused client is let go after this, and tries again
 _LOOK_S = 1.0  # at the folder, for keys that were removed
 _REMEMBERED = 1_000
 
@@ -138,7 +137,6 @@ class Admission:
         socket.curve_secretkey = self.pair.secret.encode()
         socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
         socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # with nobody to ask, nobody is let in
-        socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
 
 
 class Doorkeeper:
@@ -156,6 +154,7 @@ class Doorkeeper:
         clients: AllowedClients,
         *,
         where: str,
+        arriving: Callable[[], str],
         on_revoked: Callable[[], None],
     ) -> None:
         """Begin to answer.
@@ -164,11 +163,13 @@ class Doorkeeper:
             context: whose sockets' clients; sockets are to be bound after this.
             clients: the allowed ones.
             where: they come to, for the log.
+            arriving: returns who has just connected, for the log; libzmq does not know.
             on_revoked: called, in the thread, when :attr:`revoked` becomes true.
         """
         self.revoked = False
         self._clients = clients
         self._where = where
+        self._arriving = arriving
         self._on_revoked = on_revoked
         self._inside: set[str] = set()
         self._refused: set[str] = set()
@@ -196,11 +197,11 @@ class Doorkeeper:
             self._on_revoked()
 
     def _answer(self, request: list[bytes]) -> list[bytes]:
-        _, request_id, _, address, _, mechanism, *credentials = request
+        _, request_id, _, _, _, mechanism, *credentials = request
         key = z85.encode(credentials[0]).decode() if mechanism == b"CURVE" else ""
         name = self._clients.names().get(key)
         if name is None:
-            self._note_refused(key, address.decode(errors="replace"))
+            self._note_refused(key)
             # "Temporary error": at any other the client gives up for good.
             return [_VERSION, request_id, b"300", b"unknown key", b"", b""]
         self._refused.discard(key)
@@ -208,13 +209,13 @@ class Doorkeeper:
             log.info(
                 "client_let_in",
                 client=name,
-                address=address.decode(errors="replace"),
+                address=self._arriving(),
                 to=self._where,
             )
         self._inside.add(key)
         return [_VERSION, request_id, b"200", b"OK", name.encode(), b""]
 
-    def _note_refused(self, key: str, address: str) -> None:
+    def _note_refused(self, key: str) -> None:
         if key in self._refused:
             return
         if len(self._refused) == _REMEMBERED:
@@ -223,7 +224,7 @@ class Doorkeeper:
         log.warning(
             "client_refused",
             key=key,
-            address=address,
+            address=self._arriving(),
             to=self._where,
             folder=str(self._clients.folder),
         )

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+import socket
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 import zmq
 
-from streamsed.errors import PublishError
 from streamsed.publish.admission import Admission, Doorkeeper
-from streamsed.publish.endpoints import claim_ipc, ipc_path
+from streamsed.publish.endpoints import ipc_path
+from streamsed.publish.front import Front, FrontLimits
+from streamsed.publish.listening import listen
 
-_LONGEST_SUBSCRIPTION_BYTES = 4096
-_REBIND_S = 5.0  # libzmq gives an address back a moment after it was unbound
+_LONGEST_SUBSCRIPTION_BYTES = 2048  # of a frame; encrypted ones are a little longer than a topic
+_RECEIVE_HIGH_WATER = 16  # frames of one client, for subscriptions and requests are few
+_HANDSHAKE_MS = 5_000  # a refused client is let go after this, and tries again
+_FLUSH_S = 0.1  # for what libzmq has sent to be passed on, at least
 
 log = structlog.get_logger()
 
@@ -33,15 +39,17 @@ class SocketLimits:
             Sending never waits for a subscriber, so it fills only if the thread gets no
             processor time, and then holding detection (which drops audio as a counted gap) is
             better than losing the offset of an event.
+        front: what clients may do.
     """
 
     send_high_water: int = 10_000
     linger_s: float = 2.0
     queue_messages: int = 10_000
+    front: FrontLimits = field(default_factory=FrontLimits)
 
 
 class BoundSocket:
-    """A socket that listens on several addresses.
+    """A socket that listens on several addresses, behind a :class:`Front`.
 
     It has a context of its own, whose end waits for what was sent to be taken.
 
@@ -77,97 +85,95 @@ class BoundSocket:
         Raises:
             PublishError: an address cannot be bound; none is held then.
         """
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._ipc_mode = ipc_mode
+        self._limits = limits
         self._key = key
-        self._socket_files: set[Path] = set()
+        self._socket_files: list[Path] = []
+        listeners, self.endpoints = self._listen(binds, ipc_mode=ipc_mode)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket = self._context.socket(kind)
-        if kind == zmq.XPUB:
-            self.socket.set(zmq.XPUB_VERBOSE, 1)  # each who subscribes is told of
-        # Left to the collector, the context may go before its socket and wait for it for ever.
-        self._abandoned = weakref.finalize(self, _abandon, self._context, self.socket)
-        self._abandoned.atexit = False  # the socket may be in use by its thread then
         self.socket.set(zmq.SNDHWM, limits.send_high_water)
+        self.socket.set(zmq.RCVHWM, _RECEIVE_HIGH_WATER)
         self.socket.set(zmq.LINGER, int(limits.linger_s * 1e3))
         self.socket.set(zmq.MAXMSGSIZE, longest_bytes)
+        self.socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        if kind == zmq.XPUB:
+            self.socket.set(zmq.XPUB_VERBOSE, 1)  # each subscription is passed on
         self._doorkeeper: Doorkeeper | None = None
         if admission is not None:
             admission.apply(self.socket)
             self._doorkeeper = Doorkeeper(
-                self._context, admission.clients, where=key, on_revoked=on_revoked
+                self._context,
+                admission.clients,
+                where=key,
+                arriving=lambda: self._front.arriving(),  # noqa: PLW0108 - it comes later
+                on_revoked=on_revoked,
             )
-        try:
-            self.endpoints = tuple(self._bind(address) for address in binds)
-        except PublishError:
-            self.close()
-            raise
+        behind = f"streamsed-{secrets.token_hex(16)}"
+        self.socket.set(zmq.IPC_FILTER_PID, os.getpid())  # nobody else may connect there
+        self.socket.bind(f"ipc://@{behind}")
+        self._front = Front(listeners, behind, limits.front, key=key)
+        # Left to the collector, the context may go before its socket and wait for it for ever.
+        self._abandoned = weakref.finalize(
+            self, _abandon, self._front, self._context, self.socket, self._socket_files
+        )
+        self._abandoned.atexit = False  # the socket may be in use by its thread then
 
-    def _bind(self, address: str) -> str:
-        path = ipc_path(address)
-        if path is not None:
-            claim_ipc(path, mode=self._ipc_mode)
-        self.socket.set(zmq.IPV6, "[" in address)
-        umask = os.umask(0o177)  # an ipc socket is for its owner alone, at first
-        try:
-            self.socket.bind(address)
-        except zmq.ZMQError as error:
-            hint = f"; stop what listens there or name another address in {self._key}"
-            raise PublishError(
-                f"cannot bind {address}: {zmq.strerror(error.errno or 0).lower()}"
-                f"{hint if error.errno == zmq.EADDRINUSE else ''}"
-            ) from error
-        finally:
-            os.umask(umask)
-        if path is not None:
-            path.chmod(self._ipc_mode)
-            self._socket_files.add(path)
-        return self.socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+    def _listen(
+        self, binds: Sequence[str], *, ipc_mode: int
+    ) -> tuple[list[socket.socket], tuple[str, ...]]:
+        with contextlib.ExitStack() as bound:
+            listeners, endpoints = [], []
+            for address in binds:
+                listener, endpoint = listen(address, key=self._key, ipc_mode=ipc_mode)
+                bound.callback(listener.close)
+                if (path := ipc_path(address)) is not None:
+                    self._socket_files.append(path)
+                    bound.callback(path.unlink, missing_ok=True)
+                listeners.append(listener)
+                endpoints.append(endpoint)
+            bound.pop_all()
+        return listeners, tuple(endpoints)
 
     def evict(self) -> None:
         """Close all connections if a client that is connected may no longer be.
 
-        For the socket's own thread, from time to time. libzmq cannot close a single connection;
-        clients that are still allowed come back by themselves, and miss what is sent meanwhile.
-
-        Raises:
-            PublishError: another process took an address at this moment.
+        For the socket's own thread, from time to time. Which connection is whose is known to
+        libzmq alone; clients that are still allowed come back by themselves, and miss what is sent
+        meanwhile.
         """
         if self._doorkeeper is None or not self._doorkeeper.revoked:
             return
         self._doorkeeper.revoked = False
-        linger_ms = self.socket.get(zmq.LINGER)
-        self.socket.set(zmq.LINGER, 0)
-        for endpoint in self.endpoints:
-            self.socket.unbind(endpoint)
-        self.socket.set(zmq.LINGER, linger_ms)
-        for endpoint in self.endpoints:
-            self._rebind(endpoint)
+        self._front.drop_all()
         log.warning(
             "clients_disconnected", to=self._key, why="the key of one was removed; others reconnect"
         )
 
-    def _rebind(self, endpoint: str) -> None:
-        deadline = time.monotonic() + _REBIND_S
-        while True:
-            try:
-                self._bind(endpoint)
-            except PublishError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
-
     def close(self) -> None:
         """Close, once subscribers took what was sent or the linger is over; twice is fine."""
-        self._abandoned.detach()
+        if not self._abandoned.detach():
+            return
+        until = time.monotonic() + self._limits.linger_s
+        self._front.deafen()
         self.socket.close()
         self._context.term()
-        for path in self._socket_files:  # libzmq leaves them
-            path.unlink(missing_ok=True)
-        self._socket_files.clear()
+        self._front.close(max(_FLUSH_S, until - time.monotonic()))
+        _unlink(self._socket_files)
 
 
-def _abandon(context: zmq.Context[zmq.Socket[bytes]], bound: zmq.Socket[bytes]) -> None:
+def _abandon(
+    front: Front,
+    context: zmq.Context[zmq.Socket[bytes]],
+    bound: zmq.Socket[bytes],
+    files: Sequence[Path],
+) -> None:
     bound.close(linger=0)
     context.term()
+    front.close(0.0)
+    _unlink(files)
+
+
+def _unlink(files: Sequence[Path]) -> None:
+    for path in files:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -1,4 +1,4 @@
-"""Where the publisher may listen: which addresses are allowed, and the files of ipc sockets."""
+"""Where the daemon may listen: addresses by default, and which are allowed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import ipaddress
 import os
 import re
 import socket
-import stat
 from collections.abc import Iterable
 from pathlib import Path
-
-from streamsed.errors import PublishError
 
 DEFAULT_PORT = 5577
 DEFAULT_TCP = f"tcp://127.0.0.1:{DEFAULT_PORT}"
@@ -83,16 +80,13 @@ def check_bind(address: str, *, guarded: bool) -> None:
             runs this takes the risk.
 
     Raises:
-        ValueError: it is malformed; or, if not ``guarded``, unknown or reachable from others.
+        ValueError: it is malformed, or an abstract ipc address, which has no permissions; or, if
+            not ``guarded``, unknown or reachable from others.
     """
-    if address.startswith("ipc://") and len(address) > len("ipc://"):
+    if address.startswith("ipc://"):
+        _check_ipc(address.removeprefix("ipc://"))
         return
-    match = _TCP.fullmatch(address)
-    if match is None:
-        raise ValueError(f"{address!r} is no address; write tcp://HOST:PORT or ipc:///PATH")
-    if match["port"] != "*" and not 1 <= int(match["port"]) <= 65535:
-        raise ValueError(f"port {match['port']} of {address!r} is not within 1 to 65535 (or *)")
-    host = match["host"].strip("[]")
+    host = tcp_address(address)[0].strip("[]")
     if not guarded and not _is_loopback(host):
         if not _is_known(host):
             raise ValueError(
@@ -145,50 +139,32 @@ def _is_known(host: str) -> bool:
         return False
 
 
-def ipc_path(address: str) -> Path | None:
-    """Return the socket file of an ipc address; None for others, abstract and wildcard ones."""
-    path = address.removeprefix("ipc://")
-    return None if path == address or path[0] in "@*" else Path(path)
-
-
-def claim_ipc(path: Path, *, mode: int) -> None:
-    """Make ``path`` free to bind: create its directory, remove what a dead process left.
-
-    libzmq itself would silently take the path from a running daemon.
-
-    Args:
-        path: of the socket.
-        mode: permissions that the socket will have; whoever may connect may enter a directory
-            that is made here.
+def tcp_address(address: str) -> tuple[str, int]:
+    """Return the host of a tcp address, as it stands there, and its port, 0 for a wildcard.
 
     Raises:
-        PublishError: another process listens there, something else lies there, or anybody may
-            put another socket in its place.
+        ValueError: it is malformed.
     """
-    enter = mode >> 1 & 0o011  # to connect is to write
-    try:
-        path.parent.mkdir(mode=0o700 | enter, parents=True, exist_ok=True)
-        directory = path.parent.stat().st_mode
-        if directory & stat.S_IWOTH and not directory & stat.S_ISVTX:
-            raise PublishError(
-                f"cannot bind ipc://{path}: anybody may write to {path.parent}, and put a socket "
-                f"of their own there; chmod o-w it or name another path in publish.bind"
-            )
-        try:
-            kind = path.lstat().st_mode
-        except FileNotFoundError:
-            return
-        if not stat.S_ISSOCK(kind):
-            raise PublishError(f"cannot bind ipc://{path}: the path exists and is no socket")
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink()
-            else:
-                raise PublishError(
-                    f"cannot bind ipc://{path}: another process is listening there; "
-                    f"stop it or name another path in publish.bind"
-                )
-    except OSError as error:
-        raise PublishError(f"cannot bind ipc://{path}: {error.strerror or error}") from error
+    match = _TCP.fullmatch(address)
+    if match is None:
+        raise ValueError(f"{address!r} is no address; write tcp://HOST:PORT or ipc:///PATH")
+    port = 0 if match["port"] == "*" else int(match["port"])
+    if match["port"] != "*" and not 1 <= port <= 65535:
+        raise ValueError(f"port {match['port']} of {address!r} is not within 1 to 65535 (or *)")
+    return match["host"], port
+
+
+def ipc_path(address: str) -> Path | None:
+    """Return the socket file of an ipc address; None for others."""
+    path = address.removeprefix("ipc://")
+    return None if path == address else Path(path)
+
+
+def _check_ipc(path: str) -> None:
+    if path.startswith("@"):
+        raise ValueError(
+            f"'ipc://{path}' is an abstract socket, to which everybody on this machine may "
+            f"connect, whatever ipc_mode is; write ipc:///PATH"
+        )
+    if not path or path == "*" or not path.isprintable():
+        raise ValueError(f"{'ipc://' + path!r} is no address of a file; write ipc:///PATH")

@@ -255,7 +255,8 @@ class Publisher:
         subscribing.
         """
         for message in self.recorder.last_values.matching(self._joined):
-            self._send(message.model_copy(update={"replay": True}).frames())
+            if message.seq <= self._sent_seq:  # what is newer is on its way
+                self._send(message.model_copy(update={"replay": True}).frames())
         self._joined.clear()
         self._replay_at = time.monotonic() + self._replay_s
         self._replay_s = min(1.1 * self._replay_s, _LONGEST_REPLAY_S)

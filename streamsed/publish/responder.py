@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
@@ -18,12 +19,24 @@ from streamsed.complaints import one_line, suggest
 from streamsed.errors import StreamsedError
 from streamsed.publish.admission import Admission
 from streamsed.publish.binding import BoundSocket, SocketLimits
+from streamsed.publish.front import FrontLimits
 from streamsed.publish.requests import ErrorReply, Request
 
 _LONGEST_REQUEST_BYTES = 65_536  # of each frame; who sends more is disconnected
 _MOST_FRAMES = 8
 _LONGEST_ERROR = 500
-_LIMITS = SocketLimits(send_high_water=8, linger_s=0.2)  # answers kept for one who does not read
+_LIMITS = SocketLimits(
+    send_high_water=4,  # answers kept for one who does not read
+    linger_s=0.2,
+    front=FrontLimits(
+        connections=64,
+        burst_bytes=131_072,
+        bytes_s=32_768,
+        all_burst_bytes=1_048_576,
+        all_bytes_s=524_288,
+        held_bytes=math.inf,
+    ),
+)
 _AT_ONCE = 32  # requests answered before a rest, which leaves the processor to detection
 _REST_S = 0.005
 

@@ -1,0 +1,477 @@
+"""Front: accepts connections and passes their bytes to and from a ZeroMQ socket, within limits.
+
+libzmq applies every subscription that comes in the thread that sends, without an end while more
+come, and keeps as many and as long ones as it gets: about 50 bytes of memory for each byte of
+them. It cannot limit that, nor the number of connections, nor close a single one. So what comes
+from outside reaches it through this thread, which reads no faster than it should.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from streamsed.publish.listening import keep_alive
+
+_SIGNATURE_BYTES = 10  # of ZMTP (RFC 23): 0xFF, eight bytes, 0x7F
+_SIGNATURE_S = 5.0  # for these to come
+_ARRIVING_S = 5.0  # after which a connection is no longer a newcomer
+_IDLE_S = 10.0  # without a byte either way: may be closed to make room for another
+_INWARD_BYTES = 2048  # read from one connection before the next has its turn
+_OUTWARD_BYTES = 65_536
+_OUTWARD_TURNS = 4
+_LEAST_ROOM_BYTES = 128  # that makes it worth while to read
+_ACCEPTS, _ACCEPTS_S = 64, 500  # connections accepted at once and in a second, if only to be closed
+_FREE_BYTES = 1024  # of a connection, not counted as held: what a handshake needs
+_REST_S = 0.0005  # between turns, so that a busy connection costs few of them
+_THROTTLED_S = 0.02  # how often it is looked whether more may be read
+_LOOK_S = 1.0  # how often connections are looked at
+_LOG_S = 60.0  # between warnings of one kind
+
+_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontLimits:
+    """What clients may do. The defaults are for subscriptions.
+
+    Attributes:
+        connections: open at a time. Beyond that one that is idle is closed, else the newcomer.
+        burst_bytes: that a connection may send at once.
+        bytes_s: that it may send in the long run.
+        all_burst_bytes: that all may send at once.
+        all_bytes_s: that all may send in the long run; who has sent the least comes first.
+        held_bytes: that all open connections may have sent, but for a handshake each; beyond that
+            the one that has sent the most is closed. Infinite where nothing is kept of it.
+        arrivals_s: connections that are passed on in a second.
+    """
+
+    connections: int = 256
+    burst_bytes: float = 65_536
+    bytes_s: float = 512
+    all_burst_bytes: float = 262_144
+    all_bytes_s: float = 32_768
+    held_bytes: float = 262_144
+    arrivals_s: float = 100
+
+
+class _Allowance:
+    """A token bucket."""
+
+    __slots__ = ("_at", "_burst", "_per_s", "left")
+
+    def __init__(self, *, burst: float, per_s: float, now: float) -> None:
+        self._burst, self._per_s, self._at = burst, per_s, now
+        self.left = burst
+
+    def refill(self, now: float) -> float:
+        self.left = min(self._burst, self.left + (now - self._at) * self._per_s)
+        self._at = now
+        return self.left
+
+
+class _Link:
+    """A client's connection, and the one to libzmq that goes with it."""
+
+    __slots__ = (
+        "allowance",
+        "client",
+        "client_readable",
+        "client_writable",
+        "inward",
+        "moved_at",
+        "outward",
+        "passed_at",
+        "peer",
+        "received",
+        "server",
+        "server_readable",
+        "since",
+    )
+
+    def __init__(self, client: socket.socket, allowance: _Allowance, now: float) -> None:
+        self.client = client
+        self.server: socket.socket | None = None
+        self.peer = _peer(client)
+        self.allowance = allowance
+        self.since = self.moved_at = now
+        self.passed_at = math.inf  # when libzmq got it
+        self.received = 0
+        self.inward = b""  # from the client, not yet taken by libzmq
+        self.outward = b""  # from libzmq, not yet taken by the client
+        self.client_readable = self.client_writable = True
+        self.server_readable = False
+
+    @property
+    def held(self) -> int:
+        return max(0, self.received - _FREE_BYTES)
+
+
+class Front:
+    """Accepts at some addresses, in a thread of its own, and passes on to another."""
+
+    def __init__(
+        self, listeners: Sequence[socket.socket], to: str, limits: FrontLimits, *, key: str
+    ) -> None:
+        """Begin to accept.
+
+        Args:
+            listeners: they belong to the front from now on.
+            to: name of the abstract socket where libzmq listens, for this process alone.
+            limits: of what clients may do.
+            key: of the configuration, where the addresses stand; for the log.
+        """
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._to = f"\0{to}"
+        self._limits = limits
+        self._key = key
+        now = time.monotonic()
+        self._all = _Allowance(burst=limits.all_burst_bytes, per_s=limits.all_bytes_s, now=now)
+        self._arrivals = _Allowance(burst=limits.arrivals_s, per_s=limits.arrivals_s, now=now)
+        self._accepts = _Allowance(burst=_ACCEPTS, per_s=_ACCEPTS_S, now=now)
+        self._held = 0
+        self._open: set[_Link] = set()
+        self._links: dict[int, _Link] = {}  # by either descriptor
+        self._active: set[_Link] = set()  # something may be sent to the client
+        self._hungry: set[_Link] = set()  # something may be read from the client
+        self._signed: deque[_Link] = deque()  # to be passed on to libzmq
+        self._acceptable = set(self._listeners)
+        self._accept_at = -math.inf
+        self._look_at = now + _LOOK_S
+        self._logged: dict[str, float] = {}
+        self._drop = False
+        self._deaf = False
+        self._end_at = math.inf
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        self._epoll.register(self._wake, select.EPOLLIN)
+        for descriptor in self._listeners:
+            self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
+        self._thread = threading.Thread(target=self._run, name="front", daemon=True)
+        self._thread.start()
+
+    def arriving(self) -> str:
+        """Return who has connected in the last seconds: addresses, or uid and process."""
+        since = time.monotonic() - _ARRIVING_S
+        links = list(self._open)
+        return ", ".join(
+            sorted({link.peer for link in links if since <= link.passed_at < math.inf})
+        )
+
+    def drop_all(self) -> None:
+        """Close all connections, soon; clients may come back at once. Any thread may call this."""
+        self._drop = True
+        os.eventfd_write(self._wake, 1)
+
+    def deafen(self) -> None:
+        """Accept and read nothing from now on; what is sent goes on to the clients."""
+        self._deaf = True
+        os.eventfd_write(self._wake, 1)
+
+    def close(self, patience_s: float) -> None:
+        """Close, once clients have taken what libzmq sent before it closed; twice is fine.
+
+        Args:
+            patience_s: after which it closes all the same.
+        """
+        if not self._thread.is_alive():
+            return
+        self._end_at = time.monotonic() + patience_s
+        self.deafen()
+        self._thread.join()
+        os.close(self._wake)
+
+    def _run(self) -> None:
+        try:
+            while not self._over():
+                self._wait(self._timeout_s())
+                if self._turn(time.monotonic()):
+                    time.sleep(_REST_S)
+        except Exception:
+            log.exception("front_failed", on=self._key)
+        finally:
+            for link in list(self._open):
+                self._close(link)
+            for listener in self._listeners.values():
+                listener.close()
+            self._epoll.close()
+
+    def _over(self) -> bool:
+        if self._end_at == math.inf:
+            return False
+        return not self._open or time.monotonic() >= self._end_at
+
+    def _timeout_s(self) -> float:
+        if self._active:
+            return 0.0
+        if self._hungry or self._signed or self._acceptable or self._end_at < math.inf:
+            return _THROTTLED_S
+        return max(0.0, self._look_at - time.monotonic())
+
+    def _wait(self, timeout_s: float) -> None:
+        for descriptor, events in self._epoll.poll(timeout_s):
+            if descriptor == self._wake:
+                os.eventfd_read(self._wake)
+            elif descriptor in self._listeners:
+                self._acceptable.add(descriptor)
+            elif (link := self._links.get(descriptor)) is not None:
+                self._note(link, events, of_client=descriptor == link.client.fileno())
+
+    def _note(self, link: _Link, events: int, *, of_client: bool) -> None:
+        if not of_client:
+            link.server_readable = True  # or closed, which reading tells
+            self._active.add(link)
+            if link.inward:
+                self._hungry.add(link)
+            return
+        if events & _GONE:
+            self._close(link)
+            return
+        if events & select.EPOLLOUT:
+            link.client_writable = True
+            self._active.add(link)
+        if events & select.EPOLLIN:
+            link.client_readable = True
+            self._hungry.add(link)
+
+    def _turn(self, now: float) -> bool:
+        """Do some of what there is to do; return whether anything moved."""
+        if self._drop:
+            self._drop = False
+            for link in list(self._open):
+                self._close(link)
+        moved = False
+        if not self._deaf:
+            moved |= self._accept(now)
+            moved |= self._read(now)
+            moved |= self._pass_on(now)
+        for link in list(self._active):
+            moved |= self._send(link, now)
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_S
+            for link in list(self._open):
+                if link.server is None and now - link.since > _SIGNATURE_S:
+                    self._close(link)
+        return moved
+
+    def _accept(self, now: float) -> bool:
+        accepted = False
+        self._accepts.refill(now)
+        while self._acceptable and self._accepts.left >= 1 and now >= self._accept_at:
+            descriptor = next(iter(self._acceptable))
+            try:
+                client, _ = self._listeners[descriptor].accept()
+            except BlockingIOError:
+                self._acceptable.discard(descriptor)
+                continue
+            except OSError as error:  # the client is gone already, or there is no descriptor left
+                if error.errno in _NO_DESCRIPTOR:
+                    self._make_room(now)
+                    self._accept_at = now + 5 * _THROTTLED_S
+                continue
+            accepted = True
+            self._accepts.left -= 1
+            if len(self._open) >= self._limits.connections and not self._make_room(now):
+                client.close()
+                continue
+            client.setblocking(False)
+            with contextlib.suppress(OSError):
+                keep_alive(client)
+            limits = self._limits
+            allowance = _Allowance(burst=limits.burst_bytes, per_s=limits.bytes_s, now=now)
+            link = _Link(client, allowance, now)
+            self._open.add(link)
+            self._links[client.fileno()] = link
+            self._epoll.register(client.fileno(), _EVENTS)
+        return accepted
+
+    def _make_room(self, now: float) -> bool:
+        """Close the connection that has been idle for longest, if one has been for long."""
+        links = self._open
+        unsigned = [link for link in links if link.server is None and now - link.since > 1.0]
+        idle = [link for link in links if now - link.moved_at > _IDLE_S]
+        if unsigned or idle:
+            self._close(min(unsigned or idle, key=lambda link: link.moved_at))
+        closed = "one that was idle" if unsigned or idle else "the newcomer"
+        self._warn("connections_full", open=len(links), closed=closed)
+        return bool(unsigned or idle)
+
+    def _read(self, now: float) -> bool:
+        moved = False
+        self._all.refill(now)
+        for link in sorted(self._hungry, key=lambda link: link.received):
+            if link.server is not None and link.inward:
+                self._forward(link)
+            if not link.inward or link.server is None:
+                moved |= self._read_from(link, now)
+        if self._held > self._limits.held_bytes:
+            most = max(self._open, key=lambda link: link.received)
+            self._warn("subscriptions_too_many", client=most.peer, sent_bytes=most.received)
+            self._close(most)
+        return moved
+
+    def _read_from(self, link: _Link, now: float) -> bool:
+        room = min(link.allowance.refill(now), self._all.left, _INWARD_BYTES)
+        if room < _LEAST_ROOM_BYTES:
+            if link.allowance.left < _LEAST_ROOM_BYTES:
+                self._warn("client_throttled", client=link.peer, sent_bytes=link.received)
+            return False
+        if link.server is None:
+            room = _SIGNATURE_BYTES - len(link.inward)
+        try:
+            came = link.client.recv(int(room))
+        except BlockingIOError:
+            link.client_readable = False
+            self._hungry.discard(link)
+            return False
+        except OSError:
+            came = b""
+        if not came:
+            self._close(link)
+            return False
+        link.allowance.left -= len(came)
+        self._all.left -= len(came)
+        self._held -= link.held
+        link.received += len(came)
+        self._held += link.held
+        link.moved_at = now
+        link.inward += came
+        if link.server is not None:
+            self._forward(link)
+        elif len(link.inward) == _SIGNATURE_BYTES:
+            self._check_signature(link)
+        return True
+
+    def _check_signature(self, link: _Link) -> None:
+        self._hungry.discard(link)
+        if link.inward[0] == 0xFF and link.inward[-1] == 0x7F:
+            self._signed.append(link)
+        else:
+            self._close(link)
+
+    def _pass_on(self, now: float) -> bool:
+        """Connect to libzmq for those who have shown that they are ZeroMQ's."""
+        self._arrivals.refill(now)
+        moved = False
+        while self._signed and self._arrivals.left >= 1:
+            link = self._signed.popleft()
+            if link not in self._open:
+                continue  # closed meanwhile
+            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            try:
+                server.connect(self._to)
+            except BlockingIOError:  # its backlog is full: later
+                server.close()
+                self._signed.appendleft(link)
+                break
+            except OSError:
+                server.close()
+                self._close(link)
+                continue
+            self._arrivals.left -= 1
+            link.server, link.passed_at = server, now
+            self._links[server.fileno()] = link
+            self._epoll.register(server.fileno(), _EVENTS)
+            self._hungry.add(link)
+            self._forward(link)
+            moved = True
+        return moved
+
+    def _forward(self, link: _Link) -> None:
+        assert link.server is not None
+        try:
+            sent = link.server.send(link.inward)
+        except BlockingIOError:
+            self._hungry.discard(link)  # until libzmq takes more
+            return
+        except OSError:
+            link.inward = b""  # what it sent before may still be read
+            self._hungry.discard(link)
+            return
+        link.inward = link.inward[sent:]
+        if not link.inward and link.client_readable:
+            self._hungry.add(link)
+
+    def _send(self, link: _Link, now: float) -> bool:
+        """Pass on what libzmq has for a client; return whether there was something."""
+        moved = False
+        try:
+            for _ in range(_OUTWARD_TURNS):
+                if not self._send_some(link):
+                    self._active.discard(link)
+                    break
+                link.moved_at, moved = now, True
+        except OSError:
+            self._close(link)
+        return moved
+
+    def _send_some(self, link: _Link) -> bool:
+        if not link.outward and not self._fetch(link):
+            return False
+        if not link.client_writable:
+            return False
+        try:
+            link.outward = link.outward[link.client.send(link.outward) :]
+        except BlockingIOError:
+            link.client_writable = False
+        return link.client_writable
+
+    def _fetch(self, link: _Link) -> bool:
+        if link.server is None or not link.server_readable:
+            return False
+        try:
+            link.outward = link.server.recv(_OUTWARD_BYTES)
+        except BlockingIOError:
+            link.server_readable = False
+            return False
+        if not link.outward:
+            self._close(link)
+        return bool(link.outward)
+
+    def _close(self, link: _Link) -> None:
+        if link not in self._open:
+            return
+        self._open.discard(link)
+        del self._links[link.client.fileno()]
+        self._held -= link.held
+        self._active.discard(link)
+        self._hungry.discard(link)
+        if link.server is not None:
+            del self._links[link.server.fileno()]
+            link.server.close()
+        link.client.close()
+
+    def _warn(self, event: str, **details: object) -> None:
+        now = time.monotonic()
+        if now - self._logged.get(event, -math.inf) >= _LOG_S:
+            self._logged[event] = now
+            log.warning(event, on=self._key, **details)
+
+
+def _peer(client: socket.socket) -> str:
+    """Return who is at the other end: an IP address, or user and process."""
+    try:
+        if client.family == socket.AF_UNIX:
+            size = struct.calcsize("3i")
+            found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+            process, user, _ = struct.unpack("3i", found)
+            return f"uid {user}, process {process}"
+        return str(client.getpeername()[0])
+    except OSError:
+        return "unknown"
