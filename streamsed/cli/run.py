@@ -77,10 +77,12 @@ def run(
     # Only now, so that a mistake in the configuration is told at once.
     from streamsed import log
     from streamsed.service.daemon import Daemon
+    from streamsed.service.descriptors import raise_limit
     from streamsed.service.notify import Notifier
     from streamsed.service.plan import Plan
 
     log.configure(level=settings.log.level, form=settings.log.format)
+    raise_limit()
     faulthandler.enable()  # where each thread was, if the watchdog ends a frozen process
     with closing(Notifier.of_environment()) as notifier:
         notifier.loading(str(settings.bundle))

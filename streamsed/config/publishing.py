@@ -51,6 +51,8 @@ class PublishConfig(Strict):
             connect and nothing is encrypted.
         heartbeat_s: interval of heartbeats.
         levels_every_s: interval, in a source's audio, of its level messages; 0 for none.
+        max_connections: subscribers that may be connected at a time, where the system allows for
+            so many; beyond that one that is idle is closed, else the newcomer.
         send_high_water: messages kept for a slow subscriber before it loses the newest.
         linger_s: how long the end waits for subscribers to take the last messages.
         wait_for_subscriber_s: how long the start waits for a first subscriber; 0 for not at all.
@@ -63,6 +65,7 @@ class PublishConfig(Strict):
     insecure: bool = False
     heartbeat_s: PositiveSeconds = 1.0
     levels_every_s: Annotated[float, AfterValidator(_none_or_not_too_often)] = 0.0
+    max_connections: Annotated[int, Field(ge=4, le=10_000)] = 256
     send_high_water: Annotated[int, Field(ge=1)] = 10_000
     linger_s: Annotated[float, Field(ge=0.0, le=60.0)] = 2.0
     wait_for_subscriber_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0

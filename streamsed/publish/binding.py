@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import socket
+import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from streamsed.publish.listening import listen
 _LONGEST_SUBSCRIPTION_BYTES = 2048  # of a frame; encrypted ones are a little longer than a topic
 _RECEIVE_HIGH_WATER = 16  # frames of one client, for subscriptions and requests are few
 _HANDSHAKE_MS = 5_000  # a refused client is let go after this, and tries again
+_END_S = 2.0  # after the linger, for libzmq to close its connections
 _FLUSH_S = 0.1  # for what libzmq has sent to be passed on, at least
 
 log = structlog.get_logger()
@@ -156,7 +158,10 @@ class BoundSocket:
         until = time.monotonic() + self._limits.linger_s
         self._front.deafen()
         self.socket.close()
-        self._context.term()
+        # In a thread: libzmq looks through all subscriptions for each connection that it closes.
+        ending = threading.Thread(target=self._context.term, name="ending", daemon=True)
+        ending.start()
+        ending.join(self._limits.linger_s + _END_S)
         self._front.close(max(_FLUSH_S, until - time.monotonic()))
         _unlink(self._socket_files)
 

@@ -2,8 +2,9 @@
 
 libzmq applies every subscription that comes in the thread that sends, without an end while more
 come, and keeps as many and as long ones as it gets: about 50 bytes of memory for each byte of
-them. It cannot limit that, nor the number of connections, nor close a single one. So what comes
-from outside reaches it through this thread, which reads no faster than it should.
+them. When a connection ends it looks through all of them. It cannot limit that, nor the number of
+connections, nor close a single one. So what comes from outside reaches it through this thread,
+which reads no faster than it should.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ _OUTWARD_BYTES = 65_536
 _OUTWARD_TURNS = 4
 _LEAST_ROOM_BYTES = 128  # that makes it worth while to read
 _ACCEPTS, _ACCEPTS_S = 64, 500  # connections accepted at once and in a second, if only to be closed
-_FREE_BYTES = 1024  # of a connection, not counted as held: what a handshake needs
+_FREE_BYTES = 640  # of a connection, counted for itself alone: what a handshake needs
+_CHANGE_S = 0.003  # between changes of libzmq's connections, with nothing held
+_CHANGE_S_A_BYTE = 4e-7  # more for each byte held: several times as long as libzmq is busy
+_CUT_S = 2.0  # between those that are closed because too much is held
 _REST_S = 0.0005  # between turns, so that a busy connection costs few of them
 _THROTTLED_S = 0.02  # how often it is looked whether more may be read
 _LOOK_S = 1.0  # how often connections are looked at
@@ -58,17 +62,16 @@ class FrontLimits:
         all_burst_bytes: that all may send at once.
         all_bytes_s: that all may send in the long run; who has sent the least comes first.
         held_bytes: that all open connections may have sent, but for a handshake each; beyond that
-            the one that has sent the most is closed. Infinite where nothing is kept of it.
-        arrivals_s: connections that are passed on in a second.
+            no more is read, and the one that has sent the most is closed. Infinite where nothing
+            is kept of it.
     """
 
     connections: int = 256
     burst_bytes: float = 65_536
     bytes_s: float = 512
-    all_burst_bytes: float = 262_144
-    all_bytes_s: float = 32_768
-    held_bytes: float = 262_144
-    arrivals_s: float = 100
+    all_burst_bytes: float = 131_072
+    all_bytes_s: float = 16_384
+    held_bytes: float = 131_072
 
 
 class _Allowance:
@@ -143,7 +146,6 @@ class Front:
         self._key = key
         now = time.monotonic()
         self._all = _Allowance(burst=limits.all_burst_bytes, per_s=limits.all_bytes_s, now=now)
-        self._arrivals = _Allowance(burst=limits.arrivals_s, per_s=limits.arrivals_s, now=now)
         self._accepts = _Allowance(burst=_ACCEPTS, per_s=_ACCEPTS_S, now=now)
         self._held = 0
         self._open: set[_Link] = set()
@@ -151,6 +153,10 @@ class Front:
         self._active: set[_Link] = set()  # something may be sent to the client
         self._hungry: set[_Link] = set()  # something may be read from the client
         self._signed: deque[_Link] = deque()  # to be passed on to libzmq
+        self._left: deque[_Link] = deque()  # whose client is gone; libzmq does not know yet
+        self._change_at = now
+        self._comes = False  # the last change was one who came; they take turns
+        self._cut_at = now
         self._acceptable = set(self._listeners)
         self._accept_at = -math.inf
         self._look_at = now + _LOOK_S
@@ -208,6 +214,8 @@ class Front:
         finally:
             for link in list(self._open):
                 self._close(link)
+            for link in self._left:
+                self._forget(link)
             for listener in self._listeners.values():
                 listener.close()
             self._epoll.close()
@@ -220,7 +228,9 @@ class Front:
     def _timeout_s(self) -> float:
         if self._active:
             return 0.0
-        if self._hungry or self._signed or self._acceptable or self._end_at < math.inf:
+        if self._signed or self._left:
+            return min(_THROTTLED_S, max(0.0, self._change_at - time.monotonic()))
+        if self._hungry or self._acceptable or self._end_at < math.inf:
             return _THROTTLED_S
         return max(0.0, self._look_at - time.monotonic())
 
@@ -260,7 +270,7 @@ class Front:
         if not self._deaf:
             moved |= self._accept(now)
             moved |= self._read(now)
-            moved |= self._pass_on(now)
+            moved |= self._change(now)
         for link in list(self._active):
             moved |= self._send(link, now)
         if now >= self._look_at:
@@ -287,7 +297,8 @@ class Front:
                 continue
             accepted = True
             self._accepts.left -= 1
-            if len(self._open) >= self._limits.connections and not self._make_room(now):
+            full = len(self._open) + len(self._left) >= self._limits.connections
+            if full and not self._make_room(now):
                 client.close()
                 continue
             client.setblocking(False)
@@ -315,19 +326,26 @@ class Front:
     def _read(self, now: float) -> bool:
         moved = False
         self._all.refill(now)
+        full = self._held > self._limits.held_bytes
         for link in sorted(self._hungry, key=lambda link: link.received):
+            if link.received >= _FREE_BYTES and (full or self._all.left < _LEAST_ROOM_BYTES):
+                break  # nor may those who have sent more
             if link.server is not None and link.inward:
                 self._forward(link)
             if not link.inward or link.server is None:
                 moved |= self._read_from(link, now)
-        if self._held > self._limits.held_bytes:
-            most = max(self._open, key=lambda link: link.received)
-            self._warn("subscriptions_too_many", client=most.peer, sent_bytes=most.received)
-            self._close(most)
+        if full and now >= self._cut_at:
+            self._cut_at = now + _CUT_S
+            most = max(self._open, key=lambda link: link.received, default=None)
+            if most is not None:
+                self._warn("subscriptions_too_many", client=most.peer, sent_bytes=most.received)
+                self._close(most)
         return moved
 
     def _read_from(self, link: _Link, now: float) -> bool:
-        room = min(link.allowance.refill(now), self._all.left, _INWARD_BYTES)
+        room = min(link.allowance.refill(now), _INWARD_BYTES)
+        if link.received >= _FREE_BYTES:
+            room = min(room, self._all.left)
         if room < _LEAST_ROOM_BYTES:
             if link.allowance.left < _LEAST_ROOM_BYTES:
                 self._warn("client_throttled", client=link.peer, sent_bytes=link.received)
@@ -346,7 +364,8 @@ class Front:
             self._close(link)
             return False
         link.allowance.left -= len(came)
-        self._all.left -= len(came)
+        if link.received >= _FREE_BYTES:
+            self._all.left -= len(came)
         self._held -= link.held
         link.received += len(came)
         self._held += link.held
@@ -365,33 +384,40 @@ class Front:
         else:
             self._close(link)
 
-    def _pass_on(self, now: float) -> bool:
-        """Connect to libzmq for those who have shown that they are ZeroMQ's."""
-        self._arrivals.refill(now)
-        moved = False
-        while self._signed and self._arrivals.left >= 1:
-            link = self._signed.popleft()
-            if link not in self._open:
-                continue  # closed meanwhile
-            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            try:
-                server.connect(self._to)
-            except BlockingIOError:  # its backlog is full: later
-                server.close()
+    def _change(self, now: float) -> bool:
+        """Let libzmq know of clients that have gone, and of those who have shown that they are its.
+
+        One at a time, for each costs the thread that sends; those who come and go take turns.
+        """
+        while self._signed and self._signed[0] not in self._open:
+            self._signed.popleft()  # gone meanwhile
+        if now < self._change_at or not (self._left or self._signed):
+            return False
+        self._comes = bool(self._signed) and not (self._comes and self._left)
+        if not self._comes:
+            self._forget(self._left.popleft())
+        elif not self._pass_on(self._signed.popleft(), now):
+            return False
+        self._change_at = now + _CHANGE_S + self._held * _CHANGE_S_A_BYTE
+        return True
+
+    def _pass_on(self, link: _Link, now: float) -> bool:
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            server.connect(self._to)
+        except OSError as error:
+            server.close()
+            if isinstance(error, BlockingIOError):  # its backlog is full: later
                 self._signed.appendleft(link)
-                break
-            except OSError:
-                server.close()
+            else:
                 self._close(link)
-                continue
-            self._arrivals.left -= 1
-            link.server, link.passed_at = server, now
-            self._links[server.fileno()] = link
-            self._epoll.register(server.fileno(), _EVENTS)
-            self._hungry.add(link)
-            self._forward(link)
-            moved = True
-        return moved
+            return False
+        link.server, link.passed_at = server, now
+        self._links[server.fileno()] = link
+        self._epoll.register(server.fileno(), _EVENTS)
+        self._hungry.add(link)
+        self._forward(link)
+        return True
 
     def _forward(self, link: _Link) -> None:
         assert link.server is not None
@@ -449,13 +475,20 @@ class Front:
             return
         self._open.discard(link)
         del self._links[link.client.fileno()]
-        self._held -= link.held
         self._active.discard(link)
         self._hungry.discard(link)
-        if link.server is not None:
-            del self._links[link.server.fileno()]
-            link.server.close()
         link.client.close()
+        if link.server is None:
+            self._held -= link.held
+            return
+        del self._links[link.server.fileno()]
+        self._epoll.unregister(link.server.fileno())
+        self._left.append(link)
+
+    def _forget(self, link: _Link) -> None:
+        assert link.server is not None
+        link.server.close()
+        self._held -= link.held
 
     def _warn(self, event: str, **details: object) -> None:
         now = time.monotonic()

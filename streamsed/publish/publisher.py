@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+import structlog
 import zmq
 
 from streamsed.publish.admission import Admission
@@ -24,8 +25,11 @@ from streamsed.publish.outbox import Outbox
 _AT_ONCE = 512  # messages sent, and subscriptions read, before the rest has its turn
 _REPLAY_S = 0.2  # shortest time between replays, however many subscribe
 _LONGEST_REPLAY_S = 3.2  # the same while they keep subscribing
+_STOP_S = 10.0  # for what was handed over to be sent, which takes milliseconds
 _CALM_S = 10.0  # without subscriptions, after which replays come quickly again
 _MOST_JOINED = 1_000  # topics to be replayed; with more, everything is
+
+log = structlog.get_logger()
 
 
 class Publisher:
@@ -140,7 +144,10 @@ class Publisher:
         self._closing = True
         self._wake()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(_STOP_S)
+            if self._thread.is_alive():  # the socket is still its
+                log.error("publisher_hangs")
+                return
         self._bound.close()
         self._wake_in.close()
         self._wake_out.close()

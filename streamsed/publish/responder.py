@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import structlog
@@ -29,7 +29,6 @@ _LIMITS = SocketLimits(
     send_high_water=4,  # answers kept for one who does not read
     linger_s=0.2,
     front=FrontLimits(
-        connections=64,
         burst_bytes=131_072,
         bytes_s=32_768,
         all_burst_bytes=1_048_576,
@@ -37,8 +36,9 @@ _LIMITS = SocketLimits(
         held_bytes=math.inf,
     ),
 )
-_AT_ONCE = 32  # requests answered before a rest, which leaves the processor to detection
+_BUSY_S = 0.02  # of answering before a rest, which leaves the processor to detection
 _REST_S = 0.005
+_STOP_S = 5.0  # for the answer that is being made
 
 _JSON: TypeAdapter[object] = TypeAdapter(object)
 
@@ -74,6 +74,7 @@ class Responder:
         *,
         ipc_mode: int = 0o600,
         admission: Admission | None = None,
+        connections: int = 64,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         """Bind the socket; nothing is answered before :meth:`start`.
@@ -83,6 +84,7 @@ class Responder:
             answers: by kind of request.
             ipc_mode: permissions of the files of ipc sockets.
             admission: who may connect; None for everybody.
+            connections: open at a time.
             on_end: called in the responder's thread when it ends.
 
         Raises:
@@ -93,7 +95,7 @@ class Responder:
         self._closing = False
         self._bound = BoundSocket(
             binds,
-            _LIMITS,
+            replace(_LIMITS, front=replace(_LIMITS.front, connections=connections)),
             kind=zmq.ROUTER,
             longest_bytes=_LONGEST_REQUEST_BYTES,
             key="publish.requests",
@@ -116,7 +118,10 @@ class Responder:
         self._closing = True
         self._wake()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(_STOP_S)
+            if self._thread.is_alive():  # the socket is still its
+                log.error("responder_hangs")
+                return
         self._bound.close()
         self._wake_in.close()
         self._wake_out.close()
@@ -143,12 +148,12 @@ class Responder:
             with contextlib.suppress(BlockingIOError):
                 self._wake_out.recv(4096)
             self._bound.evict()
-            for _ in range(_AT_ONCE):
-                if self._closing or not router.poll(0):
-                    break
+            rest_at = time.monotonic() + _BUSY_S
+            while not self._closing and router.poll(0):
                 self._respond(router.recv_multipart())
-            else:
-                time.sleep(_REST_S)
+                if time.monotonic() >= rest_at:
+                    time.sleep(_REST_S)
+                    break
 
     def _respond(self, frames: list[bytes]) -> None:
         if not 2 <= len(frames) <= _MOST_FRAMES:

@@ -7,7 +7,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 
@@ -15,7 +15,8 @@ import structlog
 
 from streamsed.errors import PublishError
 
-_CONNECTIONS = 8  # served at a time, each by a thread; more are closed at once
+_CONNECTIONS = 8  # served at a time, each by a thread; then the slowest client is cut off
+_MOST_CONNECTIONS = 2 * _CONNECTIONS  # with those that are being closed
 _CONNECTION_S = 5.0  # from accepting to the end, however slow the other side
 _LOOK_S = 0.5  # how often connections are looked at
 
@@ -98,7 +99,8 @@ class _Server(socketserver.TCPServer):
     def __init__(self, host: str, port: int, pages: Mapping[str, Page]) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.pages = pages
-        self._overdue_at: dict[socket.socket, float] = {}
+        self._overdue_at: dict[socket.socket, float] = {}  # the oldest first
+        self._waiting: set[socket.socket] = set()  # of these, those whose client has to act
         self._changing = threading.Lock()
         super().__init__((host, port), _Handler)
 
@@ -106,15 +108,36 @@ class _Server(socketserver.TCPServer):
         """Serve a connection in a thread of its own, if there are not too many."""
         assert isinstance(request, socket.socket)
         with self._changing:
-            admitted = len(self._overdue_at) < _CONNECTIONS
+            admitted = len(self._overdue_at) < _CONNECTIONS or self._make_room()
             if admitted:
                 self._overdue_at[request] = time.monotonic() + _CONNECTION_S
+                self._waiting.add(request)
         if not admitted:
             self.shutdown_request(request)
             return
         threading.Thread(
             target=self._serve, args=(request, client_address), name="http request", daemon=True
         ).start()
+
+    def _make_room(self) -> bool:
+        """Cut off who has been slow for longest: to ask, or to take the answer."""
+        oldest = next((request for request in self._overdue_at if request in self._waiting), None)
+        if oldest is None or len(self._overdue_at) >= _MOST_CONNECTIONS:
+            return False
+        self._waiting.discard(oldest)
+        with contextlib.suppress(OSError):
+            oldest.shutdown(socket.SHUT_RDWR)
+        return True
+
+    @contextlib.contextmanager
+    def answering(self, request: socket.socket) -> Iterator[None]:
+        """Leave a connection alone while its answer is made."""
+        with self._changing:
+            self._waiting.discard(request)
+        yield
+        with self._changing:
+            if request in self._overdue_at:
+                self._waiting.add(request)
 
     def _serve(self, request: socket.socket, client_address: object) -> None:
         try:
@@ -126,6 +149,7 @@ class _Server(socketserver.TCPServer):
         finally:
             with self._changing:
                 del self._overdue_at[request]
+                self._waiting.discard(request)
             self.shutdown_request(request)
 
     def service_actions(self) -> None:
@@ -157,7 +181,8 @@ class _Handler(BaseHTTPRequestHandler):
         if page is None:
             self.send_error(404)
             return
-        answer = page(self.headers.get("Accept", ""))
+        with self.server.answering(self.connection):
+            answer = page(self.headers.get("Accept", ""))
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))

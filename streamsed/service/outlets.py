@@ -13,12 +13,14 @@ from streamsed.config import Config
 from streamsed.publish.binding import SocketLimits
 from streamsed.publish.catch_up import CatchUp
 from streamsed.publish.daemon_status import DaemonStatus
+from streamsed.publish.front import FrontLimits
 from streamsed.publish.journal import Retention
 from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import Heartbeat, Moment
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.requests import ActiveReply, ActiveRequest, SinceRequest, StatusRequest
 from streamsed.publish.responder import Answer, Responder
+from streamsed.service.descriptors import connections
 from streamsed.service.health import Health
 from streamsed.service.monitor import monitor
 
@@ -63,13 +65,18 @@ class Outlets:
             KeysError: the keys that clients are asked for cannot be used.
         """
         publish, journal = config.publish, config.journal
+        subscribers, requesting = connections(
+            wanted=publish.max_connections, sources=len(config.sources)
+        )
         with contextlib.ExitStack() as bound:
             self.publisher = Publisher(
                 publish.bind,
                 heartbeat=heartbeat,
                 heartbeat_s=publish.heartbeat_s,
                 limits=SocketLimits(
-                    send_high_water=publish.send_high_water, linger_s=publish.linger_s
+                    send_high_water=publish.send_high_water,
+                    linger_s=publish.linger_s,
+                    front=FrontLimits(connections=subscribers),
                 ),
                 ipc_mode=publish.ipc_permissions,
                 admission=publish.admission(),
@@ -92,6 +99,7 @@ class Outlets:
                 },
                 ipc_mode=publish.ipc_permissions,
                 admission=publish.admission(),
+                connections=requesting,
                 on_end=catch_up.close,
             )
             bound.callback(self.responder.close)

@@ -119,8 +119,18 @@ def test_hostile_requests_end_soon_and_cost_nobody_else(server: HttpServer, what
                 connection.sendall(HOSTILE[what])
         assert ask_until_answered(server, "/hello") == (200, b"hello all\n")
         busy = [thread for thread in threading.enumerate() if thread.name == "http request"]
-        assert len(busy) <= 8
+        assert len(busy) <= 16
         assert all(closed(connection) for connection in connections)
+
+
+@pytest.mark.parametrize("what", ["silent", "half a request", "takes no answer"])
+def test_slow_clients_make_room_for_one_that_is_not(server: HttpServer, what: str) -> None:
+    with ExitStack() as made:
+        for _ in range(12):
+            made.enter_context(connect(server)).sendall(HOSTILE[what])
+        began = time.monotonic()
+        assert ask_until_answered(server, "/hello") == (200, b"hello all\n")
+        assert time.monotonic() - began < 4.0, "it waited for the slow ones to be cut off"
 
 
 def test_one_that_sends_byte_after_byte_is_cut_off(server: HttpServer) -> None:
