@@ -215,7 +215,7 @@ def test_what_does_not_fit_is_refused_with_what_would(tmp_path: Path) -> None:
     rank = tagger(tmp_path / "model.onnx", takes=["B", 2, "N"])
     assert "is (B, 2, N), and cannot be run" in refused(rank)
     frames = detector(tmp_path / "model.onnx", classes_last=True, batch="B")
-    assert "--hop 0.02" in refused(frames, hop_s=WINDOW / RATE / 32)
+    assert "--hop 0.005 or --hop 0.01" in refused(frames, hop_s=WINDOW / RATE / 32)
     fixed = tagger(tmp_path / "model.onnx", takes=[4, WINDOW])
     assert "is (4, 1600), and cannot be run" in refused(fixed)
     (tmp_path / "model.onnx").write_text("no model")
