@@ -39,8 +39,8 @@ SourceOption = Annotated[
         metavar="[NAME=]SOURCE",
         help="In place of the configured sources; repeatable. mic, mic:DEVICE (see streamsed "
         "devices), the URL of a stream (rtsp, http, ...), the path of a recording, - (16-bit "
-        "samples at 16 kHz on standard input), or pipe:FORMAT@RATE[xCHANNELS][,live] with FORMAT "
-        "s16le or f32le.",
+        "samples at 16 kHz on standard input), or pipe:FORMAT@RATE[xCHANNELS][,live] with a FORMAT "
+        "of ffmpeg's, such as s16le, s24le or f32le.",
     ),
 ]
 BundleOption = Annotated[

@@ -33,7 +33,7 @@ def replay(
         typer.Argument(
             metavar="PATH",
             help="Recordings, folders with recordings (searched recursively), or lists: .txt with "
-            "a path a line, or .tsv with a column filename.",
+            "a path a line, .tsv with a column filename, or playlists (.m3u, .m3u8, .pls).",
         ),
     ],
     *,
@@ -91,7 +91,7 @@ def replay(
     job = Job.of(settings, output, channel=_channel(channel))
     if ground_truth is not None:
         _check_can_evaluate(ground_truth, tuple(job.postprocessing))
-    recordings = find_recordings(paths)
+    recordings = find_recordings(paths, note=_ignore if quiet else _note)
     earlier = Earlier.RESUME if resume else Earlier.OVERWRITE if overwrite else Earlier.REFUSE
     with workplace(job, recordings, jobs=jobs, scheduler=scheduler) as place:
         prepared = Replay(job, recordings, earlier=earlier, description=place.description)
@@ -112,6 +112,14 @@ def replay(
     if ground_truth is not None:
         _evaluate(job, ground_truth, quiet=quiet)
     return 1 if summary.tally.failures else 0
+
+
+def _note(line: str) -> None:
+    typer.echo(f"streamsed: {line}", err=True)
+
+
+def _ignore(line: str) -> None:
+    """Nothing is written with --quiet."""
 
 
 def _channel(text: str) -> Channel:

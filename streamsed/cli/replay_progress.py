@@ -93,6 +93,8 @@ def _complain(progress: Progress) -> None:
     if outcome.failure is not None:
         kept = "" if outcome.duration_s is None else "; what came before is kept"
         typer.echo(f"streamsed: {outcome.name}: {outcome.failure}{kept}", err=True)
+    if outcome.remark is not None:
+        typer.echo(f"streamsed: {outcome.name}: {outcome.remark}; all of it was read", err=True)
     for count, what in (
         (
             outcome.bad_samples,

@@ -82,6 +82,8 @@ class _Group:
 
     def _begin(self, recording: Recording) -> Outcome | None:
         """Open a recording; return the outcome if that is all that can be done with it."""
+        if recording.fault is not None:
+            return Outcome.of(recording, failure=recording.fault)
         try:
             lane = Lane(recording, self._manifest, self._folder, channel=self._channel)
         except SourceError as error:

@@ -131,6 +131,7 @@ class Lane:
             failure=self._failure,
             bad_samples=self.bad_samples + self._source.unusable_samples,
             bad_steps=self.bad_steps,
+            remark=self._source.remark,
         )
 
     def discard(self) -> None:

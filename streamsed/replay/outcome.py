@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from streamsed.replay.recordings import Recording
+from streamsed.sources.file_names import printable
 
 
 class Outcome(BaseModel):
@@ -15,7 +16,7 @@ class Outcome(BaseModel):
 
     Attributes:
         name: the recording's.
-        path: where it was.
+        path: where it was, with escapes for what is not text.
         size: of the file in bytes, when the replay began.
         mtime_ns: when the file was last written, when the replay began.
         duration_s: how much was heard; None if nothing was, and then there is no score file.
@@ -23,6 +24,7 @@ class Outcome(BaseModel):
         failure: why it could not be read, or not to its end; None if it was.
         bad_samples: that were no samples (NaN, infinite, absurd) and count as silence.
         bad_steps: steps whose scores were no numbers and count as 0.
+        remark: what its header claims wrongly, though it was read to its end; None for nothing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,6 +38,7 @@ class Outcome(BaseModel):
     failure: str | None = None
     bad_samples: int = 0
     bad_steps: int = 0
+    remark: str | None = None
 
     @classmethod
     def of(
@@ -47,18 +50,20 @@ class Outcome(BaseModel):
         failure: str | None = None,
         bad_samples: int = 0,
         bad_steps: int = 0,
+        remark: str | None = None,
     ) -> Self:
         """Say what became of ``recording``; without a duration, nothing of it was heard."""
         return cls(
             name=recording.name,
-            path=recording.path,
+            path=_shown(recording),
             size=recording.size,
             mtime_ns=recording.mtime_ns,
             duration_s=duration_s,
             events=events,
-            failure=failure and failure.removeprefix(f"{recording.path}: "),
+            failure=failure and printable(failure.removeprefix(f"{recording.path}: ")),
             bad_samples=bad_samples,
             bad_steps=bad_steps,
+            remark=remark,
         )
 
     @property
@@ -70,6 +75,10 @@ class Outcome(BaseModel):
         """Whether the recording is whole, done, and still the same file."""
         return (
             self.failure is None
-            and self.path == recording.path
+            and self.path == _shown(recording)
             and (self.size, self.mtime_ns) == (recording.size, recording.mtime_ns)
         )
+
+
+def _shown(recording: Recording) -> Path:
+    return Path(printable(str(recording.path)))

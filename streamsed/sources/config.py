@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from streamsed.complaints import mistakes
 from streamsed.errors import ConfigError
 from streamsed.redaction import redacted
+from streamsed.sources.file_names import PLAYLIST_SUFFIXES, file_path, is_file_url
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import Source
+from streamsed.sources.raw_samples import SampleFormat
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -71,16 +73,22 @@ class _Returning(_Strict):
     silence_s: Patience | None = 60.0
 
 
+def _path_of_url(path: object) -> object:
+    return file_path(path) if isinstance(path, str) else path
+
+
 class FileSource(_Strict):
-    """A recording: WAV, FLAC, Ogg or MP3, of any rate and any number of channels.
+    """A recording of any rate and any number of channels, or a playlist of such.
 
     Attributes:
+        path: of whatever libsndfile or ffmpeg decodes, of an ``.m3u`` or ``.pls`` file; or a
+            ``file:`` URL.
         paced: deliver at real-time speed rather than as fast as it is processed.
     """
 
     type: Literal["file"] = "file"
     name: SourceName
-    path: Path
+    path: Annotated[Path, BeforeValidator(_path_of_url)]
     paced: bool = True
     channel: Channel = "mix"
 
@@ -106,7 +114,8 @@ class PipeSource(_Strict):
 
     Attributes:
         rate: Hz. Nothing in raw samples tells it: a wrong one is not noticed.
-        format: ``s16le`` (16-bit integers) or ``f32le`` (32-bit floats, full scale 1).
+        format: by ffmpeg's names, such as ``s16le`` (16-bit integers) or ``f32le`` (32-bit
+            floats, full scale 1); see :mod:`streamsed.sources.raw_samples`.
         live: the writer cannot wait: when detection cannot keep up, drop the oldest audio rather
             than hold the writer up.
         stall_s: it stalls when nothing comes for so long: events end, and what comes later is a
@@ -118,7 +127,7 @@ class PipeSource(_Strict):
     name: SourceName
     rate: Annotated[int, Field(ge=PIPE_RATES[0], le=PIPE_RATES[1])] = 16_000
     channels: Annotated[int, Field(ge=1, le=64)] = 1
-    format: Literal["s16le", "f32le"] = "s16le"
+    format: SampleFormat = "s16le"
     live: bool = False
     stall_s: Patience | None = None
     silence_s: Patience | None = None
@@ -157,6 +166,10 @@ def build(config: AnySource) -> Source:
     """
     # Imported here: a machine that only reads pipes needs no libsndfile, and so on.
     match config:
+        case FileSource() if config.path.suffix.lower() in PLAYLIST_SUFFIXES:
+            from streamsed.sources.playlist import Playlist  # noqa: PLC0415
+
+            return Playlist(config.name, config.path, paced=config.paced, channel=config.channel)
         case FileSource():
             from streamsed.sources.file import AudioFile  # noqa: PLC0415
 
@@ -196,9 +209,10 @@ def parse(text: str) -> AnySource:
 
         [NAME=]mic[:DEVICE]                        a microphone: index, stable id, part of its name
         [NAME=]-                                   standard input, s16le at 16000 Hz, mono
-        [NAME=]pipe:FORMAT@RATE[xCHANNELS][,live]  standard input; FORMAT is s16le or f32le
+        [NAME=]pipe:FORMAT@RATE[xCHANNELS][,live]  standard input; FORMAT as ffmpeg calls it
         [NAME=]SCHEME://...                        a stream from the network, through ffmpeg
-        [NAME=]PATH                                a recording, at real-time speed
+        [NAME=]PATH                                a recording or a playlist, at real-time speed
+        [NAME=]file:///PATH                        the same
 
     A path that contains ``=``, or looks like another form, is written ``./PATH``.
 
@@ -248,7 +262,9 @@ def _parse_spec(name: str | None, spec: str) -> AnySource:
                 }
             )
         raise ValueError("a pipe is written like pipe:s16le@16000x1")
-    if _URL.fullmatch(spec):
+    if is_file_url(spec):
+        spec = str(file_path(spec))
+    elif _URL.fullmatch(spec):
         host = urlsplit(spec).hostname or ""
         return UrlSource(name=_sound_name(host) if name is None else name, url=spec, required=True)
     if not spec or "\0" in spec:

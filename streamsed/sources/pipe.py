@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from datetime import datetime
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -18,14 +18,14 @@ from streamsed.sources.block import Block
 from streamsed.sources.mono import Channel, channel_index
 from streamsed.sources.polling import WakeablePoll
 from streamsed.sources.protocol import EndOfSource
+from streamsed.sources.raw_samples import SampleFormat, decode, is_float, sample_bytes
 from streamsed.sources.resampled import ResampledSource
 
 BLOCK_S = 0.02
 READ_BYTES = 1 << 16
 JUDGED_S = 2.0
-"""How much of the beginning of an f32le stream is judged."""
+"""How much of the beginning of a stream of floats is judged."""
 
-_DTYPES: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 _CONTAINERS = {b"RIFF": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
 _LOUDEST = 8.0  # 18 dB over full scale
 _SMALLEST_HEADER = 4096
@@ -41,7 +41,7 @@ class Pipe(ResampledSource):
     for any other pipe, it is when the reading began.
 
     What cannot be right is refused (SourceLost): a container's header where raw samples should
-    be, f32le whose beginning is mostly absurd (integers, most likely), nothing at all, and an
+    be, floats whose beginning is mostly absurd (integers, most likely), nothing at all, and an
     end inside a frame, after all whole frames were delivered. A wrong rate in raw samples cannot
     be seen.
     """
@@ -52,7 +52,7 @@ class Pipe(ResampledSource):
         *,
         rate: int,
         channels: int = 1,
-        sample_format: Literal["s16le", "f32le"] = "s16le",
+        sample_format: SampleFormat = "s16le",
         live: bool = False,
         channel: Channel = "mix",
         stream: BinaryIO | int | None = None,
@@ -63,7 +63,7 @@ class Pipe(ResampledSource):
             name: name of the source.
             rate: Hz.
             channels: interleaved channels.
-            sample_format: ``s16le`` or ``f32le``.
+            sample_format: one of :data:`streamsed.sources.raw_samples.SampleFormat`.
             live: whether the writer cannot wait.
             channel: which channel to deliver.
             stream: a file descriptor, or an unread file object that has one; it stays the
@@ -74,8 +74,7 @@ class Pipe(ResampledSource):
         self.channels = channels
         self.sample_format = sample_format
         self._stream = stream
-        self._dtype = _DTYPES[sample_format]
-        self._frame_bytes = self._dtype.itemsize * channels
+        self._frame_bytes = sample_bytes(sample_format) * channels
         self._index = channel_index(channel, channels=channels, where=name)
         self._fd = -1
         self._poll: WakeablePoll | None = None
@@ -136,13 +135,10 @@ class Pipe(ResampledSource):
         return self._block(whole)
 
     def _block(self, whole: int) -> Block:
-        values = np.frombuffer(bytes(self._bytes[:whole]), self._dtype)
+        frames = decode(bytes(self._bytes[:whole]), self.sample_format)
         del self._bytes[:whole]
-        if self.sample_format == "s16le":
-            frames = values.astype(np.float32) / np.float32(32768)
-        else:
-            self._judge(values)
-            frames = values.astype(np.float32)
+        if is_float(self.sample_format):
+            self._judge(frames)
         samples = self._mono(frames.reshape(-1, self.channels), self._index)
         block = Block(samples, self._position)
         self._position = block.end_sample
@@ -167,7 +163,7 @@ class Pipe(ResampledSource):
         except soundfile.LibsndfileError:  # the header is longer than what came so far
             return ""
 
-    def _judge(self, values: NDArray[np.floating]) -> None:
+    def _judge(self, values: NDArray[np.float32]) -> None:
         """Refuse a float stream that is mostly no audio: 16-bit integers taken for floats."""
         if self._judged_frames >= JUDGED_S * self.rate:
             return
@@ -175,8 +171,9 @@ class Pipe(ResampledSource):
         self._absurd_values += int(np.count_nonzero(~(np.abs(values) <= _LOUDEST)))
         if self._absurd_values > 0.1 * JUDGED_S * self.rate * self.channels:
             raise SourceLost(
-                f"{self.name}: standard input is not f32le: {self._absurd_values} of the first "
-                f"{self._judged_frames * self.channels} values are NaN or beyond {_LOUDEST:g}; "
+                f"{self.name}: standard input is not {self.sample_format}: {self._absurd_values} "
+                f"of the first {self._judged_frames * self.channels} values are NaN or beyond "
+                f"{_LOUDEST:g}; "
                 "format s16le may be right"
             )
 

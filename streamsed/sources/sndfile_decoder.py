@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -55,7 +56,8 @@ class SndfileDecoder:
         """
         self._patched = PatchedFile(path, header.patches) if header.patches else None
         try:
-            self._file = _SoundFile(path if self._patched is None else self._patched)
+            # A name need not be UTF-8.
+            self._file = _SoundFile(self._patched or os.fsencode(path))
         except BaseException:
             self._close_patched()
             raise

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,20 @@ def refused(*paths: Path) -> str:
         find_recordings(paths)
     (line,) = str(caught.value).splitlines()
     return line
+
+
+@contextmanager
+def unprivileged(folder: Path) -> Iterator[None]:
+    """Drop root's right to read everything, if it is there; ``folder`` is the user's own then."""
+    user = os.geteuid()
+    if user == 0:
+        for above in [folder, *folder.parents][:3]:
+            above.chmod(0o777)
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def test_a_file(tmp_path: Path) -> None:
@@ -135,16 +152,124 @@ def test_two_recordings_of_one_name(tmp_path: Path) -> None:
     assert "scores/a.tsv; names that differ before their endings" in line
 
 
-def test_names_that_tables_cannot_hold(tmp_path: Path) -> None:
-    assert "tabs" in refused(record(tmp_path / "a\tb.wav"))
+def test_names_that_tables_cannot_hold_are_escaped(tmp_path: Path) -> None:
+    record(tmp_path / "a.wav")
+    odd = [b"t\tb.wav", b"n\nl.wav", b"\xe9.wav", "Küche 1\u202f2.wav".encode(), b"\x1b[31m.wav"]
+    for name in odd:
+        shutil.copy(tmp_path / "a.wav", os.fsencode(tmp_path) + b"/" + name)
+    found = {recording.name: recording for recording in find_recordings([tmp_path])}
+    escaped = [r"t\tb.wav", r"n\nl.wav", r"\xe9.wav", "Küche 1\u202f2.wav", r"\u001b[31m.wav"]
+    assert sorted(found) == sorted(["a.wav", *escaped])
+    assert all(recording.fault is None for recording in found.values())
+    assert all(recording.duration_s == 0.5 for recording in found.values())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
-    locked = tmp_path / "locked"
+def test_what_leaves_files_of_one_name_has_a_fault_and_the_rest_has_none(tmp_path: Path) -> None:
+    """Neither can be told from the other in a folder of score files."""
+    for name in (
+        "0001.wav",
+        "0001.flac",
+        "0002.wav",
+        "1/a.wav",
+        "2/a.wav",
+        "a\tb.wav",
+        r"a\tb.wav",
+    ):
+        record(tmp_path / name)
+    faults = {r.name: r.fault or "" for r in find_recordings([tmp_path])}
+    assert {name for name, fault in faults.items() if not fault} == {
+        "0002.wav",
+        "1/a.wav",
+        "2/a.wav",
+    }
+    assert str(tmp_path / "0001.flac") in faults["0001.wav"]
+    assert str(tmp_path / "0001.wav") in faults["0001.flac"]
+    assert len(faults) == 7, "those of one name have names that differ"
+    found = find_recordings([tmp_path / "1", tmp_path / "2"])
+    assert [r.fault is not None for r in found] == [True, True]
+    assert len({r.name for r in found}) == 2
+    assert not any(Path(r.name).is_absolute() or ".." in Path(r.name).parts for r in found)
+
+
+def test_a_name_that_is_too_long_for_the_files_of_results(tmp_path: Path) -> None:
+    record(tmp_path / f"{'x' * 248}.wav")
+    record(tmp_path / f"{'y' * 250}.w64")
+    long, too_long = find_recordings([tmp_path])
+    assert long.fault is None
+    assert "name is too long" in str(too_long.fault)
+
+
+def test_every_ending_that_something_plays_and_a_note_about_the_rest(tmp_path: Path) -> None:
+    for name in ("a.M4A", "b.webm", "c.wma", "d.amr", "e.mp4", "notes.txt", "x.txt", "cover.jpg"):
+        (tmp_path / name).write_bytes(b"?")
+    notes: list[str] = []
+    found = find_recordings([tmp_path], note=notes.append)
+    assert [r.name for r in found] == ["a.M4A", "b.webm", "c.wma", "d.amr", "e.mp4"]
+    (note,) = notes
+    assert note.endswith("none of recordings: .txt (2), .jpg (1)")
+
+
+@pytest.mark.parametrize("ending", ["m3u", "m3u8", "pls"])
+def test_playlists(tmp_path: Path, ending: str) -> None:
+    for name in ("a.wav", "in/b b.wav", "Küche.wav", "in/win.wav"):
+        record(tmp_path / name)
+    far = record(tmp_path.parent / f"{tmp_path.name}-far.wav")
+    entries = [
+        "a.wav",
+        "./in/b b.wav",
+        far.as_uri(),
+        "in\\win.wav",
+        "http://u:pw@host/x",
+        "Küche.wav",
+    ]
+    playlist = tmp_path / f"list.{ending}"
+    if ending == "pls":
+        lines = [f"File{n}={entry}" for n, entry in reversed([*enumerate(entries, 1)])]
+        lines = ["[playlist]", *lines, "Title1=x", "NumberOfEntries=6"]
+    else:
+        lines = ["#EXTM3U", *(f"#EXTINF:1,x\n{entry}\n" for entry in entries), "a.wav"]
+    encoding = "cp1252" if ending == "m3u" else "utf-8-sig"
+    playlist.write_bytes("\r\n".join(lines).encode(encoding))
+    notes: list[str] = []
+    found = find_recordings([playlist], note=notes.append)
+    assert [r.name for r in found] == ["a.wav", "in/b b.wav", far.name, "in/win.wav", "Küche.wav"]
+    assert all(r.duration_s == 0.5 for r in found)
+    assert "http://" in notes[0]
+    assert "pw" not in "".join(notes)
+
+
+def test_playlists_that_cannot_be(tmp_path: Path) -> None:
+    playlist = tmp_path / "a.m3u"
+    playlist.write_text("#EXTM3U\n\n")
+    assert "names no recording" in refused(playlist)
+    playlist.write_text("gone.wav\n")
+    assert "no file that it names is there" in refused(playlist)
+    playlist.write_text("a.m3u\n")
+    (itself,) = find_recordings([playlist])
+    assert itself.path == playlist, "not followed"
+    playlist.write_bytes(b"a.wav\n" * (1 << 22))
+    assert "is longer than" in refused(playlist)
+
+
+def test_file_urls(tmp_path: Path) -> None:
+    path = record(tmp_path / "Küche früh #1?.wav")
+    assert names(Path(path.as_uri())) == [path.name]
+    assert names(Path(tmp_path.as_uri())) == [path.name]
+
+
+def test_a_folder_that_may_not_be_read_costs_nothing_else(tmp_path: Path) -> None:
+    locked = tmp_path / "lost+found"
     record(locked / "a.wav")
+    record(tmp_path / "b.wav")
     locked.chmod(0)
+    notes: list[str] = []
     try:
-        assert "Permission denied" in refused(tmp_path)
+        with unprivileged(tmp_path):
+            (found,) = find_recordings([tmp_path], note=notes.append)
+            assert found.name == "b.wav"
+            assert f"{locked} cannot be read: Permission denied" in notes[0]
+            assert "Permission denied" in refused(locked)
+            (tmp_path / "b.wav").unlink()
+            assert "Permission denied" in refused(tmp_path)
     finally:
         locked.chmod(0o700)

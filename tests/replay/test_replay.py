@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from streamsed.replay.job import Job
 from streamsed.replay.recordings import find_recordings
 from streamsed.replay.replay import Earlier, Progress, Replay, Summary, Work
 from tests.bundles import SAMPLE_RATE, tones
+from tests.encoded import encoded
 from tests.replay.conftest import MakeJob, files_in
 
 
@@ -178,3 +180,58 @@ def test_a_folder_that_cannot_be_made(make_job: MakeJob, audio: Path, tmp_path: 
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         run(make_job(tmp_path / "file" / "out"), audio)
+
+
+def test_odd_files_of_a_folder_do_not_cost_the_others(
+    make_job: MakeJob, audio: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    sound = (audio / "0.wav").read_bytes()
+    odd = [b"tab\there.wav", b"new\nline.wav", b"\xe9t\xe9.wav", "Küche\u202f1.wav".encode()]
+    for name in (*odd, b"0001.wav", b"0001.mp3", b"0002.wav"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(sound)
+    (folder / "gone.wav").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe.wav")
+    job = make_job(tmp_path / "out")
+    for earlier, kept in ((Earlier.REFUSE, 0), (Earlier.RESUME, 5)):
+        assert run(job, folder, earlier).kept == kept
+        done = [
+            r"tab\there.wav",
+            r"new\nline.wav",
+            r"\xe9t\xe9.wav",
+            "Küche\u202f1.wav",
+            "0002.wav",
+        ]
+        assert sorted(name for name, _ in rows(job.folder / "durations.tsv")[1:]) == sorted(done)
+        reasons = dict(rows(job.folder / "failed.tsv")[1:])
+        assert sorted(reasons) == ["0001.mp3", "0001.wav", "gone.wav", "pipe.wav"]
+        assert "0001.wav would have the same files of results" in reasons["0001.mp3"]
+    scores = {path.read_text() for path in (job.folder / "scores").iterdir()}
+    assert len(scores) == 1
+
+
+def test_forms_that_only_ffmpeg_decodes_are_replayed_alike(
+    make_job: MakeJob, tmp_path: Path
+) -> None:
+    """What a recorder left without sizes gives the same as the whole file, and a remark."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    whole = encoded("a.wav", "-ar", "16000", seconds=2.0)
+    data = bytearray(whole.read_bytes())
+    (folder / "whole.wav").write_bytes(data)
+    place = data.index(b"data") + 4
+    data[place : place + 4] = bytes(4)
+    (folder / "dead.wav").write_bytes(data)
+    (folder / "lossless.m4a").write_bytes(
+        encoded("a.m4a", "-ar", "16000", "-c:a", "alac", seconds=2.0).read_bytes()
+    )
+    job = make_job(tmp_path / "out")
+    assert not run(job, folder).tally.failures
+    scores = {path.stem: path.read_text() for path in (job.folder / "scores").iterdir()}
+    assert scores["dead"] == scores["whole"]
+    assert {duration for _, duration in rows(job.folder / "durations.tsv")[1:]} == {"2"}
+    lines = (job.folder / "recordings.jsonl").read_text().splitlines()
+    remarks = {outcome["name"]: outcome["remark"] for outcome in map(json.loads, lines)}
+    assert "its header claims 0 bytes" in remarks.pop("dead.wav")
+    assert set(remarks.values()) == {None}

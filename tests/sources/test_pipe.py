@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streamsed.errors import SourceError, SourceLost
+from streamsed.sources.ffmpeg import find_ffmpeg
 from streamsed.sources.pipe import Pipe
 from streamsed.sources.protocol import EndOfSource
+from streamsed.sources.raw_samples import SampleFormat
 from tests.sources.reading import RATE, Reading, one_line, read_all
-
-Format = Literal["s16le", "f32le"]
 
 
 def integers(n: int) -> NDArray[np.int16]:
@@ -40,7 +40,7 @@ def through(
     cuts: tuple[int, ...] = (),
     rate: int = RATE,
     channels: int = 1,
-    sample_format: Format = "s16le",
+    sample_format: SampleFormat = "s16le",
 ) -> tuple[Pipe, Reading]:
     """Write ``data`` into a pipe in pieces of the given sizes; return what was read from it."""
     read_end, write_end = os.pipe()
@@ -94,6 +94,29 @@ def test_floats_at_any_rate(rate: int) -> None:
     _, reading = through(values.tobytes(), rate=rate, sample_format="f32le")
     assert isinstance(reading.end, EndOfSource)
     np.testing.assert_allclose(reading.samples, soxr.resample(values, rate, RATE), atol=1e-5)
+
+
+@pytest.mark.parametrize("sample_format", get_args(SampleFormat))
+def test_formats_are_those_of_ffmpeg(sample_format: SampleFormat) -> None:
+    values = np.concatenate([integers(4000), [-32768, 32767, 0, 1, -1]]).astype("<i2")
+    stereo = np.stack([values, values[::-1]], axis=1)
+    ffmpeg = (str(find_ffmpeg()), "-v", "error", "-ac", "2", "-ar", str(RATE))
+    raw = subprocess.run(
+        (*ffmpeg, "-f", "s16le", "-i", "-", "-f", sample_format, "-"),
+        input=stereo.tobytes(),
+        capture_output=True,
+        check=True,
+    ).stdout
+    back = subprocess.run(
+        (*ffmpeg, "-f", sample_format, "-i", "-", "-f", "f32le", "-"),
+        input=raw,
+        capture_output=True,
+        check=True,
+    ).stdout
+    expected = np.frombuffer(back, "<f4").reshape(-1, 2).mean(axis=1)
+    _, reading = through(raw, channels=2, sample_format=sample_format)
+    assert isinstance(reading.end, EndOfSource)
+    np.testing.assert_allclose(reading.samples, expected, atol=1e-7)
 
 
 def test_an_odd_number_of_bytes() -> None:
