@@ -22,20 +22,21 @@ from soundscapes import made_up_bank
 
 from train.data.bank import Bank
 from train.data.feature_cache import FeatureCache
+from train.data.sets.clips import mel_extractor
+from train.data.sets.desed import read_sets
+from train.data.sets.scenes import CACHE, ScenesConfig
 from train.data.soundscape import SoundscapeConfig
 from train.data.soundscape_set import SoundscapeSet
+from train.engine.fitting import fit_recipe
 from train.layering import Plain
-from train.learning.data_config import ScenesConfig
-from train.learning.fitting import fit_recipe, make_inputs, mel_extractor
-from train.learning.recipe import LearningRecipe, load_recipe
-from train.learning.sets import CACHE, read_sets
+from train.recipe.schema import Recipe, load_recipe
 
 RECIPES = ("streaming-lookahead", "domestic")
 CLIPS = {"strong": 96, "weak": 120, "unlabelled": 96, "strong_validation": 24}
 STEPS = 16
 
 
-def short(name: str, cache: Path | None) -> LearningRecipe:
+def short(name: str, cache: Path | None) -> Recipe:
     """Return a recipe for some steps."""
     recipe = load_recipe(Path("train/recipes") / f"{name}.yaml")
     changes: Plain = {"steps_per_epoch": STEPS}
@@ -45,7 +46,7 @@ def short(name: str, cache: Path | None) -> LearningRecipe:
     return replace(recipe, data=replace(recipe.data, **changes), epochs=1, machine=machine)
 
 
-def measured(recipe: LearningRecipe, source: Path, folder: Path) -> tuple[str, str]:
+def measured(recipe: Recipe, source: Path, folder: Path) -> tuple[str, str]:
     """Train; return steps a second and the share of the time in which no clip was waited for."""
     trainer, _ = fit_recipe(recipe, data=source, folder=folder)
     took_s = trainer.worked_s + trainer.waited_s
@@ -77,12 +78,11 @@ def main() -> None:
     console.print(table)
 
 
-def again(recipe: LearningRecipe, data: Path) -> str:
+def again(recipe: Recipe, data: Path) -> str:
     """Ask for a data set's bands once more, and say how many were there."""
-    sets = read_sets(data, recipe.data, recipe.validation, classes=recipe.model.classes)
+    sets = read_sets(data, recipe)
     assert recipe.machine.cache is not None
-    grid = make_inputs(replace(recipe, machine=replace(recipe.machine, cache=None)), []).grid
-    kept = FeatureCache(recipe.machine.cache, mel_extractor(recipe.model), grid)
+    kept = FeatureCache(recipe.machine.cache, mel_extractor(recipe.model), sets.inputs.grid)
     began = time.perf_counter()
     missing = kept.add(sets.clips)
     found = len(sets.clips) - missing

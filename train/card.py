@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from train.data.sets.scenes import ScenesConfig
 from train.data.soundscape_set import SOURCES
 from train.ensemble import Ensemble
 from train.held_out import HeldOut, SourceRow
 from train.latency import FIGURES, Point, curve_rows
-from train.learning.data_config import ScenesConfig
 from train.postprocess.figures import ClassFigures, Figures
 from train.rules import FittedRules
 

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from torch import nn
 
 from streamsed.errors import ConfigError
-from train.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from train.models.conv_tasnet import ConvTasNet
 from train.models.model import SoundEventModel
-from train.models.registry import build, parse_model_config
+from train.models.registry import build_network, parse_network_config
 from train.shipped import find_checkpoint
-
-Network = TypeVar("Network", bound=nn.Module)
-
-_SEPARATOR = TypeAdapter(ConvTasNetConfig)
 
 
 @dataclass(frozen=True)
@@ -30,35 +24,21 @@ class Checkpoint:
     step: int
 
 
-def save_model(path: Path, model: SoundEventModel | ConvTasNet, *, step: int) -> None:
-    """Write a checkpoint from which the model can be rebuilt, whatever its kind."""
-    config = asdict(model.config)  # type: ignore[arg-type]  # all configurations are dataclasses
+def save_model(path: Path, model: nn.Module, *, step: int) -> None:
+    """Write a checkpoint from which a network of any registered kind can be rebuilt."""
+    config = asdict(model.config)  # type: ignore[call-overload]  # all are dataclasses
     torch.save({"config": config, "step": step, "state": model.state_dict()}, path)
 
 
-def load_model(path: Path) -> Checkpoint:
-    """Rebuild a model, in evaluation mode, on the CPU.
+def load_network(path: Path) -> tuple[nn.Module, int]:
+    """Rebuild a network, in evaluation mode, on the CPU; return it and the step it was saved at.
 
     Raises:
         ConfigError: the file is missing or is no checkpoint of this package.
     """
-    model, step = _rebuilt(path, lambda config: build(parse_model_config(config)))
-    return Checkpoint(model, step)
-
-
-def load_separator(path: Path) -> ConvTasNet:
-    """Rebuild a separator, in evaluation mode, on the CPU.
-
-    Raises:
-        ConfigError: the file is missing or is no checkpoint of a separator.
-    """
-    return _rebuilt(path, lambda config: ConvTasNet(_SEPARATOR.validate_python(config)))[0]
-
-
-def _rebuilt(path: Path, make: Callable[[object], Network]) -> tuple[Network, int]:
     try:
         saved = torch.load(find_checkpoint(path), map_location="cpu", weights_only=True)
-        network = make(saved["config"])
+        network = build_network(parse_network_config(saved["config"]))
         network.load_state_dict(saved["state"])
         return network.eval(), int(saved["step"])
     except FileNotFoundError as error:
@@ -67,3 +47,31 @@ def _rebuilt(path: Path, make: Callable[[object], Network]) -> tuple[Network, in
         problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         reason = problem.splitlines()[0] if problem else type(error).__name__
         raise ConfigError(f"{path}: is no checkpoint of a streamsed model ({reason})") from error
+
+
+def load_model(path: Path) -> Checkpoint:
+    """Rebuild a model that detects events, in evaluation mode, on the CPU.
+
+    Raises:
+        ConfigError: the file is missing or is no checkpoint of such a model.
+    """
+    network, step = load_network(path)
+    if not isinstance(network, SoundEventModel):
+        raise ConfigError(f"{path}: is a {_kind(network)}, which detects no events")
+    return Checkpoint(network, step)
+
+
+def load_separator(path: Path) -> ConvTasNet:
+    """Rebuild a separator, in evaluation mode, on the CPU.
+
+    Raises:
+        ConfigError: the file is missing or is no checkpoint of a separator.
+    """
+    network, _ = load_network(path)
+    if not isinstance(network, ConvTasNet):
+        raise ConfigError(f"{path}: is a {_kind(network)}, no separator")
+    return network
+
+
+def _kind(network: nn.Module) -> str:
+    return str(getattr(network.config, "kind", type(network).__name__))

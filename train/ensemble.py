@@ -17,8 +17,8 @@ from streamsed.bundle import write_manifest, write_selftest
 from streamsed.bundle.manifest import SCHEMA
 from streamsed.errors import ConfigError
 from train.checkpoint import Checkpoint, load_model, save_model
+from train.engine.folder import RunRecord, read_run
 from train.export import check_parity, export_step, run_graph
-from train.learning.folder import RunRecord, read_run
 from train.models.model import SoundEventModel
 from train.models.registry import build
 from train.synthesis.catalogue import TARGETS, synthesise
@@ -239,7 +239,7 @@ def _stepping(checkpoint: Checkpoint, chunk_samples: int) -> Checkpoint:
     if config.chunk_samples == chunk_samples:
         return checkpoint
     try:
-        model = build(replace(config, chunk_samples=chunk_samples))  # type: ignore[type-var, arg-type]
+        model = build(replace(config, chunk_samples=chunk_samples))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"a {config.kind} among members of longer steps: {error}") from error
     model.load_state_dict(checkpoint.model.state_dict())

@@ -13,14 +13,14 @@ from streamsed.replay.recordings import find_recordings
 from train.data.bank import Bank
 from train.data.desed import Part, part_files, read_desed
 from train.data.events import Event, merge
+from train.data.sets.desed import DesedConfig
+from train.data.sets.scenes import CACHE, ScenesConfig, held_out_scenes
 from train.data.soundscape import SoundscapeGenerator
 from train.data.soundscape_set import DESCRIPTION
-from train.learning.data_config import ScenesConfig
-from train.learning.recipe import HeldOutPart, LearningRecipe
-from train.learning.sets import CACHE, held_out_scenes
 from train.postprocess.choices import WindowMethod
 from train.postprocess.replayed import Replayed, replay_scores
 from train.postprocess.windows import Durations, Rule, WindowConfig, class_windows
+from train.recipe.schema import HeldOutPart, Recipe
 
 WINDOW_S = 0.45
 """Median window of a class without training events to make one of: the DCASE baseline's."""
@@ -43,7 +43,7 @@ class HeldOut:
         DataError: a part is missing, or cannot be written.
     """
 
-    def __init__(self, recipe: LearningRecipe, source: Path) -> None:
+    def __init__(self, recipe: Recipe, source: Path) -> None:
         self.recipe = recipe
         self.bank: Bank | None = None
         self.root = source
@@ -111,6 +111,7 @@ class HeldOut:
             scenes = map(generator.generate, range(TRAINING_SCENES))
             clips = [(scene.events, data.duration_s) for scene in scenes]
         else:
+            assert isinstance(data, DesedConfig)
             counts: Mapping[Part, int] = {"strong": data.strong, "strong_real": data.strong_real}
             sets = [
                 read_desed(self.root, part, classes=classes, missing=data.missing)

@@ -12,10 +12,10 @@ import pytest
 from streamsed.bundle import load
 from tests.train.tone_set import write_tone_set
 from train.assemble import assemble
+from train.engine.fitting import fit_recipe
 from train.ensemble import Ensemble, read_ensemble
 from train.held_out import HeldOut
-from train.learning.fitting import fit_recipe
-from train.learning.recipe import load_recipe
+from train.recipe.schema import load_recipe
 
 RECIPE = Path("train/recipes/tiny-streaming-causal.yaml")
 FIGURES = ("psds1", "psds2", "event_f1", "intersection_f1")

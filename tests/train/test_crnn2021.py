@@ -37,7 +37,7 @@ def test_shapes_are_those_of_the_baseline(baseline: CRNN2021) -> None:
     assert strong.shape == (2, 10, 156)
     assert weak.shape == (2, 10)
     clip = baseline.clip(features)
-    torch.testing.assert_close(torch.sigmoid(clip.strong), strong.transpose(1, 2))
+    torch.testing.assert_close(torch.sigmoid(clip.frames), strong.transpose(1, 2))
 
 
 def test_normalisation_is_as_configured(baseline: CRNN2021) -> None:
@@ -61,7 +61,7 @@ def test_glu_gates_with_the_sigmoid_of_its_input() -> None:
 @torch.no_grad()
 def test_every_whole_frame_of_a_clip_is_scored(samples: int) -> None:
     model = CRNN2021(crnn2021_config()).eval()
-    strong = model.clip(model.front_end.features(model.mels(torch.zeros(1, samples)))).strong
+    strong = model.clip(model.front_end.features(model.mels(torch.zeros(1, samples)))).frames
     assert strong.shape == (1, 16, 3)
 
 

@@ -149,8 +149,13 @@ def test_a_batch_has_its_rows_labels_and_masks(sets: Sets) -> None:
     assert made.steps_per_epoch == 2
     batch = made[5]
     assert batch.inputs.shape == (8, 16_000)
-    assert batch.inputs.dtype == batch.strong.dtype == batch.weak.dtype == np.float32
-    assert batch.strong.shape == (8, 16, 2)
+    assert (
+        batch.inputs.dtype
+        == batch.targets["strong"].values.dtype
+        == batch.targets["weak"].values.dtype
+        == np.float32
+    )
+    assert batch.targets["strong"].values.shape == (8, 16, 2)
     assert dict(batch.rows) == {
         "strong": slice(0, 2),
         "weak": slice(2, 4),
@@ -158,12 +163,12 @@ def test_a_batch_has_its_rows_labels_and_masks(sets: Sets) -> None:
     }
     for name, rows in batch.rows.items():
         assert all(clip.startswith(name) for clip in batch.names[rows])
-    assert batch.has_strong.tolist() == [True] * 2 + [False] * 6
-    assert batch.has_weak.tolist() == [True] * 4 + [False] * 4
-    assert np.flatnonzero(batch.strong[0, :, 1]).tolist() == [4, 5, 6, 7]
-    assert not batch.strong[2:].any()
-    np.testing.assert_array_equal(batch.weak[:, 0], [0, 0, 1, 1, 0, 0, 0, 0])
-    np.testing.assert_array_equal(batch.weak[:, 1], [1, 1, 0, 0, 0, 0, 0, 0])
+    assert batch.targets["strong"].known.tolist() == [True] * 2 + [False] * 6
+    assert batch.targets["weak"].known.tolist() == [True] * 4 + [False] * 4
+    assert np.flatnonzero(batch.targets["strong"].values[0, :, 1]).tolist() == [4, 5, 6, 7]
+    assert not batch.targets["strong"].values[2:].any()
+    np.testing.assert_array_equal(batch.targets["weak"].values[:, 0], [0, 0, 1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(batch.targets["weak"].values[:, 1], [1, 1, 0, 0, 0, 0, 0, 0])
     assert batch.frames.tolist() == [16, 16, 7, 7, 16, 16, 16, 16]
     assert batch.inputs[2, :6400].any()
     assert not batch.inputs[2, 6400:].any()
@@ -183,8 +188,8 @@ def test_a_step_is_the_same_alone_in_order_and_in_workers(sets: Sets) -> None:
         assert batch.step == again.step
         for a, b in (
             (batch.inputs, again.inputs),
-            (batch.strong, again.strong),
-            (batch.has_weak, again.has_weak),
+            (batch.targets["strong"].values, again.targets["strong"].values),
+            (batch.targets["weak"].known, again.targets["weak"].known),
             (batch.frames, again.frames),
         ):
             assert torch.equal(a, b)
@@ -215,8 +220,8 @@ def test_long_clips_are_cropped_at_random_frames_with_their_labels(tmp_path: Pat
     for step in range(120):
         batch = made[step]
         heard = batch.inputs[0].reshape(16, 1000).any(axis=1)
-        np.testing.assert_array_equal(heard, batch.strong[0, :, 0] > 0)
-        assert batch.weak[0, 0] == heard.any()
+        np.testing.assert_array_equal(heard, batch.targets["strong"].values[0, :, 0] > 0)
+        assert batch.targets["weak"].values[0, 0] == heard.any()
         starts.add(tuple(heard.tolist()))
     assert len(starts) > 12
     (ordered,) = OrderedBatches(AudioInputs(GRID), made.sets[0], batch=4)

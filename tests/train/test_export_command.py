@@ -20,10 +20,10 @@ from train.assemble import history
 from train.data.desed import read_desed
 from train.data.events import merge
 from train.held_out import WINDOW_S, HeldOut
-from train.learning.recipe import PostprocessingConfig, load_recipe
 from train.models.registry import build
 from train.postprocess.choices import WindowMethod
 from train.postprocess.reference import knee
+from train.recipe.schema import PostprocessingConfig, load_recipe
 
 RECIPES = Path("train/recipes")
 

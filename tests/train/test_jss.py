@@ -16,8 +16,8 @@ from tests.train.tiny_joint import Copies, joint_model
 from tests.train.tiny_models import KINDS, crnn2021_config, tiny_model
 from train.frontend import LogMel
 from train.models.jss import JSS, JSSConfig
-from train.models.model import ClipOutput, SoundEventModel, Step
-from train.models.registry import build, parse_model_config
+from train.models.model import Output, SoundEventModel, Step
+from train.models.registry import build, parse_network_config
 
 Norm = Literal["source", "mixture"]
 
@@ -39,10 +39,10 @@ def test_with_identical_sources_it_is_its_detector(kind: str, source_norm: Norm)
     )
     expected = sed.hear(clips, padding)
     said = model.hear(clips, padding)
-    torch.testing.assert_close(said.strong, expected.strong, rtol=0, atol=1e-5)
-    assert said.weak is not None
-    assert expected.weak is not None
-    torch.testing.assert_close(said.weak, expected.weak, rtol=0, atol=1e-5)
+    torch.testing.assert_close(said.frames, expected.frames, rtol=0, atol=1e-5)
+    assert said.clip is not None
+    assert expected.clip is not None
+    torch.testing.assert_close(said.clip, expected.clip, rtol=0, atol=1e-5)
 
 
 class Loudness(SoundEventModel):
@@ -53,11 +53,11 @@ class Loudness(SoundEventModel):
         self.config = replace(crnn2021_config(), classes=("sound",))
         self.front_end = LogMel(self.config.front_end)
 
-    def clip(self, features: Tensor, padding: Tensor | None = None) -> ClipOutput:
+    def clip(self, features: Tensor, padding: Tensor | None = None) -> Output:
         assert padding is None
         level = features.mean(dim=2, keepdim=True)
         pooled = F.avg_pool1d(level.transpose(1, 2), 4).transpose(1, 2)
-        return ClipOutput(pooled, torch.sigmoid(pooled.amax(dim=1)))
+        return Output(pooled, torch.sigmoid(pooled.amax(dim=1)))
 
     def scores(self, audio: Tensor, *, latency_frames: int | None = None) -> Tensor:
         raise NotImplementedError
@@ -76,12 +76,12 @@ def test_silent_sources_change_nothing_if_the_mixture_scales_them() -> None:
     sed = Loudness()
     alone = sed.hear(clips)
     by_mixture = joined(Copies(silent), sed, "mixture").hear(clips)
-    torch.testing.assert_close(by_mixture.weak, alone.weak)
-    torch.testing.assert_close(by_mixture.strong[:, 6:8], alone.strong[:, 6:8])
+    torch.testing.assert_close(by_mixture.clip, alone.clip)
+    torch.testing.assert_close(by_mixture.frames[:, 6:8], alone.frames[:, 6:8])
     by_source = joined(Copies(silent), sed, "source").hear(clips)
-    assert by_source.strong.mean() > alone.strong.mean() + 0.2
+    assert by_source.frames.mean() > alone.frames.mean() + 0.2
     digital = joined(Copies(torch.zeros(1, 2, 16384)), sed, "mixture").hear(clips)
-    torch.testing.assert_close(digital.strong, alone.strong)
+    torch.testing.assert_close(digital.frames, alone.frames)
 
 
 @torch.no_grad()
@@ -89,8 +89,8 @@ def test_the_highest_score_of_any_source_counts() -> None:
     sed = tiny_model("causal")
     clips, other = audio(2, 16384) * 0.1, audio(2, 16384, seed=9) * 0.3
     said = joined(Copies(other[:, None]), sed).hear(clips)
-    each = [sed.hear(part).strong for part in (clips, other)]
-    torch.testing.assert_close(said.strong, torch.maximum(*each), rtol=0, atol=1e-5)
+    each = [sed.hear(part).frames for part in (clips, other)]
+    torch.testing.assert_close(said.frames, torch.maximum(*each), rtol=0, atol=1e-5)
 
 
 def test_gradients_reach_the_separator_and_are_finite_at_silence() -> None:
@@ -98,7 +98,7 @@ def test_gradients_reach_the_separator_and_are_finite_at_silence() -> None:
         model = joint_model(sed, "global")
         clips = audio(2, 16384) * 0.1
         clips[1] = 0.0
-        model.hear(clips).strong.square().sum().backward()
+        model.hear(clips).frames.square().sum().backward()
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
                 assert parameter.grad.isfinite().all(), name
@@ -120,8 +120,8 @@ def test_a_frozen_half_stays_as_it_is_to_the_bit(frozen: object, moving: list[st
         model.train()
         optimiser.zero_grad()
         said = model.hear(audio(2, 16384, seed=seed) * 0.1)
-        assert said.weak is not None
-        (said.strong.square().sum() + said.weak.sum()).backward()
+        assert said.clip is not None
+        (said.frames.square().sum() + said.clip.sum()).backward()
         optimiser.step()
     changed = {
         name.split(".")[0]
@@ -132,13 +132,13 @@ def test_a_frozen_half_stays_as_it_is_to_the_bit(frozen: object, moving: list[st
     if frozen == "sed":
         running = [name for name in before if "running_mean" in name]
         assert running
-        first, second = (model.hear(audio(2, 16384) * 0.1).strong for _ in range(2))
+        first, second = (model.hear(audio(2, 16384) * 0.1).frames for _ in range(2))
         assert torch.equal(first, second)  # no dropout either
 
 
 def test_a_configuration_of_plain_data_rebuilds_it() -> None:
     model = joint_model("crnn2021")
-    config = parse_model_config(asdict(model.config))
+    config = parse_network_config(asdict(model.config))
     assert config == model.config
     built = build(config)
     built.load_state_dict(model.state_dict())

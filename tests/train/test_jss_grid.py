@@ -16,9 +16,9 @@ from tests.train.tone_set import write_tone_set
 from train.checkpoint import load_model, load_separator
 from train.cli import app
 from train.comparison.scoring import Reached
-from train.learning.folder import read_run
-from train.learning.journal import read_history
-from train.learning.machine import MachineConfig
+from train.engine.folder import read_run
+from train.engine.journal import read_history
+from train.engine.machine import MachineConfig
 from train.models.jss import JSS
 from train.separation.experiments import Experiments, Measured, Separated, fused
 from train.separation.grid import load_grid
@@ -64,10 +64,10 @@ def test_the_grid_is_the_paper_s(path: Path) -> None:
     grid = load_grid(path)
     assert list(grid.systems()) == list(TABLE_1)
     assert grid.fusions.keys() >= TABLE_2.keys() - {"SSep-SED baseline"}
-    assert grid.stage("S1").freeze == "separator"
-    assert grid.stage("S2").freeze == "sed"
-    assert grid.separator("FUSS").step == "pit"
-    assert grid.separator("DESED").step == "mixit"
+    assert grid.stage("S1").stage.freeze == "separator"
+    assert grid.stage("S2").stage.freeze == "sed"
+    assert grid.separator("FUSS").stage.kind == "pit"
+    assert grid.separator("DESED").stage.kind == "mixit"
 
 
 def test_the_paper_s_own_is_of_its_sizes() -> None:

@@ -8,37 +8,32 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
 from streamsed.errors import ConfigError
+from tests.train.stage_run import StageRun, targets
 from tests.train.test_conv_tasnet import small
-from tests.train.test_learning_steps import moment
 from tests.train.tiny_joint import joint_model
 from tests.train.tiny_models import tiny_model
 from tests.train.tone_set import write_tone_set
+from train.augment.mixup import MixupConfig
 from train.checkpoint import load_model, load_separator, save_model
 from train.cli import app
 from train.data.batches import Batch
 from train.data.classes import CLASSES
-from train.learning.learner import Learner
-from train.learning.machine import MachineConfig
-from train.learning.mixup import MixupConfig
-from train.learning.recipe import (
-    LearningRecipe,
-    OptimiserConfig,
-    TeacherConfig,
-    load_recipe,
-    parse_recipe,
-)
-from train.learning.steps import mean_teacher
-from train.learning.validation import score_clips
-from train.models.jss import JSS, Half
+from train.engine.machine import MachineConfig
+from train.engine.networks import OptimiserConfig
+from train.engine.schedules import Ramp
+from train.models.jss import JSS
 from train.models.registry import build
+from train.recipe.schema import Recipe, load_recipe, parse_recipe
+from train.stages.mean_teacher import MeanTeacherConfig
+from train.stages.registry import AverageConfig
+from train.stages.validation import score_clips
 
-STAGES: dict[str, Half | None] = {"S1": "separator", "S2": "sed", "JT": None}
+STAGES: dict[str, str | None] = {"S1": "separator", "S2": "sed", "JT": None}
 FRAMES = 16
 
 
@@ -55,10 +50,12 @@ def batch() -> Batch[Tensor]:
     known = torch.tensor([1, 1, 0, 0], dtype=torch.bool)
     return Batch(
         inputs=0.1 * torch.randn(4, FRAMES * 1024, generator=rng),
-        strong=torch.rand(4, FRAMES, 3, generator=rng).round() * known[:, None, None],
-        weak=torch.rand(4, 3, generator=rng).round(),
-        has_strong=known,
-        has_weak=torch.tensor([1, 1, 1, 0], dtype=torch.bool),
+        targets=targets(
+            torch.rand(4, FRAMES, 3, generator=rng).round() * known[:, None, None],
+            torch.rand(4, 3, generator=rng).round(),
+            has_strong=known,
+            has_weak=torch.tensor([1, 1, 1, 0], dtype=torch.bool),
+        ),
         frames=torch.tensor([16, 16, 9, 16]),
         rows={"strong": slice(0, 2), "weak": slice(2, 3), "unlabelled": slice(3, 4)},
         names=tuple("abcd"),
@@ -66,20 +63,17 @@ def batch() -> Batch[Tensor]:
     )
 
 
-def recipe(stage0: Path, freeze: Half | None) -> LearningRecipe:
-    return LearningRecipe(
+def recipe(stage0: Path, freeze: str | None) -> Recipe:
+    return Recipe(
         name="x",
-        model=load_model(stage0).model.config,  # type: ignore[arg-type]
+        model=load_model(stage0).model.config,
         init_from=stage0,
-        freeze=freeze,
+        stage=MeanTeacherConfig(
+            teacher=AverageConfig(0.5), consistency=Ramp(weight=0.5), freeze=freeze
+        ),
         mixup=MixupConfig(probability=0.0),
         optimiser=OptimiserConfig(kind="adamw", learning_rate=0.01, weight_decay=0.1),
-        teacher=TeacherConfig(decay=0.5),
     )
-
-
-def learner(of: LearningRecipe) -> Learner:
-    return Learner(of, Fabric(accelerator="cpu", devices=1))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -87,14 +81,13 @@ def test_a_stage_moves_its_half_and_leaves_the_other_to_the_bit(
     stage: str, stage0: Path, batch: Batch[Tensor]
 ) -> None:
     frozen = STAGES[stage]
-    networks = learner(recipe(stage0, frozen))
-    assert networks.teacher is not None
-    before = copy.deepcopy(networks.student.state_dict())
+    run = StageRun(recipe(stage0, frozen))
+    student = run.networks["student"]
+    before = copy.deepcopy(student.state_dict())
     for k in (1, 2):
-        terms = mean_teacher(batch, networks, moment())
-        networks.move(torch.stack(list(terms.values())).sum(), k=k, learning_rate=0.01)
+        run.step(batch, k)
     moving = {"separator", "sed"} - {frozen}
-    for network in (networks.student, networks.teacher):
+    for network in run.networks.values():
         changed = {
             name.split(".")[0]
             for name, value in network.state_dict().items()
@@ -103,27 +96,39 @@ def test_a_stage_moves_its_half_and_leaves_the_other_to_the_bit(
         assert changed == moving
     running = [name for name in before if "running" in name]
     assert running
-    assert all(torch.equal(networks.student.state_dict()[n], before[n]) for n in running) == (
+    assert all(torch.equal(student.state_dict()[n], before[n]) for n in running) == (
         frozen == "sed"
     )
 
 
-def test_losses_are_of_what_all_sources_say_together(stage0: Path, batch: Batch[Tensor]) -> None:
-    networks = learner(recipe(stage0, None))
-    assert networks.teacher is not None
-    for network in networks.networks.values():
-        network.eval()
-    terms = mean_teacher(batch, networks, moment(consistency=0.5))
+def test_gradients_pass_a_frozen_detector_on_cuda_too(stage0: Path) -> None:
+    """CuDNN refuses the backward pass of a recurrent layer in evaluation mode."""
+    student = StageRun(recipe(stage0, "sed")).networks["student"]
+    for mode in (True, False, True):
+        student.train(mode)
+        assert student.sed.rnn.training
+        assert not student.sed.cnn.training
+        assert not student.sed.dropout.training
+        assert student.separator.training is mode
+    student.sed.rnn.dropout = 0.5
+    with pytest.raises(ValueError, match="dropout between its layers"):
+        student.train()
+
+
+def test_losses_are_of_the_highest_scores_of_all_sources(
+    stage0: Path, batch: Batch[Tensor]
+) -> None:
+    run = StageRun(recipe(stage0, None))
+    student, teacher = (run.networks[name].eval() for name in ("student", "teacher"))
+    terms = run.terms(batch)
     padding = torch.arange(FRAMES)[None] >= batch.frames[:, None]
-    said, taught = (n.hear(batch.inputs, padding) for n in networks.networks.values())
-    assert said.weak is not None
-    assert taught.weak is not None
+    one, other = (network.hear(batch.inputs, padding) for network in (student, teacher))
+    strong, weak = (batch.targets[name].values for name in ("strong", "weak"))
     expected = {
-        "strong": F.binary_cross_entropy(said.strong[:2].sigmoid(), batch.strong[:2]),
-        "weak": F.binary_cross_entropy(said.weak[2:3], batch.weak[2:3]),
-        "strong_consistency": 0.5
-        * (said.strong.sigmoid() - taught.strong.sigmoid()).square().mean(),
-        "weak_consistency": 0.5 * (said.weak - taught.weak).square().mean(),
+        "strong": F.binary_cross_entropy(one.frames[:2].sigmoid(), strong[:2]),
+        "weak": F.binary_cross_entropy(one.clip[2:3], weak[2:3]),
+        "strong_consistency": 0.5 * (one.frames.sigmoid() - other.frames.sigmoid()).square().mean(),
+        "weak_consistency": 0.5 * (one.clip - other.clip).square().mean(),
     }
     for name, value in terms.items():
         torch.testing.assert_close(value, expected[name], msg=name)
@@ -135,10 +140,10 @@ def test_clips_are_scored_through_the_separator(stage0: Path, batch: Batch[Tenso
     padding = torch.arange(FRAMES)[None] >= batch.frames[:, None]
     with torch.no_grad():
         expected = model.hear(batch.inputs, padding)
-    assert expected.weak is not None
-    assert found.strong["c"].shape == (9, 3)
-    torch.testing.assert_close(torch.from_numpy(found.strong["a"]), expected.strong[0].sigmoid())
-    torch.testing.assert_close(torch.from_numpy(found.weak["c"]), expected.weak[2])
+    assert expected.clip is not None
+    assert found.frames["c"].shape == (9, 3)
+    torch.testing.assert_close(torch.from_numpy(found.frames["a"]), expected.frames[0].sigmoid())
+    torch.testing.assert_close(torch.from_numpy(found.tags["c"]), expected.clip[2])
 
 
 def test_a_joint_model_wants_audio_and_two_trained_halves(stage0: Path) -> None:
@@ -148,9 +153,9 @@ def test_a_joint_model_wants_audio_and_two_trained_halves(stage0: Path) -> None:
     with pytest.raises(ValueError, match=r"machine\.cache"):
         replace(of, machine=MachineConfig(cache=Path("x")))
     with pytest.raises(ValueError, match="has no halves"):
-        LearningRecipe(name="x", freeze="sed")
+        Recipe(name="x", stage=MeanTeacherConfig(freeze="sed"))
     with pytest.raises(ConfigError, match="streamsed-train join"):
-        learner(replace(of, init_from=None))
+        StageRun(replace(of, init_from=None))
 
 
 @pytest.mark.parametrize("folder", ["", "streaming/"])
@@ -158,12 +163,12 @@ def test_a_joint_model_wants_audio_and_two_trained_halves(stage0: Path) -> None:
 def test_recipes_of_the_stages(name: str, folder: str) -> None:
     loaded = load_recipe(Path(f"train/recipes/jss/{folder}{name}.yaml"))
     assert loaded.model.kind == "jss"
-    assert loaded.freeze == {"joint": None, "stage1": "separator", "stage2": "sed"}[name]
+    assert loaded.stage.freeze == {"joint": None, "stage1": "separator", "stage2": "sed"}[name]
 
 
 def test_the_command_begins_with_a_joint_model_of_any_size(tmp_path: Path) -> None:
     data = write_tone_set(tmp_path / "tones")
-    detector = build(replace(tiny_model("causal").config, classes=CLASSES, clip_head=True))  # type: ignore[arg-type]
+    detector = build(replace(tiny_model("causal").config, classes=CLASSES, clip_head=True))
     separator = small(norm="cumulative", blocks=1)
     save_model(tmp_path / "separator.pt", separator, step=0)
     save_model(tmp_path / "sed.pt", detector, step=0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from train.learning.curves import draw_curves
-from train.learning.journal import HISTORY, Journal, read_history
+from train.engine.curves import draw_curves
+from train.engine.journal import HISTORY, Journal, read_history
 
 
 def write(folder: Path, steps: range, *, first: int = 0) -> None:

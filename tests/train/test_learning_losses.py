@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.learning.losses import strong_bce, strong_consistency, weak_bce, weak_consistency
+from train.losses.detection import strong_bce, strong_consistency, weak_bce, weak_consistency
 
 YES = torch.tensor([True])
 

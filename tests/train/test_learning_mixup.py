@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from tests.train.stage_run import targets
+from train.augment.mixup import MixupConfig, Partners, draw_partners, mix
 from train.data.batches import Batch
-from train.learning.mixup import MixupConfig, Partners, draw_partners, mix
 
 ROWS = {
     "strong": slice(0, 3),
@@ -22,10 +25,12 @@ def batch() -> Batch[Tensor]:
     rng = torch.Generator().manual_seed(1)
     return Batch(
         inputs=torch.rand(10, 6, 4, generator=rng),
-        strong=torch.rand(10, 3, 2, generator=rng).round(),
-        weak=torch.rand(10, 2, generator=rng).round(),
-        has_strong=torch.tensor([1, 1, 1, 0, 0, 0, 0, 0, 1, 1], dtype=torch.bool),
-        has_weak=torch.tensor([1, 1, 1, 1, 1, 1, 0, 0, 1, 1], dtype=torch.bool),
+        targets=targets(
+            torch.rand(10, 3, 2, generator=rng).round(),
+            torch.rand(10, 2, generator=rng).round(),
+            has_strong=torch.tensor([1, 1, 1, 0, 0, 0, 0, 0, 1, 1], dtype=torch.bool),
+            has_weak=torch.tensor([1, 1, 1, 1, 1, 1, 0, 0, 1, 1], dtype=torch.bool),
+        ),
         frames=torch.tensor([3, 2, 3, 1, 3, 3, 3, 3, 2, 3]),
         rows=ROWS,
         names=tuple("abcdefghij"),
@@ -74,13 +79,49 @@ def test_inputs_and_labels_are_mixed_alike() -> None:
     index[0], index[1], share[0], share[1] = 1, 0, 0.25, 0.25
     after = mix(before, Partners(index, share), labels="soft")
     torch.testing.assert_close(after.inputs[0], 0.25 * before.inputs[0] + 0.75 * before.inputs[1])
-    torch.testing.assert_close(after.strong[0], 0.25 * before.strong[0] + 0.75 * before.strong[1])
-    torch.testing.assert_close(after.weak[1], 0.25 * before.weak[1] + 0.75 * before.weak[0])
+    torch.testing.assert_close(
+        after.targets["strong"].values[0],
+        0.25 * before.targets["strong"].values[0] + 0.75 * before.targets["strong"].values[1],
+    )
+    torch.testing.assert_close(
+        after.targets["weak"].values[1],
+        0.25 * before.targets["weak"].values[1] + 0.75 * before.targets["weak"].values[0],
+    )
     assert after.frames[:2].tolist() == [3, 3]
-    for name in ("inputs", "strong", "weak", "frames"):
-        torch.testing.assert_close(
-            getattr(after, name)[2:], getattr(before, name)[2:], rtol=0, atol=0
-        )
+    for name in ("inputs", "frames"):
+        assert torch.equal(getattr(after, name)[2:], getattr(before, name)[2:])
+    for name, target in after.targets.items():
+        assert torch.equal(target.values[2:], before.targets[name].values[2:])
+        assert torch.equal(target.known, before.targets[name].known)
+
+
+def test_of_a_pair_no_more_is_known_than_of_both() -> None:
+    before = batch()
+    strong = before.targets["strong"]
+    frames = torch.ones(10, 3, dtype=torch.bool)
+    frames[1, 2] = False
+    pseudo = replace(strong, frames=frames, source="pseudo.tsv")
+    index, share = torch.arange(10), torch.ones(10)
+    index[0], index[3] = 1, 2  # row 3 has tags alone, row 2 events
+    share[0], share[3] = 0.5, 0.5
+    partners = Partners(index, share)
+    after = mix(replace(before, targets={**before.targets, "pseudo": pseudo}), partners,
+                labels="hard")  # fmt: skip
+    assert after.targets["strong"].known.tolist() == strong.known.tolist()
+    assert not after.targets["strong"].known[3]
+    assert after.targets["weak"].known[3]
+    mixed = after.targets["pseudo"]
+    assert mixed.frames is not None
+    assert mixed.frames[0].tolist() == [True, True, False]
+    assert mixed.source == "pseudo.tsv"
+
+
+def test_groups_may_be_chosen() -> None:
+    config = MixupConfig(probability=1.0, groups=(("strong", "weak"),))
+    partners = draw_partners(ROWS, config, np.random.default_rng(1))
+    assert partners is not None
+    assert set(partners.index[:6].tolist()) == set(range(6))
+    assert partners.index[6:].tolist() == [6, 7, 8, 9]
 
 
 def test_hard_labels_are_those_of_both() -> None:
@@ -90,7 +131,10 @@ def test_hard_labels_are_those_of_both() -> None:
     share = torch.ones(10)
     share[3:5] = 0.9
     after = mix(before, Partners(index, share), labels="hard")
-    torch.testing.assert_close(after.weak[3], torch.maximum(before.weak[3], before.weak[4]))
+    torch.testing.assert_close(
+        after.targets["weak"].values[3],
+        torch.maximum(before.targets["weak"].values[3], before.targets["weak"].values[4]),
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"probability": 1.5}, {"alpha": 0.0}])

@@ -9,30 +9,23 @@ import pytest
 
 from streamsed.errors import ConfigError
 from tests.train.tone_set import write_tone_set
+from train.data.sets.clips import ClipSets
+from train.data.sets.desed import DesedConfig, read_sets
+from train.engine.folder import RunFolder, run_id
+from train.engine.machine import MachineConfig
 from train.layering import delta, laid_over, read_layers, signature
-from train.learning.folder import RunFolder, run_id
-from train.learning.recipe import (
-    DataConfig,
-    LearningRecipe,
-    MachineConfig,
-    ValidationConfig,
-    dump_recipe,
-    load_recipe,
-    parse_recipe,
-)
-from train.learning.sets import Sets, read_sets
 from train.models.causal_crnn import CausalCRNNConfig
 from train.models.crnn2021 import CRNN2021Config
+from train.recipe.schema import Recipe, dump_recipe, load_recipe, parse_recipe
 
 RECIPES = Path("train/recipes")
 OURS = sorted(RECIPES.glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> Sets:
+def sets(tmp_path_factory: pytest.TempPathFactory) -> ClipSets:
     root = write_tone_set(tmp_path_factory.mktemp("tones"))
-    recipe = LearningRecipe(name="x")
-    return read_sets(root, DataConfig(), ValidationConfig(), classes=recipe.model.classes)
+    return read_sets(root, Recipe(name="x"))
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
@@ -47,14 +40,15 @@ def test_every_recipe_has_a_tiny_form(path: Path) -> None:
     if path.stem.startswith("tiny-"):
         tiny, full = load_recipe(path), load_recipe(RECIPES / path.name.removeprefix("tiny-"))
         assert type(tiny.model) is type(full.model)
-        assert tiny.step == full.step
+        assert tiny.stage.kind == full.stage.kind
+        assert tiny.data.kind == full.data.kind
     else:
         assert (RECIPES / f"tiny-{path.name}").exists()
 
 
 def test_the_mean_teacher_is_the_baselines() -> None:
     recipe = load_recipe(RECIPES / "mean-teacher.yaml")
-    assert recipe == replace(LearningRecipe(name=recipe.name))
+    assert recipe == replace(Recipe(name=recipe.name))
     assert recipe.model == CRNN2021Config(recipe.model.classes)
     data = recipe.data
     assert (data.strong, data.weak, data.unlabelled) == (12, 12, 24)
@@ -97,14 +91,34 @@ def test_a_signature_is_of_the_content_alone() -> None:
         ("name: x\ndata: {strongs: 3}", "data.strongs"),
         ("name: x\nmodel: {kind: crnn2021, classes: [a], rnn_unit: 3}", "rnn_unit"),
         ("name: x\nmodel: {kind: crnn, classes: [a]}", "model"),
-        ("name: x\nteacher: null", "needs a teacher"),
-        ("name: x\nstep: supervised\nteacher: null\nvalidation: {selection: teacher}", "selection"),
+        ("name: x\nstage: {teacher: null}", "stage.teacher"),
+        (
+            "name: x\nstage: {kind: supervised, teacher: null}\nvalidation: {selection: teacher}",
+            "selection is teacher, but there is none; .* are student",
+        ),
+        (
+            "name: x\nstage: {kind: supervise}",
+            "stage: no such kind of stage; there are .*supervised",
+        ),
+        ("name: x\nstage: {kind: supervised, consistency: {}}", "stage.consistency"),
+        ("name: x\nstage: {freeze: sed}", "no halves"),
+        ("name: x\nstage: {frame_targets: [pseudo]}", "frame_targets: pseudo; the data has strong"),
+        ("name: x\ndata: {labels: {weak: {table: x.tsv}}}", "labels.weak"),
+        ("name: x\ndata: {kind: mixtures}", "learns from clips"),
+        ("name: x\nstage: {kind: pit}", "trains a conv_tasnet"),
+        ("name: x\nmodel: {kind: conv_tasnet}", "detects events"),
+        ("name: x\nmodel: {kind: conv_tasnet}\nstage: {kind: pit}", "data.kind mixtures"),
+        (
+            "extends: pit.yaml\naugment: {gain: {}}",
+            "augment means nothing",
+        ),
+        ("name: x\naccumulate: 0", "accumulate"),
         ("name: x\nmodel: {kind: causal_crnn, classes: [a]}", "clip_head"),
         ("name: x\naugment: {filter_db: 3.0}", "augment.filter_db"),
         ("name: x\naugment: {filter: {most_ranges: 60}}", "do not fit 128"),
         ("name: x\naugment: {gain: {}}\nmachine: {cache: x}", "augment.gain needs audio"),
-        ("name: x\nstep: streamed", "set data.weak"),
-        ("name: x\nstep: streamed\ndata: {kind: scenes}", "causal_crnn"),
+        ("name: x\nstage: {kind: streamed}", "set data.weak"),
+        ("name: x\nstage: {kind: streamed}\ndata: {kind: scenes}", "causal_crnn"),
         ("name: x\ndata: {kind: scenes}\nmachine: {cache: x}", "cannot be kept"),
         ("name: x\ndata: {kind: scenes, strong: 3}", "data.strong"),
         ("name: x\ndata: {kind: scenes, soundscape: {duration: 3}}", "soundscape.duration"),
@@ -122,14 +136,17 @@ def test_a_signature_is_of_the_content_alone() -> None:
 def test_a_wrong_recipe_is_one_clear_line(tmp_path: Path, content: str, complaint: str) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(content)
+    (tmp_path / "pit.yaml").write_text(
+        "name: x\nmodel: {kind: conv_tasnet}\nstage: {kind: pit}\ndata: {kind: mixtures}\n"
+    )
     with pytest.raises(ConfigError, match=complaint) as caught:
         load_recipe(path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_the_machine_does_not_change_which_run_it_is(sets: Sets) -> None:
-    recipe = LearningRecipe(name="x")
+def test_the_machine_does_not_change_which_run_it_is(sets: ClipSets) -> None:
+    recipe = Recipe(name="x")
     elsewhere = replace(recipe, machine=MachineConfig(device="cpu", devices=2, workers=7))
     assert run_id(recipe, sets) == run_id(elsewhere, sets)
     for other in (
@@ -141,15 +158,15 @@ def test_the_machine_does_not_change_which_run_it_is(sets: Sets) -> None:
         assert run_id(recipe, sets) != run_id(other, sets)
 
 
-def test_other_labels_are_another_run(sets: Sets) -> None:
-    recipe = LearningRecipe(name="x")
+def test_other_labels_are_another_run(sets: ClipSets) -> None:
+    recipe = Recipe(name="x")
     (first, count), *rest = sets.training
     fewer = replace(sets, training=((replace(first, clips=first.clips[1:]), count), *rest))
     assert run_id(recipe, sets) != run_id(recipe, fewer)
 
 
-def test_a_folder_of_another_run_is_refused(sets: Sets, tmp_path: Path) -> None:
-    recipe = LearningRecipe(name="x")
+def test_a_folder_of_another_run_is_refused(sets: ClipSets, tmp_path: Path) -> None:
+    recipe = Recipe(name="x")
     folder = RunFolder(tmp_path / "run")
     folder.claim(recipe, sets, data=tmp_path)
     folder.claim(replace(recipe, machine=MachineConfig(workers=0)), sets, data=tmp_path)
@@ -157,7 +174,7 @@ def test_a_folder_of_another_run_is_refused(sets: Sets, tmp_path: Path) -> None:
         folder.claim(replace(recipe, seed=7), sets, data=tmp_path)
 
 
-def test_weak_clips_of_validation_are_not_trained_on(sets: Sets) -> None:
+def test_weak_clips_of_validation_are_not_trained_on(sets: ClipSets) -> None:
     assert sets.weak is not None
     trained = {clip.recording for clips, _ in sets.training for clip in clips.clips}
     assert not trained & {clip.recording for clip in sets.weak.clips}
@@ -166,9 +183,4 @@ def test_weak_clips_of_validation_are_not_trained_on(sets: Sets) -> None:
 
 def test_unlabelled_clips_alone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="only unlabelled"):
-        read_sets(
-            tmp_path,
-            DataConfig(strong=0, weak=0),
-            ValidationConfig(),
-            classes=("a",),
-        )
+        read_sets(tmp_path, Recipe(name="x", data=DesedConfig(strong=0, weak=0)))

@@ -19,10 +19,11 @@ import torch
 
 from tests.train.tiny_bank import write_bank
 from tests.train.tone_set import write_tone_set
+from train.engine.fitting import fit_recipe
+from train.engine.journal import read_history
 from train.layering import read_layers
-from train.learning.fitting import fit_recipe
-from train.learning.journal import read_history
-from train.learning.recipe import LearningRecipe, load_recipe
+from train.recipe.schema import Recipe, load_recipe
+from train.stages.streamed import StreamedConfig
 
 STEPS = 40
 
@@ -51,12 +52,12 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recipe(recipe_file: Path) -> LearningRecipe:
+def recipe(recipe_file: Path) -> Recipe:
     return load_recipe(recipe_file)
 
 
 @pytest.fixture(scope="module")
-def whole(recipe: LearningRecipe, tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(recipe: Recipe, tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     assert fit_recipe(recipe, data=tones, folder=folder)[1]
     return folder
@@ -113,7 +114,7 @@ def wait_for(process: subprocess.Popen[str], folder: Path, *, records: int) -> N
 
 @pytest.mark.parametrize("records", [1, 4, 8])
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
-    recipe: LearningRecipe,
+    recipe: Recipe,
     recipe_file: Path,
     tones: Path,
     whole: Path,
@@ -135,7 +136,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_stops_at_the_first_signal_to_its_group_and_goes_on(
-    recipe: LearningRecipe,
+    recipe: Recipe,
     recipe_file: Path,
     tones: Path,
     whole: Path,
@@ -156,7 +157,7 @@ def test_a_run_stops_at_the_first_signal_to_its_group_and_goes_on(
 
 
 def test_a_run_stops_in_time_and_goes_on(
-    recipe: LearningRecipe, tones: Path, whole: Path, tmp_path: Path
+    recipe: Recipe, tones: Path, whole: Path, tmp_path: Path
 ) -> None:
     trainer, done = fit_recipe(recipe, data=tones, folder=tmp_path, until=0.0)
     assert (done, trainer.progress.step) == (False, 1)
@@ -168,33 +169,32 @@ def test_a_run_of_scenes_goes_on_in_the_state_that_clips_left(tmp_path: Path) ->
     bank = write_bank(tmp_path / "bank")
     recipe = load_recipe(Path("train/recipes/tiny-domestic.yaml"))
     data = replace(recipe.data, batch=3, steps_per_epoch=4, held_out_clips=2)
-    recipe = replace(recipe, data=data, epochs=1, carry_state=0.8)
+    assert isinstance(recipe.stage, StreamedConfig)
+    recipe = replace(recipe, data=data, epochs=1, stage=replace(recipe.stage, carry_state=0.8))
     fit_recipe(recipe, data=bank, folder=tmp_path / "whole")
     for _ in range(2):  # each stops after a step
         assert not fit_recipe(recipe, data=bank, folder=tmp_path / "cut", until=0.0)[1]
     trainer, done = fit_recipe(recipe, data=bank, folder=tmp_path / "cut")
     assert (done, trainer.progress.step) == (True, 4)
-    assert trainer.learner.carried is not None
+    assert trainer.stage.carried is not None
     same_run(tmp_path / "cut", tmp_path / "whole")
 
 
-def test_a_finished_run_is_left_as_it_is(recipe: LearningRecipe, tones: Path, whole: Path) -> None:
+def test_a_finished_run_is_left_as_it_is(recipe: Recipe, tones: Path, whole: Path) -> None:
     before = (whole / "state.pt").stat().st_mtime_ns
     trainer, done = fit_recipe(recipe, data=tones, folder=whole)
     assert (done, trainer.progress.step) == (True, STEPS)
     assert (whole / "state.pt").stat().st_mtime_ns == before
 
 
-def test_workers_change_nothing(
-    recipe: LearningRecipe, tones: Path, whole: Path, tmp_path: Path
-) -> None:
+def test_workers_change_nothing(recipe: Recipe, tones: Path, whole: Path, tmp_path: Path) -> None:
     with_worker = replace(recipe, machine=replace(recipe.machine, workers=1))
     fit_recipe(with_worker, data=tones, folder=tmp_path)
     same_run(tmp_path, whole)
 
 
 def test_features_computed_before_change_nothing(
-    recipe: LearningRecipe, tones: Path, whole: Path, tmp_path: Path
+    recipe: Recipe, tones: Path, whole: Path, tmp_path: Path
 ) -> None:
     cached = replace(recipe, machine=replace(recipe.machine, cache=tmp_path / "cache"))
     fit_recipe(cached, data=tones, folder=tmp_path / "run")

@@ -21,11 +21,11 @@ from tests.train.tone_set import CLIP_S, write_tone_set
 from train.assemble import assemble
 from train.checkpoint import load_model
 from train.data.desed import part_files
+from train.engine.fitting import fit_recipe
+from train.engine.journal import read_history
 from train.ensemble import read_ensemble
 from train.held_out import HeldOut
-from train.learning.fitting import fit_recipe
-from train.learning.journal import read_history
-from train.learning.recipe import LearningRecipe, load_recipe
+from train.recipe.schema import Recipe, load_recipe
 
 RECIPES = Path("train/recipes")
 TINY = sorted(path.stem.removeprefix("tiny-") for path in RECIPES.glob("tiny-*.yaml"))
@@ -36,7 +36,7 @@ class Finished:
     """A run that is done, and where its recipe's data are."""
 
     folder: Path
-    recipe: LearningRecipe
+    recipe: Recipe
     source: Path
 
 
@@ -139,5 +139,6 @@ def test_the_best_of_each_network_is_kept(run: Path) -> None:
         figures = [(r["figures"][network]["objective"], -r["step"]) for r in validations]
         assert load_model(run / f"{network}.best.pt").step == -max(figures)[1]
         assert load_model(run / f"{network}.last.pt").step == validations[-1]["step"]
-    selected = json.loads((run / "run.json").read_text())["recipe"]["validation"]["selection"]
+    recipe = json.loads((run / "run.json").read_text())["recipe"]
+    selected = recipe["validation"]["selection"] or "student"
     assert load_model(run / "best.pt").step == load_model(run / f"{selected}.best.pt").step

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from train.learning.schedules import ramp, teacher_decay, warmup_cosine
+from train.engine.schedules import ramp, teacher_decay, warmup_cosine
 
 
 def test_the_ramp_rises_from_e_to_the_minus_five_to_one() -> None:

@@ -1,4 +1,4 @@
-"""Steps: what the parts of a loss are made of, and what becomes of the two networks."""
+"""Stages on clips: what the parts of a loss are made of, and what becomes of their networks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
 from streamsed.errors import ConfigError
+from tests.train.stage_run import StageRun, targets
 from train.augment import (
     AugmentConfig,
     ClippingConfig,
@@ -24,19 +24,21 @@ from train.augment import (
     PitchConfig,
     ReverberationConfig,
 )
+from train.augment.mixup import MixupConfig
 from train.checkpoint import load_model, save_model
 from train.data.batches import Batch
-from train.learning.learner import Learner
-from train.learning.mixup import MixupConfig
-from train.learning.recipe import (
-    DataConfig,
-    LearningRecipe,
-    OptimiserConfig,
-    TeacherConfig,
-    load_recipe,
-)
-from train.learning.steps import Moment, mean_teacher, prepare, streamed, supervised
+from train.data.sets.desed import DesedConfig, LabelsConfig
+from train.data.sets.scenes import ScenesConfig
+from train.data.targets import Target
+from train.engine.networks import OptimiserConfig
+from train.engine.schedules import Ramp
 from train.models.causal_crnn import CausalCRNNConfig, StageConfig
+from train.recipe.schema import Recipe, load_recipe
+from train.stages.detection import set_statistics
+from train.stages.mean_teacher import MeanTeacherConfig
+from train.stages.registry import AverageConfig
+from train.stages.streamed import StreamedConfig
+from train.stages.supervised import SupervisedConfig
 
 CLASSES = ("a", "b")
 MODEL = CausalCRNNConfig(
@@ -49,12 +51,12 @@ MODEL = CausalCRNNConfig(
     latency_frames=2,
     clip_head=True,
 )
-RECIPE = LearningRecipe(
+RECIPE = Recipe(
     name="x",
     model=MODEL,
     mixup=MixupConfig(probability=0.0),
     optimiser=OptimiserConfig(learning_rate=0.01, rise_epochs=0),
-    teacher=TeacherConfig(decay=0.5),
+    stage=MeanTeacherConfig(teacher=AverageConfig(0.5), consistency=Ramp(weight=0.5)),
 )
 FRAMES = 12
 
@@ -65,10 +67,12 @@ def batch() -> Batch[Tensor]:
     known = torch.tensor([1, 1, 0, 0, 0, 0], dtype=torch.bool)
     return Batch(
         inputs=0.1 * torch.randn(6, FRAMES * MODEL.frame_samples, generator=rng),
-        strong=torch.rand(6, FRAMES, 2, generator=rng).round() * known[:, None, None],
-        weak=torch.tensor([[1, 1], [1, 0], [0, 1], [1, 0], [0, 0], [0, 0]]).float(),
-        has_strong=known,
-        has_weak=torch.tensor([1, 1, 1, 1, 0, 0], dtype=torch.bool),
+        targets=targets(
+            torch.rand(6, FRAMES, 2, generator=rng).round() * known[:, None, None],
+            torch.tensor([[1, 1], [1, 0], [0, 1], [1, 0], [0, 0], [0, 0]]).float(),
+            has_strong=known,
+            has_weak=torch.tensor([1, 1, 1, 1, 0, 0], dtype=torch.bool),
+        ),
         frames=torch.tensor([12, 12, 12, 7, 12, 12]),
         rows={"strong": slice(0, 2), "weak": slice(2, 4), "unlabelled": slice(4, 6)},
         names=tuple("abcdef"),
@@ -76,34 +80,33 @@ def batch() -> Batch[Tensor]:
     )
 
 
-def moment(consistency: float = 2.0, seed: int = 0) -> Moment:
-    return Moment(consistency, np.random.default_rng(seed))
+SUPERVISED = replace(RECIPE, stage=SupervisedConfig(teacher=AverageConfig(0.5)))
+STREAMED = replace(
+    RECIPE, stage=StreamedConfig(carry_state=1.0), data=DesedConfig(weak=0, unlabelled=0)
+)
 
 
-def learner(recipe: LearningRecipe = RECIPE) -> Learner:
-    made = Learner(recipe, Fabric(accelerator="cpu", devices=1))
-    if recipe.step == "mean_teacher" and made.teacher is not None:
+def started(recipe: Recipe = RECIPE) -> StageRun:
+    run = StageRun(recipe)
+    if recipe.stage.kind == "mean_teacher":
         with torch.no_grad():
-            made.teacher.head.bias += 1.0  # type: ignore[operator, union-attr]
-    return made
+            run.networks["teacher"].head.bias += 1.0
+    return run
 
 
 def test_the_parts_of_the_mean_teachers_loss(batch: Batch[Tensor]) -> None:
-    networks = learner()
-    assert networks.teacher is not None
-    terms = mean_teacher(batch, networks, moment(consistency=0.5))
-    features = networks.student.front_end.features(networks.student.mels(batch.inputs))
+    run = started()
+    terms = run.terms(batch)
+    student, teacher = run.networks["student"], run.networks["teacher"]
+    features = student.front_end.features(student.mels(batch.inputs))
     padding = torch.arange(FRAMES)[None] >= batch.frames[:, None]
-    said = networks.student.clip(features, padding)
-    taught = networks.teacher.clip(features, padding)
-    assert said.weak is not None
-    assert taught.weak is not None
+    one, other = (network.clip(features, padding) for network in (student, teacher))
+    strong, weak = (batch.targets[name].values for name in ("strong", "weak"))
     expected = {
-        "strong": F.binary_cross_entropy(said.strong[:2].sigmoid(), batch.strong[:2]),
-        "weak": F.binary_cross_entropy(said.weak[2:4], batch.weak[2:4]),
-        "strong_consistency": 0.5
-        * (said.strong.sigmoid() - taught.strong.sigmoid()).square().mean(),
-        "weak_consistency": 0.5 * (said.weak - taught.weak).square().mean(),
+        "strong": F.binary_cross_entropy(one.frames[:2].sigmoid(), strong[:2]),
+        "weak": F.binary_cross_entropy(one.clip[2:4], weak[2:4]),
+        "strong_consistency": 0.5 * (one.frames.sigmoid() - other.frames.sigmoid()).square().mean(),
+        "weak_consistency": 0.5 * (one.clip - other.clip).square().mean(),
     }
     assert terms.keys() == expected.keys()
     for name, value in terms.items():
@@ -111,85 +114,118 @@ def test_the_parts_of_the_mean_teachers_loss(batch: Batch[Tensor]) -> None:
         assert value > 0
 
 
+def test_consistency_rises_with_the_step(batch: Batch[Tensor]) -> None:
+    early, late = (started().terms(batch, step=step) for step in (1, 10_000))
+    assert early["strong_consistency"] < 0.01 * late["strong_consistency"]
+    torch.testing.assert_close(early["strong"], late["strong"])
+
+
 def test_supervised_is_the_same_without_the_teacher(batch: Batch[Tensor]) -> None:
-    terms = supervised(batch, learner(), moment())
-    both = mean_teacher(batch, learner(), moment())
+    terms, both = started(SUPERVISED).terms(batch), started().terms(batch)
     assert terms.keys() == {"strong", "weak"}
     for name, value in terms.items():
         torch.testing.assert_close(value, both[name])
 
 
+def test_clips_of_rows_with_events_count_where_that_is_chosen(batch: Batch[Tensor]) -> None:
+    """The baseline leaves them out; tags of events are known all the same."""
+    every = replace(SUPERVISED, stage=replace(SUPERVISED.stage, clip_labels="all"))  # type: ignore[type-var]
+    run = started(every)
+    terms = run.terms(batch)
+    prepared, padding = run.prepare(batch)
+    clip = run.networks["student"].clip(prepared.inputs, padding).clip
+    expected = F.binary_cross_entropy(clip[:4], batch.targets["weak"].values[:4])
+    torch.testing.assert_close(terms["weak"], expected)
+    torch.testing.assert_close(terms["strong"], started(SUPERVISED).terms(batch)["strong"])
+
+
+def test_further_targets_have_terms_of_their_own(batch: Batch[Tensor]) -> None:
+    """Pseudo labels of weak rows stand beside their tags; what is not known counts for nothing."""
+    options = replace(SUPERVISED.stage, frame_targets=("strong", "pseudo"))  # type: ignore[type-var]
+    labels = {"pseudo": LabelsConfig(Path("pseudo.tsv"))}
+    recipe = replace(SUPERVISED, stage=options, data=DesedConfig(labels=labels))
+    values = torch.rand(6, FRAMES, 2, generator=torch.Generator().manual_seed(1)).round()
+    known = torch.tensor([0, 0, 1, 1, 0, 0], dtype=torch.bool)
+    frames = torch.ones(6, FRAMES, dtype=torch.bool)
+    frames[3, 5:] = False
+    pseudo = Target(values, known, frames, source="pseudo.tsv")
+    run = started(recipe)
+    both = replace(batch, targets={**batch.targets, "pseudo": pseudo})
+    terms = run.terms(both)
+    assert terms.keys() == {"strong", "pseudo", "weak"}
+    prepared, padding = run.prepare(both)
+    logits = run.networks["student"].clip(prepared.inputs, padding).frames
+    rows = [
+        F.binary_cross_entropy_with_logits(logits[2], values[2]),
+        F.binary_cross_entropy_with_logits(logits[3, :5], values[3, :5]),
+    ]
+    torch.testing.assert_close(terms["pseudo"], torch.stack(rows).mean())
+    for name, value in started(SUPERVISED).terms(batch).items():
+        torch.testing.assert_close(terms[name], value)
+
+
 def test_both_networks_run_in_training_mode_and_keep_statistics_of_their_own(
     batch: Batch[Tensor],
 ) -> None:
-    networks = learner()
-    assert networks.teacher is not None
-    mean_teacher(batch, networks, moment())
-    for network in (networks.student, networks.teacher):
+    run = started()
+    run.terms(batch)
+    for network in run.networks.values():
         assert network.training
-        assert int(network.stem_norm.num_batches_tracked) == 1  # type: ignore[arg-type, union-attr]
+        assert int(network.stem_norm.num_batches_tracked) == 1
 
 
 def test_a_step_moves_the_student_and_the_teacher_after_it(batch: Batch[Tensor]) -> None:
-    networks = learner()
-    assert networks.teacher is not None
-    before = [p.detach().clone() for p in networks.teacher.parameters()]
-    loss = torch.stack(list(mean_teacher(batch, networks, moment()).values())).sum()
-    networks.move(loss, k=10, learning_rate=0.01)
+    run = started()
+    student, teacher = run.networks["student"], run.networks["teacher"]
+    before = [p.detach().clone() for p in teacher.parameters()]
+    run.step(batch, 10)
     moved = 0
-    for student, teacher, was in zip(
-        networks.student.parameters(), networks.teacher.parameters(), before, strict=True
-    ):
-        torch.testing.assert_close(teacher.detach(), (student.detach() + was) / 2)
-        moved += int((student.detach() - was).abs().max() > 0)
-        assert teacher.grad is None
+    for mine, average, was in zip(student.parameters(), teacher.parameters(), before, strict=True):
+        torch.testing.assert_close(average.detach(), (mine.detach() + was) / 2)
+        moved += int((mine.detach() - was).abs().max() > 0)
+        assert average.grad is None
     assert moved > 0.8 * len(before)
 
 
-def test_a_teacher_that_hears_nothing_follows_with_its_buffers(batch: Batch[Tensor]) -> None:
-    networks = learner(replace(RECIPE, step="supervised"))
-    assert networks.teacher is not None
-    loss = torch.stack(list(supervised(batch, networks, moment()).values())).sum()
-    networks.move(loss, k=10, learning_rate=0.01)
-    student, teacher = networks.student.stem_norm, networks.teacher.stem_norm  # type: ignore[union-attr]
+def test_a_teacher_that_is_not_run_follows_with_its_buffers(batch: Batch[Tensor]) -> None:
+    run = started(SUPERVISED)
+    run.step(batch, 10)
+    student, teacher = (run.networks[name].stem_norm for name in ("student", "teacher"))
     torch.testing.assert_close(teacher.running_mean, student.running_mean / 2)
 
 
 def test_streams_go_on_in_the_state_that_other_clips_left(batch: Batch[Tensor]) -> None:
     """With every state carried, two steps are one stream, up to who follows whom."""
-    batch = replace(batch, has_strong=torch.ones(6, dtype=torch.bool))
-    recipe = replace(RECIPE, step="streamed", data=DataConfig(weak=0, unlabelled=0), carry_state=1)
-    networks = learner(recipe)
-    networks.student.eval()
-    features = networks.student.front_end.features(networks.student.mels(batch.inputs))
-    heard = features[:, : FRAMES * 4]
-    networks.stream(heard, np.random.default_rng(1))
-    rng = np.random.default_rng(2)
-    found = networks.stream(heard, rng)
+    run = started(STREAMED)
+    student = run.networks["student"].eval()
+    features = student.front_end.features(student.mels(batch.inputs))[:, : FRAMES * 4]
+    run.stage.stream(run.networks, features, np.random.default_rng(1))
+    found = run.stage.stream(run.networks, features, np.random.default_rng(2))
     rng = np.random.default_rng(2)
     rng.random(6)
     whose = rng.permutation(6).tolist()
-    state = networks.student.initial_state(6)
-    both = torch.cat([heard[whose], heard], dim=1)
-    expected, _ = networks.student.score(both, state, state[0])
+    state = student.initial_state(6)
+    both = torch.cat([features[whose], features], dim=1)
+    expected, _ = student.score(both, state, state[0])
     torch.testing.assert_close(found, expected[:, FRAMES:])
-    none = learner(replace(recipe, carry_state=0.0))
-    none.student.eval()
-    first, second = (none.stream(heard, np.random.default_rng(3)) for _ in range(2))
+    none = started(replace(STREAMED, stage=StreamedConfig(carry_state=0.0)))
+    none.networks["student"].eval()
+    first, second = (
+        none.stage.stream(none.networks, features, np.random.default_rng(3)) for _ in range(2)
+    )
     torch.testing.assert_close(first, second)
 
 
 def test_a_streamed_loss_compares_scores_with_the_frames_that_they_are_about(
     batch: Batch[Tensor],
 ) -> None:
-    recipe = replace(RECIPE, step="streamed", data=DataConfig(weak=0, unlabelled=0))
-    networks = learner(recipe)
-    terms = streamed(batch, networks, moment())
-    clip = networks.student.clip(
-        networks.student.front_end.features(networks.student.mels(batch.inputs))
-    )
+    run = started(STREAMED)
+    terms = run.terms(batch)
+    student = run.networks["student"]
+    clip = student.clip(student.front_end.features(student.mels(batch.inputs)))
     # The same as of whole clips, but for the last two frames, whose scores come too late.
-    expected = F.binary_cross_entropy_with_logits(clip.strong[:2, :-2], batch.strong[:2, :-2])
+    strong = batch.targets["strong"].values
+    expected = F.binary_cross_entropy_with_logits(clip.frames[:2, :-2], strong[:2, :-2])
     torch.testing.assert_close(terms["strong"], expected, rtol=2e-2, atol=0)
 
 
@@ -204,71 +240,86 @@ def test_a_streamed_loss_compares_scores_with_the_frames_that_they_are_about(
     ids=["reverberation", "pitch", "clipping", "filter"],
 )
 def test_changes_reach_the_network(batch: Batch[Tensor], changes: AugmentConfig) -> None:
-    plain, _ = prepare(batch, learner(), moment())
-    changed, _ = prepare(batch, learner(replace(RECIPE, augment=changes)), moment())
+    plain, _ = started().prepare(batch)
+    changed, _ = started(replace(RECIPE, augment=changes)).prepare(batch)
     assert (plain.inputs - changed.inputs).abs().mean() > 0.1  # decibels: nothing is scaled yet
-    assert torch.equal(plain.strong, changed.strong)
+    assert torch.equal(plain.targets["strong"].values, changed.targets["strong"].values)
 
 
 def test_gains_and_shifts_reach_the_network(batch: Batch[Tensor]) -> None:
     gain = AugmentConfig(gain=GainConfig(-20.0, -20.0))
-    plain, _ = prepare(batch, learner(), moment())
-    quieter, _ = prepare(batch, learner(replace(RECIPE, augment=gain)), moment())
+    plain, _ = started().prepare(batch)
+    quieter, _ = started(replace(RECIPE, augment=gain)).prepare(batch)
     difference = (plain.inputs - quieter.inputs)[:, : 7 * 4]
     torch.testing.assert_close(difference, torch.full_like(difference, 20.0), rtol=0, atol=0.01)
     shift = AugmentConfig(frame_shift=FrameShiftConfig(deviation_frames=3.0))
     torch.manual_seed(1)
-    moved, padding = prepare(batch, learner(replace(RECIPE, augment=shift)), moment())
-    assert not torch.equal(moved.strong, batch.strong)
-    assert moved.strong.sum() == batch.strong.sum()
+    moved, padding = started(replace(RECIPE, augment=shift)).prepare(batch)
+    assert not torch.equal(moved.targets["strong"].values, batch.targets["strong"].values)
+    assert moved.targets["strong"].values.sum() == batch.targets["strong"].values.sum()
     assert not padding.any()
 
 
+def test_labels_are_moved_with_the_clip_whatever_their_frames(batch: Batch[Tensor]) -> None:
+    shift = AugmentConfig(frame_shift=FrameShiftConfig(deviation_frames=3.0))
+    strong = batch.targets["strong"]
+    coarse = strong.values.unflatten(1, (4, 3)).mean(dim=2)
+    frames = torch.arange(FRAMES)[None].expand(6, -1) < 6
+    further = {"again": replace(strong, frames=frames), "coarse": replace(strong, values=coarse)}
+    both = replace(batch, targets={**batch.targets, **further})
+    torch.manual_seed(1)
+    moved, _ = started(replace(RECIPE, augment=shift)).prepare(both)
+    found = moved.targets["strong"].values
+    assert torch.equal(moved.targets["again"].values, found)
+    mask = moved.targets["again"].frames
+    assert not torch.equal(mask, frames)
+    assert mask.sum(dim=1).tolist() == [6] * 6
+    total = moved.targets["coarse"].values.sum(dim=1)
+    torch.testing.assert_close(total, coarse.sum(dim=1))
+    torch.testing.assert_close(moved.targets["weak"].values, batch.targets["weak"].values)
+
+
 def test_a_run_may_begin_with_a_checkpoint(tmp_path: Path) -> None:
-    before = learner()
-    before.student.front_end.set_statistics(torch.full((64,), -30.0), torch.full((64,), 9.0))
-    save_model(tmp_path / "begun.pt", before.student, step=5)
-    after = learner(replace(RECIPE, seed=9, init_from=tmp_path / "begun.pt"))
-    for mine, theirs in zip(
-        after.student.state_dict().values(), before.student.state_dict().values(), strict=True
-    ):
+    before = started().networks["student"]
+    before.front_end.set_statistics(torch.full((64,), -30.0), torch.full((64,), 9.0))
+    save_model(tmp_path / "begun.pt", before, step=5)
+    after = started(replace(RECIPE, seed=9, init_from=tmp_path / "begun.pt")).networks["student"]
+    for mine, theirs in zip(after.state_dict().values(), before.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, theirs)
     wider = replace(RECIPE, model=replace(MODEL, rnn_units=12), init_from=tmp_path / "begun.pt")
     with pytest.raises(ConfigError, match="of another model") as caught:
-        learner(wider)
+        started(wider)
     assert "\n" not in str(caught.value)
 
 
 def test_the_shipped_model_may_be_tuned_further() -> None:
     shipped = Path("models/domestic/crnn.pt")
     recipe = replace(load_recipe(Path("train/recipes/domestic.yaml")), init_from=shipped)
+    assert isinstance(recipe.data, ScenesConfig)
     torch.testing.assert_close(
-        learner(recipe).student.state_dict(), load_model(shipped).model.state_dict()
+        started(recipe).networks["student"].state_dict(), load_model(shipped).model.state_dict()
     )
 
 
 def test_without_tags_there_is_no_loss_of_clips(batch: Batch[Tensor]) -> None:
     model = replace(MODEL, clip_head=False)
-    recipe = replace(RECIPE, model=model, data=DataConfig(weak=0))
-    assert mean_teacher(batch, learner(recipe), moment()).keys() == {
-        "strong",
-        "strong_consistency",
-    }
+    recipe = replace(RECIPE, model=model, data=DesedConfig(weak=0))
+    assert started(recipe).terms(batch).keys() == {"strong", "strong_consistency"}
 
 
-def test_statistics_are_of_what_is_heard(batch: Batch[Tensor]) -> None:
+def test_statistics_are_of_what_sounds(batch: Batch[Tensor]) -> None:
     """Silence behind short clips and behind all clips, for the look-ahead, would spoil them."""
-    networks = learner()
-    networks.set_statistics([batch])
+    run, again = started(), started()
+    set_statistics(list(run.networks.values()), [batch])
     padded = batch.inputs.clone()
     padded[3, 7 * MODEL.frame_samples :] = 0.0
-    again = learner()
-    again.set_statistics([batch.map(lambda t: padded if t.ndim == 2 and len(t[0]) > 99 else t)])
-    torch.testing.assert_close(networks.student.front_end.mean, again.student.front_end.mean)
-    features, _ = prepare(batch, networks, moment())
-    heard = features.inputs[[0, 1, 2, 4, 5], : FRAMES * 4]
-    assert heard.mean().abs() < 0.1
-    assert heard.std().item() == pytest.approx(1.0, abs=0.1)
+    set_statistics(list(again.networks.values()), [replace(batch, inputs=padded)])
+    one, other = (r.networks["student"].front_end.mean for r in (run, again))
+    torch.testing.assert_close(one, other)
+    features, _ = run.prepare(batch)
+    whole = features.inputs[[0, 1, 2, 4, 5], : FRAMES * 4]
+    assert whole.mean().abs() < 0.1
+    assert whole.std().item() == pytest.approx(1.0, abs=0.1)
 
 
 @contextmanager
@@ -280,20 +331,20 @@ def one_thread() -> Iterator[None]:
 
 
 def test_bf16_gives_nearly_the_same_parts(batch: Batch[Tensor]) -> None:
-    half = Learner(RECIPE, Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"))
+    half = StageRun(RECIPE, precision="bf16-mixed")
     with torch.no_grad():
-        half.teacher.head.bias += 1.0  # type: ignore[operator, union-attr]
+        half.networks["teacher"].head.bias += 1.0
     computed_in: dict[str, torch.dtype] = {}
     for name, network in half.networks.items():
-        network.head.register_forward_hook(  # type: ignore[union-attr]
+        network.head.register_forward_hook(
             lambda *call, name=name: computed_in.update({name: call[2].dtype})
         )
     with one_thread():
-        terms = mean_teacher(batch, half, moment())
-        exact = mean_teacher(batch, learner(), moment())
+        terms = half.terms(batch)
+        exact = started().terms(batch)
     assert computed_in == {"student": torch.bfloat16, "teacher": torch.bfloat16}
     for name, value in terms.items():
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, exact[name], rtol=0.05, atol=1e-3, msg=name)
-    half.move(torch.stack(list(terms.values())).sum(), k=1, learning_rate=0.01)
-    assert all(torch.isfinite(p).all() for p in half.student.parameters())
+    half.step(batch, 1)
+    assert all(torch.isfinite(p).all() for p in half.networks["student"].parameters())

@@ -15,7 +15,7 @@ from train.frontend import DCASE2021
 from train.models.causal_crnn import CausalCRNN
 from train.models.model import SoundEventModel
 from train.models.presets import PRESETS, preset
-from train.models.registry import build, parse_model_config
+from train.models.registry import build, parse_network_config
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -72,18 +72,18 @@ def test_a_clip_has_a_logit_for_each_of_its_frames(model: SoundEventModel) -> No
     clips = audio(12)
     clips = torch.nn.functional.pad(clips, (0, 100))  # less than a frame more
     output = model.clip(model.front_end.features(model.mels(clips)))
-    assert output.strong.shape == (2, 12, 3)
-    assert output.weak is not None
-    assert output.weak.shape == (2, 3)
-    assert ((output.weak >= 0) & (output.weak <= 1)).all()
+    assert output.frames.shape == (2, 12, 3)
+    assert output.clip is not None
+    assert output.clip.shape == (2, 3)
+    assert ((output.clip >= 0) & (output.clip <= 1)).all()
     assert model.scores(clips).shape == (2, 12, 3)
 
 
 def test_gradients_reach_every_parameter(model: SoundEventModel) -> None:
     model.train()
     output = model.clip(model.front_end.features(model.mels(audio(8))))
-    assert output.weak is not None
-    (output.strong.square().mean() + output.weak.square().mean()).backward()
+    assert output.clip is not None
+    (output.frames.square().mean() + output.clip.square().mean()).backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None]
     model.zero_grad(set_to_none=True)
     model.eval()
@@ -97,8 +97,8 @@ def test_a_padded_clip_is_pooled_as_if_it_ended_there(kind: str) -> None:
     features = model.front_end.features(model.mels(audio(16)))
     padding = torch.zeros(2, 16, dtype=torch.bool)
     padding[:, 10:] = True
-    padded = model.clip(features, padding).weak
-    ended = model.clip(features[:, : features.shape[1] - 6 * 4]).weak
+    padded = model.clip(features, padding).clip
+    ended = model.clip(features[:, : features.shape[1] - 6 * 4]).clip
     assert padded is not None
     assert ended is not None
     torch.testing.assert_close(padded, ended, rtol=0, atol=1e-5)
@@ -111,10 +111,10 @@ def test_mixed_precision_trains_any_model(model: SoundEventModel) -> None:
     padding[1, 6:] = True
     with torch.autocast("cpu", torch.bfloat16):
         output = model.clip(features, padding)
-    assert output.strong.dtype == torch.bfloat16
-    assert output.weak is not None
-    assert output.weak.dtype == torch.float32
-    (output.strong.float().square().mean() + output.weak.square().mean()).backward()
+    assert output.frames.dtype == torch.bfloat16
+    assert output.clip is not None
+    assert output.clip.dtype == torch.float32
+    (output.frames.float().square().mean() + output.clip.square().mean()).backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
     model.zero_grad(set_to_none=True)
@@ -128,10 +128,10 @@ def test_padding_of_the_2021_crnn_changes_its_weak_output_alone() -> None:
     padding = torch.zeros(2, 16, dtype=torch.bool)
     padding[:, 10:] = True
     padded, plain = model.clip(features, padding), model.clip(features)
-    torch.testing.assert_close(padded.strong, plain.strong, rtol=0, atol=0)
-    assert padded.weak is not None
-    assert plain.weak is not None
-    assert (padded.weak - plain.weak).abs().max() > 1e-4
+    torch.testing.assert_close(padded.frames, plain.frames, rtol=0, atol=0)
+    assert padded.clip is not None
+    assert plain.clip is not None
+    assert (padded.clip - plain.clip).abs().max() > 1e-4
 
 
 @torch.no_grad()
@@ -148,12 +148,12 @@ def test_a_checkpoint_rebuilds_any_model(model: SoundEventModel, tmp_path: Path)
 
 def test_plain_data_says_its_kind(model: SoundEventModel) -> None:
     plain = asdict(model.config)  # type: ignore[call-overload]
-    assert parse_model_config(plain) == model.config
+    assert parse_network_config(plain) == model.config
     assert type(build(model.config)) is type(model)  # type: ignore[arg-type]
 
 
 def test_what_has_no_kind_is_a_causal_crnn() -> None:
-    config = parse_model_config({"classes": CLASSES, "rnn_units": 8})
+    config = parse_network_config({"classes": CLASSES, "rnn_units": 8})
     assert config.kind == "causal_crnn"
     assert isinstance(build(config), CausalCRNN)
 

@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.separation import pit
-from train.separation.mixit import assignments, mixit_loss
-from train.separation.pit import best_permutation, in_order, pit_loss
-from train.separation.reference import mixit_reference, pit_reference
-from train.separation.snr import (
+from train.losses import pit
+from train.losses.mixit import assignments, mixit_loss
+from train.losses.pit import best_permutation, in_order, pit_loss
+from train.losses.separation_reference import mixit_reference, pit_reference
+from train.losses.snr import (
     ACTIVE_DB,
     SILENT_DB,
     energy,
-    mixture_consistent,
     si_snr,
     si_snr_improvement,
     thresholded_snr,
 )
+from train.models.conv_tasnet import mixture_consistent
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

@@ -18,20 +18,16 @@ from tests.train.trees import RATE, write_wav
 from train.checkpoint import load_separator
 from train.cli import app
 from train.data.fuss import Mixture
-from train.layering import read_layers
-from train.learning.journal import read_history
-from train.learning.machine import MachineConfig
-from train.learning.recipe import OptimiserConfig, TeacherConfig
-from train.learning.trainer import Trainer
+from train.data.mixtures import MixtureBatches, OrderedMixtures, Pairs, Sources
+from train.data.sets.mixtures import MixturesConfig, PairsConfig
+from train.engine.fitting import fit_recipe
+from train.engine.journal import read_history
+from train.engine.machine import MachineConfig
+from train.engine.networks import OptimiserConfig
 from train.models.presets import SMALL_SEPARATOR
-from train.separation.batches import MixtureBatches, OrderedMixtures, Pairs, Sources
-from train.separation.fitting import fit_separation
-from train.separation.recipe import (
-    SeparationData,
-    SeparationRecipe,
-    SeparationValidation,
-    parse_separation,
-)
+from train.recipe.schema import Recipe, ValidationConfig, load_recipe
+from train.stages.registry import AverageConfig
+from train.stages.separation import MixITConfig, PITConfig
 
 CLIP_S = 0.5
 RECIPES = sorted(
@@ -69,10 +65,15 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def tiny(step: str, **changes: object) -> SeparationRecipe:
+STAGES = {"pit": PITConfig, "mixit": MixITConfig}
+DATA = {"pit": MixturesConfig, "mixit": PairsConfig}
+
+
+def tiny(stage: str, *, teacher: AverageConfig | None = None, steps: int = 20, **changes: object
+) -> Recipe:  # fmt: skip
     values: dict[str, object] = {
-        "name": f"tiny-{step}",
-        "step": step,
+        "name": f"tiny-{stage}",
+        "stage": STAGES[stage](teacher=teacher),
         "model": small_config(
             filters=32,
             bottleneck=16,
@@ -82,18 +83,18 @@ def tiny(step: str, **changes: object) -> SeparationRecipe:
             kernel_samples=32,
             stride_samples=16,
         ),
-        "data": SeparationData(batch=4, duration_s=CLIP_S, steps_per_epoch=20),
+        "data": DATA[stage](batch=4, duration_s=CLIP_S, steps_per_epoch=steps),
         "optimiser": OptimiserConfig(learning_rate=5e-3, clip_norm=5.0, rise_epochs=0.0),
         "epochs": 3,
         "machine": MachineConfig(device="cpu", workers=0, threads=1, log_every=10),
     }
-    return SeparationRecipe(**{**values, **changes})  # type: ignore[arg-type]
+    return Recipe(**{**values, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("step", ["pit", "mixit"])
 def test_a_separator_learns(step: str, roots: dict[str, Path], tmp_path: Path) -> None:
-    trainer, done = fit_separation(
-        tiny(step, teacher=TeacherConfig(0.9)), data=roots[step], folder=tmp_path
+    trainer, done = fit_recipe(
+        tiny(step, teacher=AverageConfig(0.9)), data=roots[step], folder=tmp_path
     )
     assert done
     history = read_history(tmp_path)
@@ -112,30 +113,32 @@ def test_a_separator_learns(step: str, roots: dict[str, Path], tmp_path: Path) -
 
 
 def test_a_stopped_run_ends_as_one_that_was_not(roots: dict[str, Path], tmp_path: Path) -> None:
-    recipe = tiny("pit", epochs=2, data=SeparationData(4, CLIP_S, 4))
-    whole, _ = fit_separation(recipe, data=roots["pit"], folder=tmp_path / "whole")
-    _, done = fit_separation(recipe, data=roots["pit"], folder=tmp_path / "cut", until=0.0)
+    recipe = tiny("pit", epochs=2, steps=4)
+    whole, _ = fit_recipe(recipe, data=roots["pit"], folder=tmp_path / "whole")
+    _, done = fit_recipe(recipe, data=roots["pit"], folder=tmp_path / "cut", until=0.0)
     assert not done
-    resumed: Trainer[object]
-    resumed, done = fit_separation(recipe, data=roots["pit"], folder=tmp_path / "cut")  # type: ignore[assignment]
+    resumed, done = fit_recipe(recipe, data=roots["pit"], folder=tmp_path / "cut")
     assert done
     torch.testing.assert_close(
-        resumed.learner.student.state_dict(), whole.learner.student.state_dict(), rtol=0, atol=0
+        resumed.networks["student"].state_dict(),
+        whole.networks["student"].state_dict(),
+        rtol=0,
+        atol=0,
     )
 
 
 def test_a_run_may_begin_with_a_separator(roots: dict[str, Path], tmp_path: Path) -> None:
-    recipe = tiny("pit", epochs=1, data=SeparationData(4, CLIP_S, 1))
-    first, _ = fit_separation(recipe, data=roots["pit"], folder=tmp_path / "a")
-    begun = replace(recipe, step="mixit", init_from=tmp_path / "a/student.last.pt", seed=3)
-    again, _ = fit_separation(begun, data=roots["mixit"], folder=tmp_path / "b")
+    recipe = tiny("pit", epochs=1, steps=1)
+    first, _ = fit_recipe(recipe, data=roots["pit"], folder=tmp_path / "a")
+    begun = tiny("mixit", epochs=1, steps=1, init_from=tmp_path / "a/student.last.pt", seed=3)
+    again, _ = fit_recipe(begun, data=roots["mixit"], folder=tmp_path / "b")
     for mine, theirs in zip(
-        again.learner.student.parameters(), first.learner.student.parameters(), strict=True
+        again.networks["student"].parameters(), first.networks["student"].parameters(), strict=True
     ):
         assert (mine - theirs).abs().max() < 0.02  # one step of Adam
     wider = replace(begun, model=replace(recipe.model, hidden=40))
     with pytest.raises(ConfigError, match="another size"):
-        fit_separation(wider, data=roots["mixit"], folder=tmp_path / "c")
+        fit_recipe(wider, data=roots["mixit"], folder=tmp_path / "c")
 
 
 def test_mixtures_are_cut_and_padded_alike(tmp_path: Path) -> None:
@@ -183,8 +186,8 @@ def test_gains_differ_by_clip_and_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=str)
 def test_recipes_of_separation(path: Path) -> None:
-    recipe = parse_separation(read_layers(path), where=str(path))
-    assert recipe.step == ("pit" if path.stem == "fuss" else "mixit")
+    recipe = load_recipe(path)
+    assert recipe.stage.kind == ("pit" if path.stem == "fuss" else "mixit")
     if path.parent.name == "streaming":
         assert recipe.model == SMALL_SEPARATOR
 
@@ -192,8 +195,9 @@ def test_recipes_of_separation(path: Path) -> None:
 def test_the_command_trains_a_separator(roots: dict[str, Path], tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(
-        "name: x\nstep: pit\nmodel: {filters: 16, bottleneck: 8, hidden: 8, skip: 8, blocks: 1}\n"
-        f"data: {{batch: 2, duration_s: {CLIP_S}, steps_per_epoch: 2}}\nepochs: 1\n"
+        "name: x\nstage: {kind: pit}\nmodel: {kind: conv_tasnet, filters: 16, bottleneck: 8,"
+        " hidden: 8, skip: 8, blocks: 1}\n"
+        f"data: {{kind: mixtures, batch: 2, duration_s: {CLIP_S}, steps_per_epoch: 2}}\nepochs: 1\n"
         "machine: {device: cpu, workers: 0}\n"
     )
     command = ["fit", str(recipe), "-o", str(tmp_path / "run")]
@@ -202,16 +206,22 @@ def test_the_command_trains_a_separator(roots: dict[str, Path], tmp_path: Path) 
     assert "step 2 of 2, done" in done.output
     wrong = CliRunner().invoke(app, [*command, "--data", str(tmp_path)])
     assert isinstance(wrong.exception, DataError)
-    recipe.write_text("name: x\nstep: pit\nmodel: {sources: 3}\n")
+    recipe.write_text(
+        "name: x\nstage: {kind: pit}\ndata: {kind: mixtures}\n"
+        "model: {kind: conv_tasnet, sources: 3}\n"
+    )
     few = CliRunner().invoke(app, [*command, "--data", str(roots["pit"])])
     assert "model.sources 3" in str(few.exception)
-    recipe.write_text("name: x\nstep: pit\nmixup: {}\n")
+    recipe.write_text(
+        "name: x\nstage: {kind: pit}\ndata: {kind: mixtures}\n"
+        "model: {kind: conv_tasnet}\nmixup: {alpha: 0.3}\n"
+    )
     unknown = CliRunner().invoke(app, [*command, "--data", str(roots["pit"])])
     assert "mixup" in str(unknown.exception)
 
 
 def test_settings_that_contradict_are_refused() -> None:
     with pytest.raises(ValueError, match="there is none"):
-        tiny("pit", validation=SeparationValidation(selection="teacher"))
+        tiny("pit", validation=ValidationConfig(selection="teacher"))
     with pytest.raises(ValueError, match="mel bands"):
         tiny("pit", machine=MachineConfig(cache=Path("x")))

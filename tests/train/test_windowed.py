@@ -112,7 +112,7 @@ def test_the_last_window_of_a_clip_is_what_training_sees(kind: str) -> None:
     model = tiny_model(kind)
     assert isinstance(model, WindowedCRNN)
     clips = audio(model.config.window_frames // 4 * 4)
-    logits = model.clip(model.front_end.features(model.mels(clips))).strong
+    logits = model.clip(model.front_end.features(model.mels(clips))).frames
     hop = model.config.frames_per_chunk
     # The last frames are decided by the one window that ends with the clip.
     scores = model.scores(clips, latency_frames=0)
@@ -143,7 +143,7 @@ def test_tags_are_the_pooled_window(kind: str) -> None:
     for part in clips.split(4096, dim=1):
         _, tags, *rest = step(part, *state)
         state = tuple(rest)
-    weak = model.clip(model.front_end.features(model.mels(clips))).weak
+    weak = model.clip(model.front_end.features(model.mels(clips))).clip
     assert weak is not None
     torch.testing.assert_close(tags, weak, rtol=0, atol=1e-5)
 
@@ -191,7 +191,7 @@ def test_a_clip_longer_than_the_window_is_cut_into_windows() -> None:
     assert isinstance(model, WindowedCRNN)
     window = model.config.window_frames
     features = model.front_end.features(model.mels(audio(2 * window + 5)))
-    strong = model.clip(features).strong
+    strong = model.clip(features).frames
     embeddings, _ = model.encode(features, model.first_halos(2, "cpu"))
     for first in (0, window, 2 * window):
         alone = model.head(model.context(embeddings[:, first : first + window]))

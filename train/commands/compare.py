@@ -48,7 +48,7 @@ def compare(
     from train.comparison.training import Place  # noqa: PLC0415
     from train.comparison.training import compare as train_all  # noqa: PLC0415
     from train.data.bank import Bank  # noqa: PLC0415
-    from train.learning.sets import CACHE  # noqa: PLC0415
+    from train.data.sets.scenes import CACHE  # noqa: PLC0415
     from train.shipped import find_recipe  # noqa: PLC0415
 
     comparison = find_recipe(comparison)

@@ -105,10 +105,10 @@ def _read(
     latency: float | None = None,
 ) -> tuple[Ensemble, HeldOut]:
     """Read what is exported, and find what it is fitted on; refuse before long work."""
+    from train.data.sets.scenes import ScenesConfig  # noqa: PLC0415
     from train.ensemble import read_ensemble  # noqa: PLC0415
     from train.held_out import HeldOut  # noqa: PLC0415
-    from train.learning.data_config import ScenesConfig  # noqa: PLC0415
-    from train.learning.recipe import load_recipe  # noqa: PLC0415
+    from train.recipe.schema import load_recipe  # noqa: PLC0415
 
     try:
         shares = None if weights is None else [float(weight) for weight in weights.split(",")]

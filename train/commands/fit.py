@@ -13,10 +13,7 @@ from streamsed.errors import ConfigError
 from train.shipped import find_recipe
 
 if TYPE_CHECKING:
-    from train.learning.recipe import LearningRecipe
-    from train.separation.recipe import SeparationRecipe
-
-    AnyRecipe = LearningRecipe | SeparationRecipe
+    from train.recipe.schema import Recipe
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -63,26 +60,13 @@ def fit(
 
     The first Ctrl-C stops after the step that is being computed.
     """
-    recipe = find_recipe(recipe)
-    from train.layering import read_layers  # noqa: PLC0415
-    from train.learning.data_config import ScenesConfig  # noqa: PLC0415
-    from train.learning.detection import DetectionTrainer  # noqa: PLC0415
-    from train.learning.fitting import fit_recipe  # noqa: PLC0415
-    from train.learning.recipe import parse_recipe  # noqa: PLC0415
-    from train.separation.fitting import SeparationTrainer, fit_separation  # noqa: PLC0415
-    from train.separation.recipe import (  # noqa: PLC0415
-        SeparationRecipe,
-        is_separation,
-        parse_separation,
-    )
+    from train.data.sets.scenes import ScenesConfig  # noqa: PLC0415
+    from train.engine.fitting import fit_recipe  # noqa: PLC0415
+    from train.recipe.schema import load_recipe  # noqa: PLC0415
 
     until = time.monotonic() + minutes * 60 if minutes is not None else None
-    content = read_layers(recipe)
-    loaded: AnyRecipe
-    if is_separation(content):
-        loaded = parse_separation(content, where=str(recipe))
-    else:
-        loaded = parse_recipe(content, where=str(recipe))
+    recipe = find_recipe(recipe)
+    loaded = load_recipe(recipe)
     asked = {
         "device": device,
         "devices": devices,
@@ -103,29 +87,25 @@ def fit(
         source, wanted = data, "learns from a data set on disk; give --data"
     if source is None or (data is not None and bank is not None):
         raise ConfigError(f"{recipe}: {wanted}" + (" alone" if source is not None else ""))
-    trainer: DetectionTrainer | SeparationTrainer
-    if isinstance(loaded, SeparationRecipe):
-        trainer, done = fit_separation(loaded, data=source, folder=output, until=until)
-    else:
-        trainer, done = fit_recipe(loaded, data=source, folder=output, until=until)
+    trainer, done = fit_recipe(loaded, data=source, folder=output, until=until)
     if trainer.fabric.is_global_zero:
         outcome = "done" if done else "to be resumed"
         step, steps = trainer.progress.step, trainer.steps
         typer.echo(f"{trainer.folder.path}: step {step} of {steps}, {outcome}")
 
 
-def begun_with(recipe: AnyRecipe, checkpoint: Path) -> AnyRecipe:
+def begun_with(recipe: Recipe, checkpoint: Path) -> Recipe:
     """Return a recipe that begins with a checkpoint; of a joint model it takes the sizes, too."""
     from train.checkpoint import load_model  # noqa: PLC0415
-    from train.learning.recipe import LearningRecipe  # noqa: PLC0415
-    from train.models.jss import JSS, JSSConfig  # noqa: PLC0415
+    from train.models.jss import JSSConfig  # noqa: PLC0415
 
-    if isinstance(recipe, LearningRecipe) and isinstance(recipe.model, JSSConfig):
-        begun = load_model(checkpoint).model
-        if not isinstance(begun, JSS):
+    model = recipe.model
+    if isinstance(model, JSSConfig):
+        begun = load_model(checkpoint).model.config
+        if not isinstance(begun, JSSConfig):
             raise ConfigError(
-                f"--init-from: {checkpoint} is a {begun.config.kind}; streamsed-train join makes "
+                f"--init-from: {checkpoint} is a {begun.kind}; streamsed-train join makes "
                 "a joint model of it and a separator"
             )
-        return replace(recipe, model=begun.config, init_from=checkpoint)
-    return replace(recipe, init_from=checkpoint)
+        model = begun
+    return replace(recipe, model=model, init_from=checkpoint)

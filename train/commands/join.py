@@ -29,7 +29,7 @@ def join(
         raise ConfigError(f"{detector}: is a joint model already; give a detector")
     try:
         config = JSSConfig(
-            sed=trained.model.config,  # type: ignore[arg-type]  # one of the detectors'
+            sed=trained.model.config,
             separator=heard.config,
             source_norm=source_norm,
         )

@@ -49,7 +49,7 @@ def recipe(
     from rich.console import Console  # noqa: PLC0415
 
     from train.comparison.results import part_counts  # noqa: PLC0415
-    from train.learning.machine import MachineConfig  # noqa: PLC0415
+    from train.engine.machine import MachineConfig  # noqa: PLC0415
     from train.separation.experiments import Experiments, Measured, Unfinished  # noqa: PLC0415
     from train.separation.grid import load_grid  # noqa: PLC0415
     from train.separation.tables import page  # noqa: PLC0415

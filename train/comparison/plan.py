@@ -14,7 +14,7 @@ from train.data.desed import Part
 from train.data.soundscape_config import load_soundscapes
 from train.data.soundscape_set import SoundscapeSet
 from train.layering import Plain, laid_over, read_layers
-from train.learning.recipe import LearningRecipe, parse_recipe
+from train.recipe.schema import Recipe, parse_recipe
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Run:
     """
 
     row: str
-    recipe: LearningRecipe
+    recipe: Recipe
 
     @property
     def name(self) -> str:
@@ -116,7 +116,7 @@ class Comparison:
         if not self.rows:
             raise ValueError("rows is empty; name at least one")
 
-    def recipe(self, row: str, *, seed: int) -> LearningRecipe:
+    def recipe(self, row: str, *, seed: int) -> Recipe:
         """Return the recipe of a row, all layers laid over each other.
 
         Raises:

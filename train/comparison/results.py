@@ -15,8 +15,8 @@ from train.comparison.plan import Comparison, Run
 from train.comparison.scoring import MEDIAN_S, Figure, Reached, reached
 from train.data.clips import ClipSet
 from train.data.desed import Part, read_desed
-from train.learning.recipe import LearningRecipe, NetworkName
-from train.learning.sets import Sets
+from train.data.sets.clips import clips_fingerprint
+from train.recipe.schema import Recipe
 
 FIGURES = "figures.json"
 PARTS: tuple[Part, ...] = ("strong", "weak", "unlabelled", "strong_validation", "validation")
@@ -56,7 +56,7 @@ class Measured:
     """One network of one run, scored in one way.
 
     Attributes:
-        network: student or teacher, at the best checkpoint of its own.
+        network: its name, at the best checkpoint of its own.
         look_ahead_frames: of the stream; None if whole clips were scored.
         look_ahead_s: the same in seconds.
         parameters: number of weights.
@@ -64,17 +64,12 @@ class Measured:
         reached: the figures.
     """
 
-    network: NetworkName
+    network: str
     look_ahead_frames: int | None
     look_ahead_s: float | None
     parameters: int
     step: int
     reached: Reached
-
-
-def networks(recipe: LearningRecipe) -> tuple[NetworkName, ...]:
-    """Return which networks a run leaves."""
-    return ("student",) if recipe.teacher is None else ("student", "teacher")
 
 
 def part_counts(data: Path) -> dict[Part, int]:
@@ -86,7 +81,7 @@ def part_counts(data: Path) -> dict[Part, int]:
     return {part: len(read_desed(data, part)) for part in PARTS}
 
 
-def validation_set(data: Path, recipe: LearningRecipe) -> ClipSet:
+def validation_set(data: Path, recipe: Recipe) -> ClipSet:
     """Read the part that figures are of: clips of recordings that nothing was trained on.
 
     Raises:
@@ -106,7 +101,7 @@ def measure_run(
     """
     file = folder / FIGURES
     asked = {
-        "clips": Sets(training=(), strong=clips, weak=None).fingerprint(),
+        "clips": clips_fingerprint(clips.clips),
         "hearings": list(hearings),
     }
     if file.exists():
@@ -114,7 +109,7 @@ def measure_run(
         if written["asked"] == asked:
             return [_parsed(entry) for entry in written["measured"]]
     measured = []
-    for network in networks(run.recipe):
+    for network in run.recipe.stage.network_names():
         checkpoint = load_model(folder / f"{network}.best.pt")
         model = checkpoint.model
         frame_s = model.config.frame_samples / model.config.front_end.sample_rate

@@ -22,8 +22,8 @@ from train.data.clips import ClipSet
 from train.data.inputs import AudioInputs
 from train.data.labels import LabelGrid
 from train.data.loading import load
-from train.learning.validation import Scores, odd_frames, score_clips, true_events
 from train.models.model import SoundEventModel
+from train.stages.validation import Scores, odd_frames, score_clips, true_events
 
 MEDIAN_S = 0.45
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ def whole_clip_scores(
         DataError: a clip cannot be read.
     """
     loaded = _batches(_grid(network, duration_s), clips)
-    return score_clips(network.to(device), loaded, device=device).strong
+    return score_clips(network.to(device), loaded, device=device).frames
 
 
 def _grid(network: SoundEventModel, duration_s: float) -> LabelGrid:

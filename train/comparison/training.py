@@ -11,7 +11,7 @@ from pathlib import Path
 
 from train.comparison.plan import Comparison, Run
 from train.comparison.results import Measured, measure_run, validation_set
-from train.learning.fitting import fit_recipe
+from train.engine.fitting import fit_recipe
 from train.pool import end_with_parent
 
 LOG = "fit.log"

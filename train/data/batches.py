@@ -1,20 +1,21 @@
-"""Batches of clips: inputs, frame labels, clip labels, and which rows know which of them."""
+"""Batches of clips: inputs, and the targets that they are compared with."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamsed.errors import DataError
-from train.data.clips import Clip, ClipSet
+from train.data.clips import Clip, ClipSet, Labels
 from train.data.composition import Composition
 from train.data.inputs import Inputs
 from train.data.labels import LabelGrid
+from train.data.targets import STRONG, WEAK, Target, TargetForm, Targets
 
 Array = TypeVar("Array")
 Other = TypeVar("Other")
@@ -24,27 +25,22 @@ _CROPS = 0x63726F70  # of the seed: crops are drawn apart from orders
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[Array]):
-    """Clips of one step; B rows, T' label frames, C classes.
+    """Clips of one step; B rows, T' score frames, C classes.
 
     Attributes:
         inputs: ``(B, N)`` audio or ``(B, T, F)`` features, float32.
-        strong: ``(B, T', C)`` float32, 0 to 1; zeros in rows that know no events.
-        weak: ``(B, C)`` float32: the tags, or what sounds in any frame of ``strong`` (of soft
-            labels: the highest value); zeros in unlabelled rows.
-        has_strong: ``(B,)`` bool, rows whose ``strong`` is known.
-        has_weak: ``(B,)`` bool, rows whose ``weak`` is known: those with tags or events. A loss
-            on tags alone, as the baseline's, takes the rows of its weak set.
-        frames: ``(B,)`` int64, label frames that hold audio; those after them are padding.
+        targets: by name. There are always ``strong``, of the sets' events, and ``weak``: the tags,
+            or what sounds in any frame of ``strong`` (of soft labels: the highest value), known
+            in rows with either. A loss on tags alone, as the baseline's, leaves out the rows whose
+            ``strong`` is known. Further ones are those of the sets' further labels.
+        frames: ``(B,)`` int64, score frames that hold audio; those after them are padding.
         rows: of each set, by its name.
         names: of the clips, B of them.
         step: of the training, or of the pass over a set.
     """
 
     inputs: Array
-    strong: Array
-    weak: Array
-    has_strong: Array
-    has_weak: Array
+    targets: Targets[Array]
     frames: Array
     rows: Mapping[str, slice]
     names: tuple[str, ...]
@@ -52,11 +48,14 @@ class Batch(Generic[Array]):
 
     def map(self, change: Callable[[Array], Other]) -> Batch[Other]:
         """The batch with every array changed, such as by ``torch.from_numpy``."""
-        arrays: dict[str, Any] = {name: change(getattr(self, name)) for name in ARRAYS}
-        return Batch(**arrays, rows=self.rows, names=self.names, step=self.step)
-
-
-ARRAYS = tuple(field.name for field in fields(Batch))[:6]
+        return Batch(
+            inputs=change(self.inputs),
+            targets={name: target.map(change) for name, target in self.targets.items()},
+            frames=change(self.frames),
+            rows=self.rows,
+            names=self.names,
+            step=self.step,
+        )
 
 
 class Batches(Protocol):
@@ -65,6 +64,13 @@ class Batches(Protocol):
     def __getitem__(self, step: int) -> Any:
         """Read the batch of a step: something whose ``map`` changes every array in it."""
         ...
+
+
+class EpochBatches(Batches, Protocol):
+    """Batches without end, and how many of them are an epoch."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...  # noqa: D102
 
 
 class TrainingBatches:
@@ -103,6 +109,7 @@ class TrainingBatches:
         names = [clips.name for clips in self.sets]
         if len(set(names)) < len(names):
             raise DataError(f"sets {', '.join(names)}; each must have a name of its own")
+        self.further = _together(self.sets)
         for clips, count in composition:
             _check_classes(clips, inputs.grid)
             if count % ranks:
@@ -136,7 +143,9 @@ class TrainingBatches:
             rows[clip_set.name] = slice(len(clips), len(clips) + len(indices[own]))
             clips += [clip_set.clips[index] for index in indices[own].tolist()]
             places += draws.random(len(indices))[own].tolist()
-        return collate(self.inputs, clips, places=places, rows=rows, step=step)
+        return collate(
+            self.inputs, clips, places=places, rows=rows, step=step, further=self.further
+        )
 
 
 class OrderedBatches:
@@ -171,7 +180,14 @@ class OrderedBatches:
             raise IndexError(step)
         clips = self.clips.clips[step * self.batch : (step + 1) * self.batch]
         rows = {self.clips.name: slice(0, len(clips))}
-        return collate(self.inputs, clips, places=[0.0] * len(clips), rows=rows, step=step)
+        return collate(
+            self.inputs,
+            clips,
+            places=[0.0] * len(clips),
+            rows=rows,
+            step=step,
+            further=self.clips.further,
+        )
 
 
 def collate(
@@ -181,6 +197,7 @@ def collate(
     places: Sequence[float],
     rows: Mapping[str, slice],
     step: int,
+    further: Mapping[str, TargetForm] | None = None,
 ) -> Batch[NDArray[Any]]:
     """Read clips into a batch.
 
@@ -190,19 +207,22 @@ def collate(
         places: where each is cropped if it is longer than the grid, from 0 (its start) to below 1.
         rows: of each set.
         step: for the batch.
+        further: of the clips' further labels, by the name of their target.
 
     Raises:
         DataError: a file cannot be read.
     """
-    grid = inputs.grid
-    shape = (len(clips), grid.frames, len(grid.classes))
-    strong, weak = np.zeros(shape, np.float32), np.zeros((shape[0], shape[2]), np.float32)
+    grid, forms = inputs.grid, further or {}
+    strong = np.zeros((len(clips), grid.frames, len(grid.classes)), np.float32)
+    weak = np.zeros((len(clips), len(grid.classes)), np.float32)
+    made = {name: _Further(form, grid, rows=len(clips)) for name, form in forms.items()}
+    unit = math.lcm(grid.frame_samples, *(one.grid.frame_samples for one in made.values()))
     frames = np.zeros(len(clips), np.int64)
     read = []
     for row, (clip, place) in enumerate(zip(clips, places, strict=True)):
         samples = inputs.samples(clip)
-        crops = max(samples - grid.samples, 0) // grid.frame_samples + 1
-        first = int(place * crops)
+        crops = max(samples - grid.samples, 0) // unit + 1
+        first = int(place * crops) * (unit // grid.frame_samples)
         read.append(inputs.read(clip, first_frame=first))
         frames[row] = min(-(-samples // grid.frame_samples) - first, grid.frames)
         if clip.events is not None:
@@ -210,18 +230,58 @@ def collate(
             weak[row] = strong[row].max(axis=0)
         elif clip.tags is not None:
             weak[row] = grid.weak(clip.tags)
+        for name, one in made.items():
+            one.put(row, clip.further.get(name), first_sample=first * grid.frame_samples)
     has_strong = np.array([clip.events is not None for clip in clips])
     return Batch(
         inputs=np.stack(read),
-        strong=strong,
-        weak=weak,
-        has_strong=has_strong,
-        has_weak=has_strong | np.array([clip.tags is not None for clip in clips]),
+        targets={
+            STRONG: Target(strong, has_strong),
+            WEAK: Target(weak, has_strong | np.array([clip.tags is not None for clip in clips])),
+            **{name: one.target for name, one in made.items()},
+        },
         frames=frames,
         rows=rows,
         names=tuple(clip.name for clip in clips),
         step=step,
     )
+
+
+class _Further:
+    """A further target in the making."""
+
+    def __init__(self, form: TargetForm, grid: LabelGrid, *, rows: int) -> None:
+        frame_samples = form.frame_samples or grid.frame_samples
+        self.grid = replace(grid, classes=form.classes, frame_samples=frame_samples)
+        frames = (self.grid.frames,) if form.form == "events" else ()
+        values = np.zeros((rows, *frames, len(form.classes)), np.float32)
+        self.target = Target(values, np.zeros(rows, bool), source=form.source)
+
+    def put(self, row: int, labels: Labels | None, *, first_sample: int) -> None:
+        """Fill a row with the labels of a clip, if it has any, from a sample on."""
+        if labels is None:
+            return
+        self.target.known[row] = True
+        if labels.tags is not None:
+            self.target.values[row] = self.grid.weak(labels.tags)
+        else:
+            first = first_sample // self.grid.frame_samples
+            self.target.values[row] = self.grid.strong(labels.events or (), first_frame=first)
+
+
+def _together(sets: Sequence[ClipSet]) -> dict[str, TargetForm]:
+    """Return the forms of all sets' further labels.
+
+    Raises:
+        DataError: two differ in more than their source.
+    """
+    forms: dict[str, TargetForm] = {}
+    for clips in sets:
+        for name, form in clips.further.items():
+            other = forms.setdefault(name, form)
+            if replace(other, source=form.source) != form:
+                raise DataError(f"labels {name} of {form.source} and {other.source} differ in form")
+    return forms
 
 
 def _check_classes(clips: ClipSet, grid: LabelGrid) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +13,27 @@ import soundfile
 
 from streamsed.errors import DataError
 from train.data.events import Event
+from train.data.targets import TargetForm
 
 Kind = Literal["strong", "soft", "weak", "unlabelled"]
 """What is known of a set's clips: events, events with confidences, tags, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Events or tags of a clip, for a target beside those of its own labels.
+
+    Attributes:
+        events: with confidences; None of labels that are tags.
+        tags: None of labels that are events.
+    """
+
+    events: tuple[Event, ...] | None = None
+    tags: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.events is None) == (self.tags is None):
+            raise ValueError("labels are events or tags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +47,7 @@ class Clip:
         duration_s: if a table says it.
         events: strong or soft labels; None if they are not known.
         tags: classes heard somewhere in it, sorted; None if they are not known.
+        further: labels of other sources, by the name of the target that they become.
     """
 
     name: str
@@ -37,6 +56,7 @@ class Clip:
     duration_s: float | None = None
     events: tuple[Event, ...] | None = None
     tags: tuple[str, ...] | None = None
+    further: Mapping[str, Labels] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.events is not None and self.tags is not None:
@@ -66,6 +86,7 @@ class ClipSet:
         kind: what is known of every clip.
         classes: every label is one of these; the columns of targets.
         clips: in the order of the tables.
+        further: what the clips' further labels are, by the name of their target.
 
     Raises:
         DataError: a name stands twice, a label is none of the classes, or a clip is not of the
@@ -76,6 +97,7 @@ class ClipSet:
     kind: Kind
     classes: tuple[str, ...]
     clips: tuple[Clip, ...]
+    further: Mapping[str, TargetForm] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         counts = Counter(clip.name for clip in self.clips)
@@ -131,6 +153,34 @@ class ClipSet:
         left_out = set(recordings)
         kept = tuple(clip for clip in self.clips if clip.recording not in left_out)
         return replace(self, clips=kept)
+
+    def labelled(self, name: str, form: TargetForm, labels: Mapping[str, Labels]) -> ClipSet:
+        """Return the set with further labels.
+
+        Args:
+            name: of the target that they become.
+            form: of the labels.
+            labels: by name of the clip; of clips that are missing they are not known.
+
+        Raises:
+            DataError: the set has such labels already, or a label is none of the form's classes.
+        """
+        if name in self.further:
+            raise DataError(f"{self.name}: has labels {name} already")
+        for clip, found in labels.items():
+            wanted = {event.label for event in found.events or ()} | set(found.tags or ())
+            if odd := sorted(wanted - set(form.classes)):
+                raise DataError(
+                    f"{form.source}: clip {clip}: unknown label {odd[0]!r}; "
+                    f"the classes are {', '.join(form.classes)}"
+                )
+        clips = tuple(
+            replace(clip, further={**clip.further, name: labels[clip.name]})
+            if clip.name in labels
+            else clip
+            for clip in self.clips
+        )
+        return replace(self, clips=clips, further={**self.further, name: form})
 
     def durations(self) -> dict[str, float]:
         """Seconds of every clip, by name; read from the file's header where no table said it.

@@ -11,6 +11,7 @@ from streamsed.errors import DataError
 from train.data.batches import Batch
 from train.data.labels import LabelGrid
 from train.data.soundscape import SoundscapeGenerator
+from train.data.targets import STRONG, WEAK, Target
 
 
 class SceneBatches:
@@ -51,10 +52,7 @@ class SceneBatches:
         known = np.ones(len(scenes), bool)
         return Batch(
             inputs=np.stack([scene.audio for scene in scenes]),
-            strong=strong,
-            weak=strong.max(axis=1),
-            has_strong=known,
-            has_weak=known,
+            targets={STRONG: Target(strong, known), WEAK: Target(strong.max(axis=1), known)},
             frames=np.full(len(scenes), self.grid.frames, np.int64),
             rows={"strong": slice(0, len(scenes))},
             names=tuple(map(str, indices)),

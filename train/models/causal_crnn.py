@@ -17,7 +17,8 @@ from streamsed.errors import ConfigError
 from train.models.clip_head import ClipHead
 from train.models.dropout import Dropout
 from train.models.encoder import CausalEncoder, EncoderConfig, StageConfig
-from train.models.model import ClipOutput, Step, whole_frames
+from train.models.model import Given, Output, Step, whole_frames
+from train.models.registry import MODELS
 
 __all__ = ["CausalCRNN", "CausalCRNNConfig", "StageConfig"]
 
@@ -35,6 +36,7 @@ class CausalCRNNConfig(EncoderConfig):
     kind: Literal["causal_crnn"] = "causal_crnn"
 
 
+@MODELS.register(CausalCRNNConfig)
 class CausalCRNN(CausalEncoder):
     """Log-mel, depthwise-separable causal convolutions, unidirectional GRU, sigmoid per class.
 
@@ -104,14 +106,16 @@ class CausalCRNN(CausalEncoder):
             samples = self.front_end.pad(whole_frames(audio, self.config), ahead_samples=ahead)
             return self.front_end.mels(samples)
 
-    def clip(self, features: Tensor, padding: Tensor | None = None) -> ClipOutput:
+    def clip(
+        self, features: Tensor, padding: Tensor | None = None, given: Given | None = None
+    ) -> Output:
         """Score clips; see the base class."""
         state = self.initial_state(features.shape[0], features.device)
         hidden, _ = self._remember(features, state)
         hidden = hidden[:, self.config.latency_frames :]
-        strong = self.head(hidden)
-        weak = None if self.clip_head is None else self.clip_head(hidden, strong, padding)
-        return ClipOutput(strong, weak)
+        frames = self.head(hidden)
+        clip = None if self.clip_head is None else self.clip_head(hidden, frames, padding)
+        return Output(frames, clip, {"embeddings": hidden})
 
     def scores(self, audio: Tensor, *, latency_frames: int | None = None) -> Tensor:
         """Score clips; see the base class."""

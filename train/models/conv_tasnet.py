@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.models.layer_norm import Normalisation, make_norm
-from train.separation.snr import mixture_consistent
+from train.models.registry import MODELS
 
 State = tuple[Tensor, ...]
 
@@ -114,6 +114,19 @@ class _Sums:
         return y
 
 
+def mixture_consistent(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """Share out what the estimates lack of the mixture, so that they sum to it.
+
+    Wisdom et al. 2019, "Differentiable consistency constraints", equation 5 with equal weights.
+
+    Args:
+        estimates: ``(B, M, N)``.
+        mixture: ``(B, N)``.
+    """
+    lacking = mixture - estimates.sum(dim=1)
+    return estimates + lacking[:, None] / estimates.shape[1]
+
+
 class Block(nn.Module):
     """1x1, depthwise and 1x1 convolutions, with a residual and a skip output.
 
@@ -160,6 +173,7 @@ class Block(nn.Module):
         return (x if self.residual is None else x + self.residual(y)), self.skip(y), after
 
 
+@MODELS.register(ConvTasNetConfig)
 class ConvTasNet(nn.Module):
     """Learned filterbank, masks from a temporal convolutional network, filterbank back.
 

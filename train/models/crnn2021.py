@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from train.frontend import DCASE2021, FrontEndConfig, LogMel
 from train.models.clip_head import AttentionAxis, ClipHead, PaddingRule
 from train.models.dropout import Dropout
-from train.models.model import ClipOutput, SoundEventModel, Step, check_chunk, whole_frames
+from train.models.model import (
+    Given,
+    Output,
+    SoundEventModel,
+    Step,
+    check_chunk,
+    whole_frames,
+)
+from train.models.registry import MODELS
 from train.models.sliding import overlap_add, window_look_aheads, windows_needed
 from train.models.window_step import WindowStep
 
@@ -131,6 +139,7 @@ class GLU(nn.Module):
         return gated
 
 
+@MODELS.register(CRNN2021Config)
 class CRNN2021(SoundEventModel):
     """Seven gated convolutions, two bidirectional GRU layers, strong and weak outputs."""
 
@@ -172,13 +181,15 @@ class CRNN2021(SoundEventModel):
         surplus = over - (config.frame_samples - config.front_end.hop_samples) + 1
         return super().mels(audio[:, :-surplus] if surplus > 0 else audio)
 
-    def clip(self, features: Tensor, padding: Tensor | None = None) -> ClipOutput:
+    def clip(
+        self, features: Tensor, padding: Tensor | None = None, given: Given | None = None
+    ) -> Output:
         """Score clips; see the base class. Padding changes the clip-level output alone."""
         x = self.cnn(features.unsqueeze(1))  # (B, C, T', 1)
         x, _ = self.rnn(x.squeeze(3).transpose(1, 2))
         x = self.dropout(x)
-        strong = self.head(x)
-        return ClipOutput(strong, self.clip_head(x, strong, padding))
+        frames = self.head(x)
+        return Output(frames, self.clip_head(x, frames, padding), {"embeddings": x})
 
     def forward(self, features: Tensor, padding: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return what the baseline's own model returns, in its order of axes.
@@ -190,9 +201,9 @@ class CRNN2021(SoundEventModel):
         Returns:
             Strong ``(B, C, T')`` and weak ``(B, C)`` probabilities.
         """
-        strong, weak = self.clip(features.transpose(1, 2), padding)
-        assert weak is not None
-        return torch.sigmoid(strong).transpose(1, 2), weak
+        output = self.clip(features.transpose(1, 2), padding)
+        assert output.clip is not None
+        return torch.sigmoid(output.frames).transpose(1, 2), output.clip
 
     def scores(self, audio: Tensor, *, latency_frames: int | None = None) -> Tensor:
         """Score clips as a stream would be, window for window; see the base class."""
@@ -208,7 +219,7 @@ class CRNN2021(SoundEventModel):
         windows = nn.functional.pad(audio, (before, after))
         windows = windows.unfold(1, config.window_samples, config.chunk_samples).flatten(0, 1)
         newest = [
-            self.clip(self.front_end(self.front_end.pad(part))).strong[:, -overlap.taken :]
+            self.clip(self.front_end(self.front_end.pad(part))).frames[:, -overlap.taken :]
             for part in torch.split(windows, WINDOWS_AT_ONCE)
         ]
         scores = torch.sigmoid(torch.cat(newest))

@@ -22,15 +22,13 @@ from torch.nn import functional as F
 from train.frontend import FrontEndConfig, LogMel
 from train.frontend.mel import extremes
 from train.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
-from train.models.detectors import AnyDetectorConfig
-from train.models.model import ClipOutput, SoundEventModel, Step, whole_frames
+from train.models.model import Given, Output, SoundEventModel, Step, whole_frames
+from train.models.registry import MODELS, AnyDetectorConfig, build
 from train.models.sliding import OverlapAdd, overlap_add, window_look_aheads, windows_needed
 from train.models.window_step import WindowStep
 
 WINDOWS_AT_ONCE = 4
 """Windows that are scored together offline; each holds the activations of M clips."""
-
-Half = Literal["separator", "sed"]
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,8 @@ class JSSConfig:
 
     @property
     def frames_per_chunk(self) -> int:
-        """The detector's."""
-        return self.sed.frames_per_chunk
+        """Score frames of one exported step."""
+        return self.chunk_samples // self.frame_samples
 
     @property
     def chunk_samples(self) -> int:
@@ -105,42 +103,37 @@ class JSSConfig:
         return getattr(self.sed, "clip_head", True)
 
 
+@MODELS.register(JSSConfig)
 class JSS(SoundEventModel):
     """A separator, and a detector that hears each of its sources.
 
     Args:
         config: of both.
-        separator: ``(B, N)`` to ``(B, M, N)``.
-        sed: the detector.
+        separator: ``(B, N)`` to ``(B, M, N)``; None for a new one.
+        sed: the detector; None for a new one.
     """
 
+    from_audio = True
+    parts = ("separator", "sed")
+    begins_with = "streamsed-train join makes it of a separator and a detector that were trained"
     config: JSSConfig
 
-    def __init__(self, config: JSSConfig, *, separator: ConvTasNet, sed: SoundEventModel) -> None:
+    def __init__(
+        self,
+        config: JSSConfig,
+        *,
+        separator: ConvTasNet | None = None,
+        sed: SoundEventModel | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
-        self.separator = separator
-        self.sed = sed
-        self._frozen: Half | None = None
+        self.separator = ConvTasNet(config.separator) if separator is None else separator
+        self.sed = build(config.sed) if sed is None else sed
 
     @property
     def front_end(self) -> LogMel:  # type: ignore[override]
         """The detector's."""
         return self.sed.front_end
-
-    def freeze(self, half: Half | None) -> None:
-        """Leave a half as it is in training: weights, dropout and batch statistics; or neither."""
-        self._frozen = half
-        for name in ("separator", "sed"):
-            getattr(self, name).requires_grad_(name != half)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> JSS:
-        """Set the mode of the halves that are not frozen."""
-        super().train(mode)
-        if self._frozen is not None:
-            getattr(self, self._frozen).eval()
-        return self
 
     def separate(self, audio: Tensor) -> Tensor:
         """Return sources ``(B, M, N)`` of clips ``(B, N)``."""
@@ -151,7 +144,9 @@ class JSS(SoundEventModel):
         """Return linear mel bands ``(B * M, T, n_mels)`` of the sources of clips."""
         return self.sed.mels(self.separate(audio).flatten(0, 1))
 
-    def hear(self, audio: Tensor, padding: Tensor | None = None) -> ClipOutput:
+    def hear(
+        self, audio: Tensor, padding: Tensor | None = None, given: Given | None = None
+    ) -> Output:
         """Score clips; see the base class."""
         sources = self.separate(audio)
         decibels = self.front_end.logarithm(self.sed.mels(sources.flatten(0, 1)))
@@ -159,7 +154,7 @@ class JSS(SoundEventModel):
         if self.front_end.config.scaler == "clip":
             with torch.no_grad():
                 bounds = self._bounds(audio, decibels, sources.shape[1])
-        return self.clip(self.front_end.scale(decibels, bounds), padding)
+        return self.clip(self.front_end.scale(decibels, bounds), padding, given)
 
     def _bounds(self, audio: Tensor, decibels: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Return what each source is scaled by. No gradient reaches it."""
@@ -168,14 +163,16 @@ class JSS(SoundEventModel):
         low, high = extremes(self.front_end.logarithm(self.sed.mels(audio)))
         return low.repeat_interleave(count, 0), high.repeat_interleave(count, 0)
 
-    def clip(self, features: Tensor, padding: Tensor | None = None) -> ClipOutput:
+    def clip(
+        self, features: Tensor, padding: Tensor | None = None, given: Given | None = None
+    ) -> Output:
         """Score clips by the features ``(B * M, T, n_mels)`` of their sources."""
         count = self.config.separator.sources
-        said = self.sed.clip(
+        each = self.sed.clip(
             features, None if padding is None else padding.repeat_interleave(count, 0)
         )
-        weak = None if said.weak is None else _highest(said.weak, count)
-        return ClipOutput(_highest(said.strong, count), weak)
+        clip = None if each.clip is None else _highest(each.clip, count)
+        return Output(_highest(each.frames, count), clip)
 
     def scores(self, audio: Tensor, *, latency_frames: int | None = None) -> Tensor:
         """Score clips as a stream would be scored; see the base class."""
@@ -200,7 +197,7 @@ class JSS(SoundEventModel):
         windows = F.pad(audio, (window - config.chunk_samples, after))
         windows = windows.unfold(1, window, config.chunk_samples).flatten(0, 1)
         newest = [
-            self.hear(part).strong[:, -overlap.taken :]
+            self.hear(part).frames[:, -overlap.taken :]
             for part in torch.split(windows, WINDOWS_AT_ONCE)
         ]
         scores = torch.sigmoid(torch.cat(newest))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from dataclasses import Field
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from streamsed.errors import ConfigError
 from train.frontend import FrontEndConfig, LogMel
+from train.models.frozen import hold
 
 
 class ModelConfig(Protocol):
@@ -23,6 +27,8 @@ class ModelConfig(Protocol):
         chunk_samples: samples of one exported step, a whole number of score frames.
         latency_frames: look-ahead of scores unless another is asked for.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def kind(self) -> str: ...  # noqa: D102
@@ -38,18 +44,25 @@ class ModelConfig(Protocol):
     def latency_frames(self) -> int: ...  # noqa: D102
 
 
-class ClipOutput(NamedTuple):
-    """What a model says of clips in training.
+class Output(NamedTuple):
+    """What a model returns for clips in training.
 
     Attributes:
-        strong: ``(B, T, C)`` logits; frame ``t`` is about the ``t``-th score frame of the clip,
+        frames: ``(B, T, C)`` logits; frame ``t`` is about the ``t``-th score frame of the clip,
             whatever the model's look-ahead.
-        weak: ``(B, C)`` float32 in [0, 1], whether the class is in the clip; None for a model
+        clip: ``(B, C)`` float32 in [0, 1], whether the class is in the clip; None for a model
             without a clip-level head. A probability, not a logit: take its loss outside autocast.
+        extra: further outputs by name, batch axis first; ``embeddings`` ``(B, T, D)`` are what the
+            heads of a detector are given.
     """
 
-    strong: Tensor
-    weak: Tensor | None
+    frames: Tensor
+    clip: Tensor | None = None
+    extra: Mapping[str, Tensor] = MappingProxyType({})
+
+
+Given = Mapping[str, Tensor]
+"""Further inputs by name, batch axis first."""
 
 
 class Step(nn.Module, ABC):
@@ -93,10 +106,36 @@ class SoundEventModel(nn.Module, ABC):
     Training takes it apart: ``mels`` (mix these up), ``front_end.features`` (mask these), ``clip``
     (compare with labels); ``hear`` is the three in one. Validation calls ``scores``, export
     ``step``, and the two agree.
+
+    Attributes:
+        takes: names of what ``clip`` is given beside features, such as ``tags``.
+        from_audio: whether training calls ``hear``, because mel bands are made within the model.
+        parts: names of the submodules of which one may be left as it is, by :meth:`freeze`.
+        begins_with: where training cannot begin with random weights, what makes a checkpoint.
     """
 
+    takes: ClassVar[tuple[str, ...]] = ()
+    from_audio: ClassVar[bool] = False
+    parts: ClassVar[tuple[str, ...]] = ()
+    begins_with: ClassVar[str | None] = None
     config: ModelConfig
     front_end: LogMel
+
+    _held: str | None = None
+
+    def freeze(self, part: str | None) -> None:
+        """Leave a part as it is in training: weights, dropout and batch statistics; or none."""
+        self._held = part
+        for name in self.parts:
+            getattr(self, name).requires_grad_(name != part)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all but the part that is left as it is."""
+        super().train(mode)
+        if self._held is not None:
+            hold(getattr(self, self._held))
+        return self
 
     def mels(self, audio: Tensor) -> Tensor:
         """Return linear mel bands ``(B, T, n_mels)`` of clips ``(B, N)``, as ``clip`` expects them.
@@ -107,18 +146,23 @@ class SoundEventModel(nn.Module, ABC):
         with torch.autocast(audio.device.type, enabled=False):
             return self.front_end.mels(self.front_end.pad(audio))
 
-    def hear(self, audio: Tensor, padding: Tensor | None = None) -> ClipOutput:
+    def hear(
+        self, audio: Tensor, padding: Tensor | None = None, given: Given | None = None
+    ) -> Output:
         """Score clips ``(B, N)`` for training, from audio; the rest as :meth:`clip`."""
-        return self.clip(self.front_end.features(self.mels(audio)), padding)
+        return self.clip(self.front_end.features(self.mels(audio)), padding, given)
 
     @abstractmethod
-    def clip(self, features: Tensor, padding: Tensor | None = None) -> ClipOutput:
+    def clip(
+        self, features: Tensor, padding: Tensor | None = None, given: Given | None = None
+    ) -> Output:
         """Score clips for training.
 
         Args:
             features: ``(B, T, n_mels)``, scaled, from :meth:`mels`.
             padding: ``(B, N // frame_samples)`` bool, True for score frames beyond the end of a
                 clip, which take no part in the clip-level output; None for none.
+            given: what the model takes beside features, by the names in ``takes``.
         """
 
     @abstractmethod

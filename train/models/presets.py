@@ -14,9 +14,8 @@ from train.models.causal_crnn import CausalCRNNConfig, StageConfig
 from train.models.conv_tasnet import ConvTasNetConfig
 from train.models.crnn2021 import CRNN2021Config
 from train.models.jss import JSSConfig
+from train.models.model import ModelConfig
 from train.models.windowed_crnn import WindowedCRNNConfig
-
-AnyConfig = CausalCRNNConfig | WindowedCRNNConfig | CRNN2021Config | JSSConfig
 
 SMALL_SEPARATOR = ConvTasNetConfig(
     filters=128,
@@ -104,7 +103,7 @@ def _windowed(
     return build
 
 
-_PRESETS: dict[str, Callable[[tuple[str, ...]], AnyConfig]] = {
+_PRESETS: dict[str, Callable[[tuple[str, ...]], ModelConfig]] = {
     "causal-small": _causal_small,
     "causal-base": _causal_base,
     "causal-large": _causal_large,
@@ -126,7 +125,7 @@ bidirectional GRU over the last 10 s. ``attention``: self-attention over the sam
 a separator that streams, but for the published ``joint-2022``."""
 
 
-def preset(name: str, classes: Sequence[str]) -> AnyConfig:
+def preset(name: str, classes: Sequence[str]) -> ModelConfig:
     """Return a named configuration; change it with :func:`dataclasses.replace`.
 
     Raises:

@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import Field
+from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import Discriminator, Tag, TypeAdapter
+from pydantic import TypeAdapter
+from torch import nn
 
-from train.models.causal_crnn import CausalCRNNConfig
-from train.models.conv_tasnet import ConvTasNet
-from train.models.crnn2021 import CRNN2021Config
-from train.models.detectors import DetectorConfig, build_detector, kind_of
-from train.models.jss import JSS, JSSConfig
-from train.models.model import SoundEventModel
-from train.models.windowed_crnn import WindowedCRNNConfig
-
-ModelConfig = DetectorConfig | JSSConfig
-
-AnyModelConfig = Annotated[
-    Annotated[CausalCRNNConfig, Tag("causal_crnn")]
-    | Annotated[WindowedCRNNConfig, Tag("windowed_crnn")]
-    | Annotated[CRNN2021Config, Tag("crnn2021")]
-    | Annotated[JSSConfig, Tag("jss")],
-    Discriminator(kind_of),
-]
-"""A field of this type holds the configuration of any model; plain data says its ``kind``."""
-
-_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(AnyModelConfig)
+from train.models.model import ModelConfig, SoundEventModel
+from train.registry import Registry, Some
 
 
-def parse_model_config(content: object) -> ModelConfig:
+class NetworkConfig(Protocol):
+    """A dataclass from which a network can be built."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+
+
+MODELS: Registry[type[nn.Module]] = Registry("model", package="train.models", default="causal_crnn")
+"""Networks of all kinds, by the class that a configuration is given to."""
+
+AnyNetworkConfig = Annotated[NetworkConfig, MODELS]
+"""A field of this type holds the configuration of any network; plain data names its ``kind``."""
+
+AnyModelConfig = Annotated[ModelConfig, Some(MODELS, lambda: SoundEventModel)]
+"""The same of networks that detect events."""
+
+AnyDetectorConfig = Annotated[ModelConfig, Some(MODELS, lambda: SoundEventModel, but=("jss",))]
+"""The same, but for joint models."""
+
+
+def parse_network_config(content: object) -> NetworkConfig:
     """Return the configuration that plain data, as YAML or a checkpoint holds it, stands for.
 
     Raises:
         pydantic.ValidationError: an unknown kind, or a wrong value.
     """
-    return _CONFIG.validate_python(content)
+    config: NetworkConfig = TypeAdapter(AnyNetworkConfig).validate_python(content)
+    return config
+
+
+def build_network(config: NetworkConfig) -> nn.Module:
+    """Return a new network of random weights."""
+    return MODELS.maker(config.kind)(config)
 
 
 def build(config: ModelConfig) -> SoundEventModel:
-    """Return a new model of random weights."""
-    if isinstance(config, JSSConfig):
-        return JSS(config, separator=ConvTasNet(config.separator), sed=build_detector(config.sed))
-    return build_detector(config)
+    """Return a new model of random weights.
+
+    Raises:
+        TypeError: a network of this kind detects no events.
+    """
+    model = MODELS.maker(config.kind)(config)
+    if not isinstance(model, SoundEventModel):
+        raise TypeError(f"a {config.kind} detects no events")
+    return model

@@ -39,13 +39,13 @@ class WindowStep(Step):
     def forward(self, chunk: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Step`."""
         window = torch.cat([state[0], chunk], dim=1)
-        strong, weak = self.model.hear(window)
-        newest = torch.sigmoid(strong[:, -self.overlap.taken :])
+        output = self.model.hear(window)
+        newest = torch.sigmoid(output.frames[:, -self.overlap.taken :])
         scores, unfinished = self.overlap(newest, state[1] if self.latency_frames else None)
         results = [scores]
         if self.tags:
-            assert weak is not None
-            results.append(weak)
+            assert output.clip is not None
+            results.append(output.clip)
         results.append(window[:, self.model.config.chunk_samples :])
         if unfinished is not None:
             results.append(unfinished)

@@ -18,7 +18,8 @@ from train.models.clip_head import ClipHead
 from train.models.context import BidirectionalGRU, SelfAttention
 from train.models.dropout import Dropout
 from train.models.encoder import CausalEncoder, EncoderConfig
-from train.models.model import ClipOutput, Step, whole_frames
+from train.models.model import Given, Output, Step, whole_frames
+from train.models.registry import MODELS
 from train.models.sliding import (
     WINDOWS_AT_ONCE,
     OverlapAdd,
@@ -68,6 +69,7 @@ class WindowedCRNNConfig(EncoderConfig):
             )
 
 
+@MODELS.register(WindowedCRNNConfig)
 class WindowedCRNN(CausalEncoder):
     """Log-mel, causal convolutions, then a network that sees a window both ways."""
 
@@ -98,16 +100,18 @@ class WindowedCRNN(CausalEncoder):
         """Return linear mel bands of clips."""
         return super().mels(whole_frames(audio, self.config))
 
-    def clip(self, features: Tensor, padding: Tensor | None = None) -> ClipOutput:
+    def clip(
+        self, features: Tensor, padding: Tensor | None = None, given: Given | None = None
+    ) -> Output:
         """Score clips, each as one window; a longer one is cut into windows side by side."""
         x, _ = self.encode(features, self.first_halos(features.shape[0], features.device))
         x = self.dropout(x)
         # Asking costs less than holding gates shut that nothing needs shut.
         valid = None if padding is None or not padding.any() else ~padding
         hidden = self.dropout(self._side_by_side(x, valid))
-        strong = self.head(hidden)
-        weak = None if self.clip_head is None else self.clip_head(hidden, strong, padding)
-        return ClipOutput(strong, weak)
+        frames = self.head(hidden)
+        clip = None if self.clip_head is None else self.clip_head(hidden, frames, padding)
+        return Output(frames, clip, {"embeddings": hidden})
 
     def _side_by_side(self, x: Tensor, valid: Tensor | None) -> Tensor:
         """Run the context network over windows one after another, ``(B, T, D)``."""

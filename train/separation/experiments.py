@@ -13,15 +13,12 @@ from train.checkpoint import load_model, load_separator, save_model
 from train.comparison.results import validation_set
 from train.comparison.scoring import Reached, figures, whole_clip_scores
 from train.data.clips import ClipSet
-from train.learning.fitting import fit_recipe
-from train.learning.journal import read_history
-from train.learning.machine import MachineConfig, make_fabric
-from train.learning.recipe import NetworkName
-from train.learning.validation import Scores
+from train.engine.fitting import fit_recipe
+from train.engine.journal import read_history
+from train.engine.machine import MachineConfig, make_fabric
 from train.models.jss import JSS, JSSConfig
-from train.separation.fitting import fit_separation
 from train.separation.grid import BASELINE, SELECTIONS, Grid, Pretraining, TrainedStage
-from train.separation.recipe import SeparationStep
+from train.stages.validation import Scores
 
 ClipsScores = Mapping[str, Scores]
 
@@ -41,7 +38,7 @@ class Measured:
     """
 
     system: str
-    selection: NetworkName
+    selection: str
     reached: Reached
 
 
@@ -59,7 +56,7 @@ class Separated:
     """
 
     learned_from: Pretraining
-    step: SeparationStep
+    step: str
     steps: int
     loss_db: float
     si_snr_improvement_db: float | None
@@ -112,7 +109,7 @@ class Experiments:
         for learned_from in self.grid.separators:
             recipe = self.grid.separator(learned_from)
             said = [
-                (record["step"], record["figures"][recipe.validation.selection])
+                (record["step"], record["figures"][recipe.selection])
                 for record in read_history(self._separator_folder(learned_from))
                 if record["kind"] == "validation"
             ]
@@ -120,13 +117,13 @@ class Experiments:
                 steps, best = max(said, key=lambda entry: entry[1]["objective"])
                 yield Separated(
                     learned_from,
-                    recipe.step,
+                    recipe.stage.kind,
                     steps,
                     loss_db=best["loss_db"],
                     si_snr_improvement_db=best["si_snr_improvement_db"],
                 )
 
-    def checkpoints(self, selection: NetworkName) -> Iterator[tuple[str, Path]]:
+    def checkpoints(self, selection: str) -> Iterator[tuple[str, Path]]:
         """Yield every system and its checkpoint, trained if need be.
 
         Each stage begins with the checkpoint that the stage before was selected for.
@@ -152,14 +149,14 @@ class Experiments:
     def _separator(self, learned_from: Pretraining) -> Path:
         folder = self._separator_folder(learned_from)
         recipe = replace(self.grid.separator(learned_from), machine=self.machine)
-        data = self.mixtures if recipe.step == "pit" else self.data
-        _, done = fit_separation(recipe, data=data, folder=folder, until=self.until)
+        data = self.mixtures if recipe.data.kind == "mixtures" else self.data
+        _, done = fit_recipe(recipe, data=data, folder=folder, until=self.until)
         return _finished(folder, done=done)
 
     def _separator_folder(self, learned_from: Pretraining) -> Path:
         return self.runs / f"separator-{learned_from.lower()}"
 
-    def _join(self, learned_from: Pretraining, sed: Path, selection: NetworkName) -> Path:
+    def _join(self, learned_from: Pretraining, sed: Path, selection: str) -> Path:
         folder = self._separator(learned_from)
         path = self.runs / f"{learned_from}-S0-{selection}.pt".lower()
         if path.exists():
@@ -167,7 +164,7 @@ class Experiments:
         separator, detector = load_separator(folder / "best.pt"), load_model(sed)
         try:
             config = JSSConfig(
-                sed=detector.model.config,  # type: ignore[arg-type]  # one of the detectors'
+                sed=detector.model.config,
                 separator=separator.config,
                 source_norm=self.grid.source_norm,
             )
@@ -177,13 +174,11 @@ class Experiments:
         save_model(path, model, step=detector.step)
         return path
 
-    def _stage(
-        self, stage: TrainedStage, begin: Path, folder: Path, selection: NetworkName
-    ) -> Path:
+    def _stage(self, stage: TrainedStage, begin: Path, folder: Path, selection: str) -> Path:
         recipe = self.grid.stage(stage)
         recipe = replace(
             recipe,
-            model=load_model(begin).model.config,  # type: ignore[arg-type]  # a joint model's
+            model=load_model(begin).model.config,
             init_from=begin,
             validation=replace(recipe.validation, selection=selection),
             machine=self.machine,

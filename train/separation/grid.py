@@ -11,15 +11,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from streamsed.errors import ConfigError
 from train.layering import Plain, laid_over, read_layers
-from train.learning.recipe import LearningRecipe, NetworkName, parse_recipe
-from train.separation.recipe import SeparationRecipe, parse_separation
+from train.recipe.schema import Recipe, parse_recipe
 
 Pretraining = Literal["FUSS", "DESED"]
 TrainedStage = Literal["S1", "S2", "JT"]
 
 BASELINE = "SED baseline"
 STAGES = ("S0", "S1", "S2", "JT")
-SELECTIONS: tuple[NetworkName, ...] = ("student", "teacher")
+SELECTIONS: tuple[str, ...] = ("student", "teacher")
 
 
 @dataclass(frozen=True)
@@ -67,22 +66,22 @@ class Grid:
         for separator in self.separators:
             yield from (f"{separator}-{stage}" for stage in STAGES)
 
-    def detector(self) -> LearningRecipe:
+    def detector(self) -> Recipe:
         """Return the recipe of the detector."""
         return self._detection(self.sed, name="sed")
 
-    def stage(self, stage: TrainedStage) -> LearningRecipe:
+    def stage(self, stage: TrainedStage) -> Recipe:
         """Return the recipe of a stage."""
         return self._detection(self.stages[stage], name=stage.lower())
 
-    def separator(self, learned_from: Pretraining) -> SeparationRecipe:
+    def separator(self, learned_from: Pretraining) -> Recipe:
         """Return the recipe of a separator."""
         path = self.file.parent / self.separators[learned_from]
         content = laid_over(read_layers(path), self.separation)
         name = f"separator-{learned_from.lower()}"
-        return parse_separation({**content, "name": name}, where=str(path))
+        return parse_recipe({**content, "name": name}, where=str(path))
 
-    def _detection(self, recipe: Path, *, name: str) -> LearningRecipe:
+    def _detection(self, recipe: Path, *, name: str) -> Recipe:
         path = self.file.parent / recipe
         content = laid_over(read_layers(path), self.detection)
         return parse_recipe({**content, "name": name}, where=str(path))

@@ -1,0 +1,1 @@
+"""What runs learn from: one module a kind of data, which registers itself."""

@@ -1,1 +1,0 @@
-"""Learning: losses, schedules, the teacher, and one loop that runs every recipe."""

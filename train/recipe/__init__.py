@@ -1,0 +1,1 @@
+"""Recipes: what a run learns, read from layers of YAML."""
