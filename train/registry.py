@@ -35,12 +35,17 @@ class Registry(Generic[Made]):
         self._imported = False
         self._configs: dict[str, type] = {}
         self._makers: dict[str, Made] = {}
+        self._examples: dict[str, Callable[..., Any]] = {}
 
-    def register(self, config: type) -> Callable[[Maker], Maker]:
+    def register(
+        self, config: type, *, example: Callable[..., Any] | None = None
+    ) -> Callable[[Maker], Maker]:
         """Return a decorator that registers what is made of a configuration.
 
         Args:
             config: a dataclass whose field ``kind`` has the kind's name as its default.
+            example: returns a small case of the kind, which the contract tests run; what it is
+                given and returns is the family's. None for ``config`` itself.
 
         Raises:
             ValueError: another configuration has this kind.
@@ -52,6 +57,7 @@ class Registry(Generic[Made]):
         def registered(maker: Maker) -> Maker:
             self._configs[kind] = config
             self._makers[kind] = maker  # type: ignore[assignment]
+            self._examples[kind] = example or config
             return maker
 
         return registered
@@ -73,6 +79,15 @@ class Registry(Generic[Made]):
         """
         self.configs()
         return self._makers[kind]
+
+    def example(self, kind: str) -> Callable[..., Any]:
+        """Return what makes a small case of a kind.
+
+        Raises:
+            KeyError: there is no such kind.
+        """
+        self.configs()
+        return self._examples[kind]
 
     def default_config(self) -> Any:
         """Return a configuration of the default kind, all its options at their defaults."""

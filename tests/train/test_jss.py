@@ -16,7 +16,7 @@ from tests.train.tiny_joint import Copies, joint_model
 from tests.train.tiny_models import KINDS, crnn2021_config, tiny_model
 from train.frontend import LogMel
 from train.models.jss import JSS, JSSConfig
-from train.models.model import Output, SoundEventModel, Step
+from train.models.model import Given, Output, SoundEventModel, Step
 from train.models.registry import build, parse_network_config
 
 Norm = Literal["source", "mixture"]
@@ -53,8 +53,11 @@ class Loudness(SoundEventModel):
         self.config = replace(crnn2021_config(), classes=("sound",))
         self.front_end = LogMel(self.config.front_end)
 
-    def clip(self, features: Tensor, padding: Tensor | None = None) -> Output:
+    def clip(
+        self, features: Tensor, padding: Tensor | None = None, given: Given | None = None
+    ) -> Output:
         assert padding is None
+        assert given is None
         level = features.mean(dim=2, keepdim=True)
         pooled = F.avg_pool1d(level.transpose(1, 2), 4).transpose(1, 2)
         return Output(pooled, torch.sigmoid(pooled.amax(dim=1)))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from streamsed.errors import ConfigError
+from train.frontend import FrontEndConfig
 from train.models.clip_head import ClipHead
 from train.models.dropout import Dropout
 from train.models.encoder import CausalEncoder, EncoderConfig, StageConfig
@@ -36,7 +37,20 @@ class CausalCRNNConfig(EncoderConfig):
     kind: Literal["causal_crnn"] = "causal_crnn"
 
 
-@MODELS.register(CausalCRNNConfig)
+def _example(classes: tuple[str, ...]) -> CausalCRNNConfig:
+    return CausalCRNNConfig(
+        classes,
+        front_end=FrontEndConfig(n_mels=32, n_fft=512),
+        stem_channels=8,
+        stages=(StageConfig(8, pool_time=2), StageConfig(16)),
+        rnn_units=16,
+        rnn_layers=1,
+        latency_frames=3,
+        clip_head=True,
+    )
+
+
+@MODELS.register(CausalCRNNConfig, example=_example)
 class CausalCRNN(CausalEncoder):
     """Log-mel, depthwise-separable causal convolutions, unidirectional GRU, sigmoid per class.
 

@@ -173,7 +173,21 @@ class Block(nn.Module):
         return (x if self.residual is None else x + self.residual(y)), self.skip(y), after
 
 
-@MODELS.register(ConvTasNetConfig)
+def _example(_classes: tuple[str, ...]) -> ConvTasNetConfig:
+    return ConvTasNetConfig(
+        filters=16,
+        kernel_samples=64,
+        stride_samples=32,
+        bottleneck=8,
+        hidden=8,
+        skip=8,
+        blocks=2,
+        norm="cumulative",
+        memory_s=2.0,
+    )
+
+
+@MODELS.register(ConvTasNetConfig, example=_example)
 class ConvTasNet(nn.Module):
     """Learned filterbank, masks from a temporal convolutional network, filterbank back.
 

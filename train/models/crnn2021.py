@@ -9,7 +9,7 @@ had been before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -139,7 +139,20 @@ class GLU(nn.Module):
         return gated
 
 
-@MODELS.register(CRNN2021Config)
+def _example(classes: tuple[str, ...]) -> CRNN2021Config:
+    return CRNN2021Config(
+        classes,
+        front_end=replace(DCASE2021, n_fft=1024, n_mels=32),
+        filters=(8, 8, 8),
+        pooling=((2, 4), (2, 4), (1, 2)),
+        rnn_units=8,
+        window_frames=20,
+        latency_frames=6,
+        chunk_samples=4096,
+    )
+
+
+@MODELS.register(CRNN2021Config, example=_example)
 class CRNN2021(SoundEventModel):
     """Seven gated convolutions, two bidirectional GRU layers, strong and weak outputs."""
 

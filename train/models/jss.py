@@ -103,7 +103,12 @@ class JSSConfig:
         return getattr(self.sed, "clip_head", True)
 
 
-@MODELS.register(JSSConfig)
+def _example(classes: tuple[str, ...]) -> JSSConfig:
+    sed, separator = (MODELS.example(kind)(classes) for kind in ("causal_crnn", "conv_tasnet"))
+    return JSSConfig(sed, separator=separator, window_frames=20)
+
+
+@MODELS.register(JSSConfig, example=_example)
 class JSS(SoundEventModel):
     """A separator, and a detector that hears each of its sources.
 

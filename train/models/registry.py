@@ -22,7 +22,10 @@ class NetworkConfig(Protocol):
 
 
 MODELS: Registry[type[nn.Module]] = Registry("model", package="train.models", default="causal_crnn")
-"""Networks of all kinds, by the class that a configuration is given to."""
+"""Networks of all kinds, by the class that a configuration is given to.
+
+An example is given class names and returns a small configuration.
+"""
 
 AnyNetworkConfig = Annotated[NetworkConfig, MODELS]
 """A field of this type holds the configuration of any network; plain data names its ``kind``."""

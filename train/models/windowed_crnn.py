@@ -14,10 +14,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from train.frontend import FrontEndConfig
 from train.models.clip_head import ClipHead
 from train.models.context import BidirectionalGRU, SelfAttention
 from train.models.dropout import Dropout
-from train.models.encoder import CausalEncoder, EncoderConfig
+from train.models.encoder import CausalEncoder, EncoderConfig, StageConfig
 from train.models.model import Given, Output, Step, whole_frames
 from train.models.registry import MODELS
 from train.models.sliding import (
@@ -69,7 +70,20 @@ class WindowedCRNNConfig(EncoderConfig):
             )
 
 
-@MODELS.register(WindowedCRNNConfig)
+def _example(classes: tuple[str, ...]) -> WindowedCRNNConfig:
+    return WindowedCRNNConfig(
+        classes,
+        front_end=FrontEndConfig(n_mels=32, n_fft=512),
+        stem_channels=8,
+        stages=(StageConfig(8, pool_time=2), StageConfig(16)),
+        rnn_units=16,
+        rnn_layers=1,
+        window_frames=22,
+        latency_frames=6,
+    )
+
+
+@MODELS.register(WindowedCRNNConfig, example=_example)
 class WindowedCRNN(CausalEncoder):
     """Log-mel, causal convolutions, then a network that sees a window both ways."""
 

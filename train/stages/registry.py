@@ -63,4 +63,7 @@ class AverageConfig:
 
 
 STAGES: Registry[type[Stage]] = Registry("stage", package="train.stages", default="mean_teacher")
-"""Stages of all kinds."""
+"""Stages of all kinds.
+
+An example returns keys of a small recipe beside the stage's own, as plain data.
+"""
