@@ -39,6 +39,23 @@ def test_mel_bands_of_noise_equal_those_of_the_dense_transform() -> None:
     torch.testing.assert_close(front_end.decibels(samples)[0], expected, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("hop_samples", [256, 320, 1024])
+def test_frames_overlap_as_unfolded(hop_samples: int) -> None:
+    front_end = LogMel(FrontEndConfig(hop_samples=hop_samples))
+    samples = torch.randn(2, 1024 + 7 * hop_samples, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(
+        front_end.frames(samples), samples.unfold(1, 1024, hop_samples), rtol=0, atol=0
+    )
+
+
+def test_scaled_features_equal_their_definition() -> None:
+    front_end = LogMel(FrontEndConfig(n_mels=8))
+    front_end.set_statistics(torch.linspace(-60, -20, 8), torch.linspace(5, 20, 8))
+    mels = torch.rand(2, 5, 8, generator=torch.Generator().manual_seed(4)) ** 8
+    expected = front_end.scale(front_end.logarithm(mels))
+    torch.testing.assert_close(front_end.features(mels), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_full_scale_sine_reads_about_zero_decibels() -> None:
     config = FrontEndConfig()
     time = torch.arange(config.n_fft * 2) / config.sample_rate

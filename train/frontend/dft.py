@@ -46,10 +46,9 @@ class FactoredDFT(nn.Module):
             torch.ones(1, dtype=torch.float64), -2 * math.pi * angle
         )  # (half, R, R)
 
-        # (P, 2 * half): real parts, then imaginary parts, of the first stage.
-        self.register_buffer(
-            "stage1", torch.cat([first.real, first.imag], dim=1).float(), persistent=False
-        )
+        # (2 * half, P): real and imaginary part of each row of the first stage in turn.
+        parts = torch.stack([first.real.T, first.imag.T], dim=1)
+        self.register_buffer("stage1", parts.flatten(0, 1).float(), persistent=False)
         # (half, 2R, 2R): a complex product written as one real one.
         top = torch.cat([second.real, second.imag], dim=2)
         bottom = torch.cat([-second.imag, second.real], dim=2)
@@ -69,11 +68,11 @@ class FactoredDFT(nn.Module):
         """
         batch, time, _ = frames.shape
         half = self.stage2.shape[0]
-        columns = frames.reshape(batch, time, self.rows, self.columns).transpose(2, 3)
-        first = columns @ self.stage1  # (B, T, R, 2 * half)
-        first = first.reshape(batch, time, self.columns, 2, half)
-        first = first.permute(4, 0, 1, 3, 2).reshape(half, batch * time, 2 * self.columns)
+        # The first product comes from the left, so that no frame is transposed before it and the
+        # second finds both parts of a row side by side.
+        first = self.stage1 @ frames.reshape(batch, time, self.rows, self.columns)
+        first = first.reshape(batch * time, half, 2 * self.columns).transpose(0, 1)
         second = torch.bmm(first, self.stage2)  # (half, B * T, 2R)
         real, imaginary = second[..., : self.columns], second[..., self.columns :]
         power = real * real + imaginary * imaginary
-        return power.permute(1, 0, 2).reshape(batch, time, half * self.columns)
+        return power.transpose(0, 1).reshape(batch, time, half * self.columns)

@@ -7,6 +7,8 @@ the scaling is fixed at training. The centred form with per-clip scaling is the 
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torchaudio
 from torch import Tensor, nn
@@ -87,13 +89,24 @@ class LogMel(nn.Module):
             ``(B, T, n_mels)``, of magnitudes or of powers as the configuration says.
         """
         config = self.config
-        frames = samples.unfold(1, config.n_fft, config.hop_samples)
-        spectrum = self.dft(frames * self.window)
+        spectrum = self.dft(self.frames(samples) * self.window)
         if config.power == 1:
             # Far below any floor; the root's slope at zero is infinite.
             spectrum = torch.sqrt(torch.clamp(spectrum, min=1e-20))
         mels: Tensor = spectrum @ self.mel
         return mels
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """Return the overlapping frames ``(B, T, n_fft)`` of samples as :meth:`mels` takes them."""
+        hop, parts = self.config.hop_samples, self.config.n_fft // self.config.hop_samples
+        if parts * hop != self.config.n_fft or samples.shape[1] % hop:
+            return samples.unfold(1, self.config.n_fft, hop)
+        # Whole hops are copied row by row, where unfold would gather sample by sample.
+        hops = samples.reshape(samples.shape[0], -1, hop)
+        first = torch.arange(hops.shape[1] - parts + 1, device=samples.device)
+        rows = first[:, None] + torch.arange(parts, device=samples.device)
+        frames = torch.index_select(hops, 1, rows.flatten())
+        return frames.reshape(samples.shape[0], -1, self.config.n_fft)
 
     def logarithm(self, mels: Tensor) -> Tensor:
         """Return ``mels`` in dB, not below the floor and within the bounds, any shape."""
@@ -133,11 +146,17 @@ class LogMel(nn.Module):
 
     def features(self, mels: Tensor) -> Tensor:
         """Return what the network sees of linear mel bands ``(B, T, n_mels)``."""
-        return self.scale(self.logarithm(mels))
+        config = self.config
+        if config.scaler != "statistics" or config.clamp_db is not None:
+            return self.scale(self.logarithm(mels))
+        # The same with the constants multiplied out: a product and a sum instead of four.
+        gain = 20.0 / (config.power * math.log(10.0)) / self.std
+        logarithm = torch.log(torch.clamp(mels, min=config.floor**config.power))
+        return logarithm * gain - self.mean / self.std
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return the scaled spectrogram ``(B, T, n_mels)`` of samples as :meth:`mels` takes."""
-        return self.scale(self.decibels(samples))
+        return self.features(self.mels(samples))
 
 
 def extremes(decibels: Tensor) -> tuple[Tensor, Tensor]:

@@ -210,5 +210,8 @@ class CausalEncoder(SoundEventModel, ABC):
             x, halo_after = block(x, halo)
             after.append(halo_after)
             x = pool(x)
-        x = x.permute(0, 2, 1, 3).flatten(2)  # (B, frames, channels * bands)
-        return torch.relu(self.project(x)), after
+        # Channels last, as the runtime's blocked convolutions can write them at no cost; the
+        # weights are stored for (channels, bands).
+        weight = self.project.weight.view(-1, x.shape[1], x.shape[3]).transpose(1, 2)
+        x = x.permute(0, 2, 3, 1).flatten(2)  # (B, frames, bands * channels)
+        return torch.relu(nn.functional.linear(x, weight.flatten(1), self.project.bias)), after
