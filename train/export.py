@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from streamsed.bundle.manifest import SELFTEST_TOLERANCE, Member, StateTensor
 from streamsed.errors import StreamsedError
 from train.models.model import SoundEventModel
+from train.runtime_graph import for_runtime
 
 OPSET = 20
 
@@ -39,26 +39,6 @@ def quiet_exporter() -> Iterator[None]:
             yield
         finally:
             exporter.setLevel(level)
-
-
-def optimised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a graph with all folded, fused and dropped that any machine may do without.
-
-    What depends on a machine is the runtime's business. ONNX Runtime's basic level is written in
-    plain ONNX operators and changes no result but by rounding.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = f"{folder}/graph.onnx"
-        onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        optimised = onnx.load(options.optimized_model_filepath)
-    used = {node.domain for node in optimised.graph.node}
-    for opset in [o for o in optimised.opset_import if o.domain not in used]:
-        optimised.opset_import.remove(opset)  # the runtime names every domain that it knows
-    return optimised
 
 
 def export_step(
@@ -105,7 +85,7 @@ def export_step(
             verbose=False,
         )
     assert program is not None
-    graph = optimised(program.model_proto)
+    graph = for_runtime(program.model_proto)
     for entry in (*graph.graph.node, *graph.graph.value_info):
         entry.ClearField("doc_string")
         entry.ClearField("metadata_props")  # the exporter's stack traces name local files

@@ -14,8 +14,9 @@ import torch
 
 from streamsed.bundle.manifest import Member
 from tests.train.tiny_models import KINDS, tiny_model
-from train.export import OPSET, ExportError, check_parity, export_step, optimised
+from train.export import OPSET, ExportError, check_parity, export_step
 from train.models.model import SoundEventModel
+from train.runtime_graph import for_runtime
 
 RECORDING = Path("examples/kitchen.ogg")
 CHUNK = 4096
@@ -75,7 +76,7 @@ def test_graphs_are_optimised_with_plain_operators_alone(exported: Exported) -> 
     left = {node.op_type for node in graph.graph.node}
     assert not left & {"BatchNormalization", "Constant", "Dropout", "Identity"}
     # Nothing is left for the basic level to do.
-    assert len(optimised(graph).graph.node) == len(graph.graph.node)
+    assert len(for_runtime(graph).graph.node) == len(graph.graph.node)
 
 
 def test_streams_in_a_batch_do_not_meet(exported: Exported) -> None:
