@@ -22,6 +22,7 @@ from train.commands.export import export, latency
 from train.commands.fit import fit
 from train.commands.join import join
 from train.commands.recipe import recipe
+from train.commands.regraph import regraph
 from train.commands.separate import separate
 from train.commands.soundscapes import soundscapes
 from train.postprocess.choices import DEFAULT_ETA, Censored, ObjectiveName, WindowMethod
@@ -124,6 +125,7 @@ app.command()(latency)
 app.command()(compare)
 app.command()(join)
 app.command()(recipe)
+app.command()(regraph)
 app.command()(separate)
 app.command()(soundscapes)
 
