@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Literal
+from collections import deque
+from typing import Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from streamsed.log_repeats import RepeatLimit
-from streamsed.redaction import redacted
+from streamsed.log_sink import LogFailure, LogSink
+from streamsed.redaction import disclosed
 
 # Of syslog(3), as systemd reads them at the head of a line: sd-daemon(3).
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+_sinks: deque[LogSink] = deque(maxlen=1)  # the one that is in use, if any
 
 
 def configure(
@@ -24,6 +28,8 @@ def configure(
 ) -> None:
     """Log to standard error.
 
+    What cannot be written is dropped and counted: see :func:`failure`.
+
     Where that is systemd's journal, each line begins with its priority, which the journal takes
     off, so that ``journalctl -p warning`` works.
 
@@ -32,9 +38,12 @@ def configure(
         form: ``console`` for people, ``json`` for machines, ``auto`` for the first on a
             terminal and the second elsewhere.
     """
-    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    sink = LogSink(before=failure())
+    _sinks.append(sink)
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    console = form == "console" or (form == "auto" and terminal)
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0)
         if console
         else structlog.processors.JSONRenderer()
     )
@@ -45,21 +54,30 @@ def configure(
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
             _redact,
+            _count_dropped,
             renderer,
             *([_with_priority] if _is_journal() else []),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, sink)),
     )
 
 
+def failure() -> LogFailure:
+    """Return how writing the log goes."""
+    return _sinks[0].failure if _sinks else LogFailure()
+
+
+def _count_dropped(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001 - structlog's signature
+    """Let the first line that can be written again tell how many were dropped."""
+    gone = failure()
+    return event if gone.reason is None else {**event, "dropped_lines": gone.dropped_lines}
+
+
 def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001 - structlog's signature
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redacted(value)
-    return event
+    return {key: disclosed(value, key=key) for key, value in event.items()}
 
 
 def _is_journal() -> bool:
@@ -67,7 +85,10 @@ def _is_journal() -> bool:
     stream = os.environ.get("JOURNAL_STREAM")
     if stream is None:
         return False
-    status = os.fstat(sys.stderr.fileno())
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):  # it is closed
+        return False
     return stream == f"{status.st_dev}:{status.st_ino}"
 
 

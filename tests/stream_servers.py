@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import soundfile
+import trustme
 from numpy.typing import NDArray
 
 CHUNK_S = 0.02
+OK = "200 OK"
 AHEAD_S = 0.5  # sent at once when somebody connects
 
 
@@ -28,9 +32,17 @@ class StreamServer:
         rate: Hz; like ``loop`` it may be exchanged, for those who connect later.
         playing: cleared, connections stay open and nothing is sent.
         connections: how many there have been.
+        certificate: of a server that is encrypted.
     """
 
-    def __init__(self, loop: NDArray[np.float32], rate: int) -> None:
+    def __init__(
+        self,
+        loop: NDArray[np.float32],
+        rate: int,
+        *,
+        certificate: ssl.SSLContext | None = None,
+    ) -> None:
+        self.certificate = certificate
         self.loop = loop
         self.rate = rate
         self.playing = threading.Event()
@@ -81,10 +93,15 @@ class StreamServer:
                 self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            self.answer(connection)
+        with suppress(OSError), self._encrypted(connection) as channel:
+            self.answer(channel)
             for frames in self._paced():
-                self.send(connection, frames)
+                self.send(channel, frames)
+
+    def _encrypted(self, connection: socket.socket) -> socket.socket:
+        if self.certificate is None:
+            return connection
+        return self.certificate.wrap_socket(connection, server_side=True)
 
     def _paced(self) -> Iterator[NDArray[np.float32]]:
         """Yield the loop for ever in chunks, each when it is due."""
@@ -113,7 +130,8 @@ class HttpServer(StreamServer):
     @property
     def url(self) -> str:
         """Where it is, with a password that nobody must see."""
-        return f"http://user:secret@127.0.0.1:{self.port}/live.wav"
+        scheme = "http" if self.certificate is None else "https"
+        return f"{scheme}://user:secret@127.0.0.1:{self.port}/live.wav"
 
     def answer(self, connection: socket.socket) -> None:
         connection.recv(65536)
@@ -134,7 +152,8 @@ class RtspServer(StreamServer):
     @property
     def url(self) -> str:
         """Where it is, with a password that nobody must see."""
-        return f"rtsp://user:secret@127.0.0.1:{self.port}/live"
+        scheme = "rtsp" if self.certificate is None else "rtsps"
+        return f"{scheme}://user:secret@127.0.0.1:{self.port}/live"
 
     def answer(self, connection: socket.socket) -> None:
         requests = connection.makefile("rb")
@@ -148,33 +167,96 @@ class RtspServer(StreamServer):
             method = request.split(b" ", 1)[0].decode()
             sequence = re.search(rb"CSeq: *(\d+)", request)
             assert sequence is not None
-            connection.sendall(self._reply(method, int(sequence[1])))
-            if method == "PLAY":
+            status = self.status_of(method, request.decode())
+            connection.sendall(self._reply(method, int(sequence[1]), request.decode(), status))
+            if method == "PLAY" and status == OK:
                 self._sent = 0
                 return
 
-    def _reply(self, method: str, sequence: int) -> bytes:
+    def status_of(self, method: str, request: str) -> str:  # noqa: ARG002 - for others to say
+        """Say what becomes of a request."""
+        return OK
+
+    @property
+    def media(self) -> str:
+        """What there is, in SDP."""
+        return (
+            "m=audio 0 RTP/AVP 97\r\n"
+            f"a=rtpmap:97 L16/{self.rate}/{self.loop.shape[1]}\r\na=control:audio\r\n"
+        )
+
+    def _reply(self, method: str, sequence: int, request: str, status: str) -> bytes:
         fields, body = [f"CSeq: {sequence}", "Session: 1"], ""
+        if status != OK:
+            return (f"RTSP/1.0 {status}\r\n" + "\r\n".join(fields) + "\r\n\r\n").encode()
         match method:
             case "OPTIONS":
                 fields.append("Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN")
             case "DESCRIBE":
                 body = (
                     "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-                    "m=audio 0 RTP/AVP 97\r\n"
-                    f"a=rtpmap:97 L16/{self.rate}/{self.loop.shape[1]}\r\na=control:audio\r\n"
+                    f"{self.media}"
                 )
                 fields += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
             case "SETUP":
-                fields.append("Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+                channels = re.search(r"interleaved=(\d+)-\d+", request)
+                assert channels is not None
+                if "/audio" in request.partition("\r\n")[0]:
+                    self._channel = int(channels[1])
+                fields.append(f"Transport: RTP/AVP/TCP;unicast;{channels[0]}")
         return ("RTSP/1.0 200 OK\r\n" + "\r\n".join(fields) + "\r\n\r\n" + body).encode()
 
     def send(self, connection: socket.socket, frames: NDArray[np.float32]) -> None:
         payload = (frames * 32767).astype(">i2").tobytes()
         number = self._sent // len(frames) % 65536
         packet = struct.pack("!BBHII", 0x80, 97, number, self._sent % 2**32, 1) + payload
-        connection.sendall(b"$\0" + struct.pack("!H", len(packet)) + packet)
+        connection.sendall(struct.pack("!cBH", b"$", self._channel, len(packet)) + packet)
         self._sent += len(frames)
+
+
+class Camera(RtspServer):
+    """An RTSP camera with a picture, which does not do without somebody who asks for it.
+
+    Attributes:
+        refusal: the status with which it refuses to play its sound alone; None if it plays it and
+            sends nothing.
+        alone: how often it was asked for its sound alone.
+    """
+
+    def __init__(self, *arguments: Any, refusal: str | None, **settings: Any) -> None:
+        self.refusal = refusal
+        self.alone = 0
+        super().__init__(*arguments, **settings)
+
+    @property
+    def media(self) -> str:
+        """A picture, and the sound."""
+        return (
+            "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+            "a=fmtp:96 packetization-mode=1\r\na=control:video\r\n" + super().media
+        )
+
+    def status_of(self, method: str, request: str) -> str:
+        if method == "DESCRIBE":
+            self._watched = False
+        elif method == "SETUP" and "/video" in request.partition("\r\n")[0]:
+            self._watched = True
+        elif method == "PLAY" and not self._watched:
+            self.alone += 1
+            if self.refusal is not None:
+                return self.refusal
+        return OK
+
+    def send(self, connection: socket.socket, frames: NDArray[np.float32]) -> None:
+        if self._watched:
+            super().send(connection, frames)
+
+
+def self_made_certificate() -> ssl.SSLContext:
+    """Return what a camera encrypts with that has made its certificate itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("camera.invalid").configure_cert(context)
+    return context
 
 
 @contextmanager

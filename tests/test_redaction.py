@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import structlog
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 from streamsed import log
 from streamsed.cli.main import invoke
 from streamsed.publish.messages import SourceState, StatusMessage
-from streamsed.redaction import redacted
+from streamsed.redaction import Secrets, disclosed, redacted
+from streamsed.sources.config import UrlSource
 
 CAMERA = "rtsp://admin:hunter2@10.0.0.7:554/stream1"
 
@@ -33,8 +36,20 @@ CAMERA = "rtsp://admin:hunter2@10.0.0.7:554/stream1"
             "http://cam/video?user=me&password=hunter2&n=1",
             "http://cam/video?user=me&password=***&n=1",
         ),
-        ("http://cam/v?access_token=a.b-c#x", "http://cam/v?access_token=***#x"),
+        ("http://cam/v?access_token=a.b-c#x", "http://cam/v?access_token=***"),
         ("srt://cam:9000?passphrase=abc", "srt://cam:9000?passphrase=***"),
+        (
+            "rtsp://cam/user=admin_password=tlJwpbo6_channel=1_stream=0.sdp?real_stream",
+            "rtsp://cam/user=admin_password=***_channel=1_stream=0.sdp?real_stream",
+        ),
+        ("http://cam/v?p%61ssword=hunter2&channel=2", "http://cam/v?p%61ssword=***&channel=2"),
+        ("http://cam/v?PWD=a&b=c&d&channel=1", "http://cam/v?PWD=***&channel=1"),
+        ("http://cam/v?whatever=hunter2&subtype=0", "http://cam/v?whatever=***&subtype=0"),
+        ("http://h/?url=rtsp%3A%2F%2Fa%3Ab%40cam%2F1&n=1", "http://h/?url=***&n=1"),
+        ("http://tv.example/live/me/hunter2/12.ts", "http://tv.example/live/***/12.ts"),
+        ("http://cam/a;jsessionid=A1B2C3D4E5", "http://cam/a;jsessionid=***"),
+        ("rtsp://admin:12/34@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://admin:pa ss@cam/1", "rtsp://***@cam/1"),
     ],
 )
 def test_secrets_are_hidden_and_the_rest_is_shown(url: str, shown: str) -> None:
@@ -68,11 +83,96 @@ def test_whatever_the_password_holds_it_is_hidden(password: str, around: tuple[s
     assert " rtsp://***@cam/1 " in redacted(text)
 
 
+NAMES = """
+    password passwd passwort pass pwd pw psw token access_token authToken key api_key apikey
+    X-Api-Key secret client_secret auth sig signature X-Amz-Signature wmsAuthSign credential
+    credentials sid session sessionid PHPSESSID jsessionid loginpas passphrase hmac ticket jwt
+"""
+cases = st.sampled_from([str, str.upper, str.title])
+names = st.builds(lambda case, name: case(name), cases, st.sampled_from(NAMES.split()))
+# Letters that no form gives a meaning, and a piece that is found nowhere else.
+plain = st.text("abcXYZ019~!$*+-.", min_size=1, max_size=12).map(lambda text: f"Zq7{text}")
+wild = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12).map(
+    lambda text: f"Zq7{text}"
+)
+FORMS = [
+    "rtsp://cam/user=admin_{name}={value}_channel=1_stream=0.sdp?real_stream",
+    "rtsp://cam/user=admin&{name}={value}&channel=1",
+    "http://cam/v?user=me&{name}={value}",
+    "HTTP://cam:80/v?{name}={value}&channel=1&subtype=0",
+    "http://cam/v;{name}={value}?n=1",
+    "http://cam/v#{name}={value}",
+    "srt://cam:9000?mode=caller&{name}={value}&latency=120",
+    "rtmp://h/app live=1 {name}={value} timeout=5",
+    "cannot open 'https://h/x?{name}={value}': Server returned 403",
+    "http://h/?u=http%3A%2F%2Fme%3A{value}%40cam%2F1&n=1",
+    "Opening http://me:{value}@proxy:3128/?{name}=1 failed",
+    "proxy me:{value}@proxy.example:3128 refuses",
+    "Authorization: Basic {value}",
+    "got header 'Proxy-Authorization: Digest {value}'",
+    "Cookie: {name}={value}; a=b",
+    "X-Auth-Token: {value}",
+]
+
+
+@given(form=st.sampled_from(FORMS), name=names, value=plain, pad=st.sampled_from(["", "see "]))
+def test_every_form_of_a_secret_is_hidden(form: str, name: str, value: str, pad: str) -> None:
+    text = pad + form.format(name=name, value=value)
+    hidden = redacted(text)
+    assert "Zq7" not in hidden
+    assert redacted(hidden) == hidden
+
+
+@given(form=st.sampled_from(FORMS), name=names, value=wild)
+def test_so_it_is_percent_encoded(form: str, name: str, value: str) -> None:
+    """Also where the name is written so that nobody finds it."""
+    encoded = "".join(f"%{ord(letter):02x}" for letter in name[:2]) + name[2:]
+    wanted = quote(value, safe="")
+    assert wanted not in redacted(form.format(name=name, value=wanted))
+    if "?{name}=" in form:
+        assert wanted not in redacted(form.format(name=encoded, value=wanted))
+
+
+@given(value=wild, name=names)
+def test_lists_of_options_and_mappings_are_searched(value: str, name: str) -> None:
+    entry = {
+        "url": f"rtsp://me:{quote(value, safe='')}@cam/1",
+        "ffmpeg_options": ["-re", "-headers", f"X: {value}", "-rtsp_transport", "udp", value],
+        "nested": [{"command": ("ffmpeg", f"-{name}", value)}, f"http://h/?{name}={quote(value)}"],
+    }
+    shown = disclosed(entry)
+    assert value not in str(shown).replace("\\\\", "\\")
+    assert quote(value) not in str(shown)
+    assert isinstance(shown, dict)
+    assert shown["ffmpeg_options"][3:5] == ["-rtsp_transport", "udp"]
+    assert shown["url"] == "rtsp://***@cam/1"
+    source = UrlSource(name="cam", url=entry["url"], ffmpeg_options=tuple(entry["ffmpeg_options"]))
+    assert quote(value, safe="") not in repr(source)
+
+
+@given(value=wild.filter(lambda text: len(text) > 6))
+def test_a_password_is_hidden_wherever_a_program_repeats_it(value: str) -> None:
+    secrets = Secrets(f"rtsp://me:{quote(value, safe='')}@cam/1", ["-headers", f"X-Key: {value}0"])
+    for shown in (value, value.upper(), quote(value, safe=""), f"{value}0"):
+        assert shown not in secrets.hidden_in(f"no such host: {shown}!")
+
+
+@pytest.mark.parametrize("command", [("run", "--source"), ("check", "--source")])
+@pytest.mark.parametrize("password", ["hunter#2", "hunter/2", "hunter?2", "hunter@2", "hunter 2"])
+def test_a_password_that_is_not_escaped_is_refused(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, str], password: str
+) -> None:
+    assert invoke([*command, f"rtsp://admin:{password}@camera/1"]) == 2
+    said = capsys.readouterr()
+    assert "hunter" not in said.out + said.err
+    assert quote(password[6], safe="") in said.err
+
+
 def test_the_log_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         log.configure(level="info", form="json")
         logger = structlog.get_logger()
-        logger.info("source", url=CAMERA)
+        logger.info("source", url=CAMERA, options=["-i", CAMERA], part={"url": CAMERA})
         try:
             raise RuntimeError(CAMERA)
         except RuntimeError:
@@ -80,7 +180,7 @@ def test_the_log_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         structlog.reset_defaults()
     said, failed = map(json.loads, capsys.readouterr().err.splitlines())
-    assert said["url"] == redacted(CAMERA)
+    assert said["url"] == said["options"][1] == said["part"]["url"] == redacted(CAMERA)
     assert "hunter2" not in failed["exception"]
     assert redacted(CAMERA) in failed["exception"]
 
@@ -100,3 +200,13 @@ def test_a_message_shows_no_password() -> None:
 def test_an_error_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["listen", "--connect", CAMERA]) == 2
     assert "hunter2" not in capsys.readouterr().err
+
+
+def test_a_traceback_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "c.yaml"
+    entry = f"{{type: url, name: 5x/, url: '{CAMERA}', ffmpeg_options: '{CAMERA}'}}"
+    config.write_text(f"sources: [{entry}]", encoding="utf-8")
+    assert invoke(["--debug", "check", "-c", str(config)]) != 0
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "hunter2" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -20,6 +21,7 @@ from streamsed.cli.keys import keys
 from streamsed.cli.listen import listen
 from streamsed.cli.replay import replay
 from streamsed.cli.run import run
+from streamsed.cli.standard_streams import give_output_up, hold_descriptors, is_of_output, tell
 from streamsed.cli.status import status
 from streamsed.errors import (
     BundleError,
@@ -99,8 +101,13 @@ def invoke(arguments: Sequence[str]) -> int:
     try:
         code = app(list(arguments), prog_name="streamsed", standalone_mode=False, obj=invocation)
     except Exception as error:
+        if isinstance(error, OSError) and is_of_output(error):
+            tell(f"streamsed: standard output cannot be written: {error.strerror}")
+            give_output_up()
+            return FAILED
         if invocation.debug:
-            raise
+            tell(redacted(traceback.format_exc()).rstrip())
+            return FAILED
         return _complain(error)
     return code if isinstance(code, int) else DONE
 
@@ -121,10 +128,11 @@ def _complain(error: Exception) -> int:
     else:
         lines, code = (f"internal error: {error!r}; streamsed --debug shows where",), FAILED
     for line in lines:
-        typer.echo(f"streamsed: {redacted(' '.join(line.splitlines()))}", err=True)
+        tell(f"streamsed: {redacted(' '.join(line.splitlines()))}")
     return code
 
 
 def main() -> None:
     """Entry point of the ``streamsed`` command."""
+    hold_descriptors()
     sys.exit(invoke(sys.argv[1:]))

@@ -83,7 +83,8 @@ def run(
 
     log.configure(level=settings.log.level, form=settings.log.format)
     raise_limit()
-    faulthandler.enable()  # where each thread was, if the watchdog ends a frozen process
+    if sys.stderr is not None:  # None where it was closed before the start
+        faulthandler.enable()  # where each thread was, if the watchdog ends a frozen process
     with closing(Notifier.of_environment()) as notifier:
         notifier.loading(str(settings.bundle))
         daemon = Daemon(Plan.of(settings), notifier=notifier, reread=read)

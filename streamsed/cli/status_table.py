@@ -40,6 +40,9 @@ def _daemon_lines(status: DaemonStatus) -> Iterator[str]:
     for name, part in (("journal", status.journal), ("clips", status.clips)):
         why = f": {part.message}" if part.message else ""
         yield f"{name} {part.state}{why}"
+    if dropped := status.log.dropped_lines:
+        why = f": {status.log.message}" if status.log.message else ""
+        yield f"log {status.log.state}{why}; {dropped} lines dropped so far"
 
 
 def _lateness(latency: LatencyStatus | None) -> str:

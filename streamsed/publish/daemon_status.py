@@ -14,6 +14,7 @@ from streamsed.publish.messages import (
     Count,
     JournalCondition,
     Level,
+    LogCondition,
     Part,
     Seconds,
     SourceCondition,
@@ -104,4 +105,5 @@ class DaemonStatus(Part):
     sources: tuple[SourceStatus, ...]
     journal: JournalCondition
     clips: ClipsCondition = ClipsCondition(state=ClipsState.OFF)
+    log: LogCondition = LogCondition()
     asked: Utc

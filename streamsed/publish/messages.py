@@ -258,6 +258,27 @@ class JournalCondition(Part):
     message: str | None = None
 
 
+class LogState(StrEnum):
+    """Whether log lines are written."""
+
+    ON = "on"
+    DEGRADED = "degraded"
+
+
+class LogCondition(Part):
+    """How the log is.
+
+    Attributes:
+        state: ``degraded`` while it cannot be written.
+        message: for people: why.
+        dropped_lines: how many lines could not be written so far.
+    """
+
+    state: LogState = LogState.ON
+    message: str | None = None
+    dropped_lines: Count = 0
+
+
 class Heartbeat(_Message):
     """Proof of life at a fixed interval: topic ``heartbeat/``.
 
@@ -275,6 +296,7 @@ class Heartbeat(_Message):
     bundle: BundleName
     sources: tuple[SourceCondition, ...]
     journal: JournalCondition = JournalCondition(state=JournalState.OFF)
+    log: LogCondition = LogCondition()
     published: Utc
 
     TOPIC: ClassVar[bytes] = b"heartbeat/"

@@ -35,7 +35,7 @@ from streamsed.service.notify import Notifier
 from streamsed.service.outlets import Outlets
 from streamsed.service.plan import Plan
 from streamsed.service.reload import Revision, apply, in_background, prepare
-from streamsed.service.status import daemon_status, source_statuses
+from streamsed.service.status import daemon_status, log_condition, source_statuses
 from streamsed.service.stream import Stream
 from streamsed.service.summary import summary
 from streamsed.service.tally import Tally
@@ -144,6 +144,7 @@ class Daemon:
             last_seq=self.publisher.last_seq,
             journal=self.publisher.recorder.condition,
             clips=clips_condition(self._clips),
+            log=log_condition(),
             uptime_s=time.monotonic() - self._began,
             asked=datetime.now(UTC),
         )
@@ -396,6 +397,7 @@ class Daemon:
             bundle=self._plan.bundle_name,
             sources=tuple(stream.condition() for stream in self.streams),
             journal=self.publisher.recorder.condition,
+            log=log_condition(),
             published=published,
         )
 

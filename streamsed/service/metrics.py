@@ -71,6 +71,11 @@ def _of_daemon(status: DaemonStatus) -> Iterator[Metric]:
     for state in JournalState:
         journal.add_metric([state], float(state is status.journal.state))
     yield journal
+    yield CounterMetricFamily(
+        "streamsed_log_dropped_lines",
+        "Log lines that could not be written.",
+        value=status.log.dropped_lines,
+    )
     factor = status.real_time_factor
     yield GaugeMetricFamily(
         "streamsed_real_time_factor",

@@ -6,13 +6,20 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from streamsed import __version__
+from streamsed.log import failure as log_failure
 from streamsed.publish.daemon_status import (
     ClipsCondition,
     DaemonStatus,
     LatencyStatus,
     SourceStatus,
 )
-from streamsed.publish.messages import BundleName, JournalCondition, SourceState
+from streamsed.publish.messages import (
+    BundleName,
+    JournalCondition,
+    LogCondition,
+    LogState,
+    SourceState,
+)
 from streamsed.service.levels import Levels
 from streamsed.service.stream import Stream
 from streamsed.service.tally import Tally
@@ -35,6 +42,16 @@ def source_statuses(
     )
 
 
+def log_condition() -> LogCondition:
+    """Say how writing the log goes."""
+    failure = log_failure()
+    return LogCondition(
+        state=LogState.ON if failure.reason is None else LogState.DEGRADED,
+        message=failure.reason,
+        dropped_lines=failure.dropped_lines,
+    )
+
+
 def daemon_status(
     *,
     trouble: str | None,
@@ -45,6 +62,7 @@ def daemon_status(
     last_seq: int,
     journal: JournalCondition,
     clips: ClipsCondition,
+    log: LogCondition,
     uptime_s: float,
     asked: datetime,
 ) -> DaemonStatus:
@@ -62,5 +80,6 @@ def daemon_status(
         sources=sources,
         journal=journal,
         clips=clips,
+        log=log,
         asked=asked,
     )

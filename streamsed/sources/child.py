@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import re
 import signal
 import subprocess
 import sys
+from collections import deque
 from time import monotonic
 
 from streamsed.sources.polling import WakeablePoll
@@ -16,8 +17,8 @@ READ_BYTES = 1 << 16
 TERMINATE_S = 1.0
 """How long a child may take to end when it is asked to; then it is killed."""
 
-_COMPLAINT_BYTES = 4096  # kept of what it writes to standard error
-_ADDRESS = re.compile(r"^\[[^\]]*\]\s*")  # such as [http @ 0x7f3a4c001b40]
+_FIRST_LINES, _LAST_LINES = 32, 32  # kept of what it writes to standard error
+_LINE_BYTES = 1024
 
 # Linux kills the child when the thread that started it ends, however that comes about. To set
 # this in the child before its program starts without forking this process, which has threads, a
@@ -62,7 +63,9 @@ class ChildProcess:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._out, self._err = self._process.stdout.fileno(), self._process.stderr.fileno()
-        self._complaint = bytearray()
+        self._complaint = bytearray()  # a line that is not whole yet
+        self._first: list[tuple[float, str]] = []
+        self._last: deque[tuple[float, str]] = deque(maxlen=_LAST_LINES)
         self._poll = WakeablePoll()
 
     @property
@@ -72,9 +75,14 @@ class ChildProcess:
 
     @property
     def complaints(self) -> list[str]:
-        """The last lines that it wrote to standard error, without empty ones and addresses."""
-        lines = self._complaint.decode(errors="replace").splitlines()
-        return [line for line in (_ADDRESS.sub("", raw).strip() for raw in lines) if line]
+        """The first and the last lines that it wrote to standard error, without empty ones."""
+        return self.complaints_since(-math.inf)
+
+    def complaints_since(self, moment: float) -> list[str]:
+        """Return those of :attr:`complaints` that were read after a moment (monotonic)."""
+        rest = self._complaint.decode(errors="replace").strip()
+        lines = [line for when, line in (*self._first, *self._last) if when > moment]
+        return [*lines, rest] if rest else lines
 
     def read(self, timeout_s: float) -> bytes | None:
         """Return what it writes next; None after ``timeout_s`` or when woken, empty at the end."""
@@ -125,5 +133,9 @@ class ChildProcess:
         data = os.read(self._err, READ_BYTES)
         if not data:
             self._err = -1
-        self._complaint += data
-        del self._complaint[:-_COMPLAINT_BYTES]
+        *lines, rest = (self._complaint + data).split(b"\n")
+        self._complaint = rest[:_LINE_BYTES]
+        for line in lines:
+            if text := line[:_LINE_BYTES].decode(errors="replace").strip():
+                kept = self._first if len(self._first) < _FIRST_LINES else self._last
+                kept.append((monotonic(), text))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, get_args
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from streamsed.complaints import mistakes
 from streamsed.errors import ConfigError
-from streamsed.redaction import redacted
+from streamsed.redaction import disclosed
+from streamsed.sources.address import checked, host_of, shown
 from streamsed.sources.file_names import PLAYLIST_SUFFIXES, file_path, is_file_url
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import Source
@@ -41,22 +42,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*", re.DOTALL)
 _PIPE = re.compile(r"pipe:(?P<format>\w+)@(?P<rate>\d+)(x(?P<channels>\d+))?(?P<live>,live)?")
 
 
-SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "rtp", "udp", "tcp")
-"""Of URLs: what ffmpeg is asked to open. Files are no streams."""
-
-
-def _known_scheme(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in SCHEMES or not parts.netloc:
-        raise ValueError(
-            f"{redacted(url)!r} is no address of a stream; {SCHEMES[0]}://HOST/PATH would be "
-            f"right, or one of {', '.join(SCHEMES[1:])}"
-        )
-    return url
-
-
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class _Returning(_Strict):
@@ -141,16 +128,24 @@ class UrlSource(_Returning):
         url: rtsp, rtsps, http, https and more; may hold a password.
         stall_s: it stalls when nothing comes for so long.
         ffmpeg: the program to use, in place of the system's or the wheel's.
+        tls_verify: refuse a server whose certificate nobody known vouches for; false for a camera
+            that has made its own.
         ffmpeg_options: more options for ffmpeg's input, such as ``[-headers, "X-Key: 1"]``.
     """
 
     type: Literal["url"] = "url"
     name: SourceName
-    url: Annotated[str, AfterValidator(_known_scheme)]
+    url: Annotated[str, AfterValidator(checked)]
     stall_s: Patience = 10.0
+    tls_verify: bool = True
     ffmpeg: Path | None = None
     ffmpeg_options: tuple[str, ...] = ()
     channel: Channel = "mix"
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Return what may be shown of it: it may stand in a traceback."""
+        for name, value in super().__repr_args__():
+            yield name, disclosed(value, key=name or "")
 
 
 AnySource = FileSource | MicrophoneSource | PipeSource | UrlSource
@@ -197,6 +192,7 @@ def build(config: AnySource) -> Source:
                 config.url,
                 channel=config.channel,
                 stall_s=config.stall_s,
+                tls_verify=config.tls_verify,
                 ffmpeg=config.ffmpeg,
                 options=config.ffmpeg_options,
             )
@@ -225,17 +221,15 @@ def parse(text: str) -> AnySource:
     """
     named = _NAMED.fullmatch(text)
     name, spec = (named["name"], named["spec"]) if named else (None, text)
+    where = f"--source {(shown(text) if '://' in text else text)!r}"
     try:
         return _parse_spec(name, spec)
     except ValidationError as error:
         raise ConfigError(
-            *(
-                f"--source {text!r}: {mistake}"
-                for mistake in mistakes(error, model=_KINDS[error.title])
-            )
+            *(f"{where}: {mistake}" for mistake in mistakes(error, model=_KINDS[error.title]))
         ) from error
     except ValueError as error:
-        raise ConfigError(f"--source {text!r}: {error}") from error
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _parse_spec(name: str | None, spec: str) -> AnySource:
@@ -265,8 +259,8 @@ def _parse_spec(name: str | None, spec: str) -> AnySource:
     if is_file_url(spec):
         spec = str(file_path(spec))
     elif _URL.fullmatch(spec):
-        host = urlsplit(spec).hostname or ""
-        return UrlSource(name=_sound_name(host) if name is None else name, url=spec, required=True)
+        name = _sound_name(host_of(spec)) if name is None else name
+        return UrlSource(name=name, url=spec, required=True)
     if not spec or "\0" in spec:
         raise ValueError("the source is missing; mic, -, pipe:s16le@16000x1, a URL or a path")
     path = Path(spec)

@@ -80,6 +80,7 @@ class Pipe(ResampledSource):
         self._poll: WakeablePoll | None = None
         self._bytes = bytearray()  # received, not delivered yet
         self._position = 0
+        self._lost_frames = 0
         self._judged_frames = 0
         self._absurd_values = 0
         self._opened = False
@@ -89,6 +90,11 @@ class Pipe(ResampledSource):
     def started_at(self) -> datetime:
         """UTC of sample 0; of a live pipe it moves slowly as its clock drifts."""
         return super().started_at if self._arrival is None else self._arrival.started_at
+
+    @property
+    def lost_samples(self) -> int:
+        """Samples that a live pipe lacks so far, by when they came, at the delivered rate."""
+        return 0 if self._resampler is None else self._resampler.out_index(self._lost_frames)
 
     def _acquire(self, sample_rate: int) -> int:  # noqa: ARG002  # a pipe has the rate it has
         if self._opened:
@@ -140,10 +146,12 @@ class Pipe(ResampledSource):
         if is_float(self.sample_format):
             self._judge(frames)
         samples = self._mono(frames.reshape(-1, self.channels), self._index)
+        if self._arrival is not None:
+            lost = self._arrival.arrived(self._position + len(samples))
+            self._lost_frames += lost
+            self._position += lost
         block = Block(samples, self._position)
         self._position = block.end_sample
-        if self._arrival is not None:
-            self._arrival.arrived(self._position)
         return block
 
     def _refuse_container(self) -> None:

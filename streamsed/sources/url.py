@@ -9,13 +9,15 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 import numpy as np
+import structlog
 
 from streamsed.errors import SourceError, SourceLost
-from streamsed.redaction import redacted
+from streamsed.redaction import Secrets, redacted
 from streamsed.sources.arrival import ArrivalClock
 from streamsed.sources.block import Block
 from streamsed.sources.child import ChildProcess
 from streamsed.sources.ffmpeg import find_ffmpeg
+from streamsed.sources.ffmpeg_reason import NO_AUDIO, UNTRUSTED, first_reason
 from streamsed.sources.mono import Channel, channel_index
 from streamsed.sources.protocol import EndOfSource
 from streamsed.sources.resampled import ResampledSource
@@ -26,9 +28,16 @@ _ANALYSE_US = "1000000"  # of the beginning, before anything comes out; by defau
 _FFMPEG_PATIENCE = 1.5  # ffmpeg gives up after so many times `stall_s`, if nobody stops it before
 _OPEN_PATIENCE = 2.0  # so many times `stall_s` may pass until the first audio
 _BROKEN_OFF = "Error during demuxing"  # after which ffmpeg still calls it a success
-_OPENING = "Error opening input files: "  # goes without saying
-# Lines that only repeat what came before.
-_VAGUE = ("Error opening input file ", "Conversion failed", "Input/output error")
+_RECENT_S = 5.0  # before the end; what it complained of earlier it has got over
+_ENCRYPTED = {"https", "rtsps", "rtmps"}
+_AUDIO_ALONE = ("-allowed_media_types", "audio")
+# Where these are why, the camera's video would change nothing.
+_NOT_FOR_VIDEO = (
+    *(NO_AUDIO, UNTRUSTED, "no connection", "Connection refused", "unknown host"),
+    *("401", "403", "404", "TLS fails", "Unrecognized option", "signal"),
+)
+
+log = structlog.get_logger()
 
 
 class Url(ResampledSource):
@@ -38,13 +47,19 @@ class Url(ResampledSource):
     it was opened again, changes nothing here. It is given time-outs of its own, and is ended when
     the source is closed, whatever state it is in.
 
+    Of an RTSP camera only the audio is asked for. Some send nothing then, or refuse that: so it is
+    tried once with the video, and where that helps it is remembered.
+
     ``open`` waits for the first audio. A stream that stays open and falls silent shows as a
-    ``read`` that returns None for ever.
+    ``read`` that returns None for ever. Audio that is lost on the way shows as a gap: a delay
+    between its place in the stream and its arrival that lasts.
 
     Attributes:
         url: with its password; never to be shown as it is.
         stall_s: how patient ffmpeg is.
+        tls_verify: whether a server has to show a certificate that somebody known vouches for.
         ffmpeg: its path.
+        with_video: whether the video of an RTSP camera is asked for too.
     """
 
     def __init__(
@@ -54,6 +69,7 @@ class Url(ResampledSource):
         *,
         channel: Channel = "mix",
         stall_s: float = 10.0,
+        tls_verify: bool = True,
         ffmpeg: Path | None = None,
         options: Sequence[str] = (),
     ) -> None:
@@ -61,9 +77,10 @@ class Url(ResampledSource):
 
         Args:
             name: name of the source.
-            url: of one of :data:`streamsed.sources.config.SCHEMES`.
+            url: of one of :data:`streamsed.sources.address.SCHEMES`.
             channel: which channel to deliver.
             stall_s: seconds without audio after which the source is given up by its reader.
+            tls_verify: False for a camera that has made its certificate itself.
             ffmpeg: the program; None for :func:`find_ffmpeg`'s choice.
             options: more options for ffmpeg's input; they override those given here.
 
@@ -73,7 +90,11 @@ class Url(ResampledSource):
         super().__init__(name, live=True, channel=channel)
         self.url = url
         self.stall_s = stall_s
+        self.tls_verify = tls_verify
         self.ffmpeg = find_ffmpeg(ffmpeg)
+        self.with_video = False
+        self._scheme = urlsplit(url).scheme.lower()
+        self._secrets = Secrets(url, options)
         self._where = f"{name}: {redacted(url)!r}"
         self._index = channel_index(channel, channels=_MOST_CHANNELS, where=name)
         self._options = tuple(options)
@@ -81,11 +102,18 @@ class Url(ResampledSource):
         self._arrival: ArrivalClock | None = None
         self._bytes = bytearray()  # received, not delivered yet
         self._position = 0
+        self._lost_samples = 0
+        self._received_at: float | None = None  # audio, last
 
     @property
     def started_at(self) -> datetime:
         """UTC of sample 0, as far as its arrival tells."""
         return super().started_at if self._arrival is None else self._arrival.started_at
+
+    @property
+    def lost_samples(self) -> int:
+        """Samples that were lost on the way so far, by when the others came."""
+        return self._lost_samples
 
     def command(self, sample_rate: int) -> list[str]:
         """Return the command line of ffmpeg; it holds the password."""
@@ -107,28 +135,66 @@ class Url(ResampledSource):
 
     def _input_options(self) -> list[str]:
         patience_us = str(round(self.stall_s * _FFMPEG_PATIENCE * 1e6))
-        match urlsplit(self.url).scheme.lower():
-            case "rtsp" | "rtsps":
-                tcp = ["-rtsp_transport", "tcp", "-timeout", patience_us]
-                return [*tcp, "-allowed_media_types", "audio"]
-            case "srt" | "rtp":
-                return ["-timeout", patience_us]
-        return ["-rw_timeout", patience_us]
+        if self._scheme in {"rtsp", "rtsps"}:
+            options = ["-rtsp_transport", "tcp", "-timeout", patience_us]
+            if not self.with_video:
+                options += _AUDIO_ALONE
+        elif self._scheme in {"srt", "rtp"}:
+            options = ["-timeout", patience_us]
+        else:
+            options = ["-rw_timeout", patience_us]
+        if self._scheme in _ENCRYPTED and not self.tls_verify:
+            options += ["-tls_verify", "0"]
+        elif self._scheme == "https":  # by default older ones do not, and know no such option else
+            options += ["-tls_verify", "1"]
+        return options
 
     def _acquire(self, sample_rate: int) -> int:
         self._bytes.clear()
-        self._position = 0
+        self._position = self._lost_samples = 0
+        self._arrival = None
+        alone = self._scheme in {"rtsp", "rtsps"} and not self.with_video
+        if not alone or _AUDIO_ALONE[0] in self._options:
+            self._bytes += self._started(sample_rate, patience_s=self.stall_s * _OPEN_PATIENCE)
+        else:
+            self._bytes += self._started_alone(sample_rate)
+        self._arrival = ArrivalClock(sample_rate)
+        return sample_rate
+
+    def _started_alone(self, sample_rate: int) -> bytes:
+        """Ask an RTSP camera for its audio alone, and if that does not do for its video too."""
+        try:
+            return self._started(sample_rate, patience_s=self.stall_s)
+        except SourceError as error:
+            refusal = error
+        why = str(refusal).removeprefix(self._where)
+        if self._closed.is_set() or any(reason in why for reason in _NOT_FOR_VIDEO):
+            raise refusal
+        self._release()
+        self.with_video = True
+        try:
+            audio = self._started(sample_rate, patience_s=self.stall_s * _OPEN_PATIENCE)
+        except SourceError:
+            self.with_video = False
+            raise refusal from None
+        log.warning(
+            "video_needed",
+            source=self.name,
+            reason=f"asked for its audio alone it fails{why}; with its video it sends audio",
+        )
+        return audio
+
+    def _started(self, sample_rate: int, *, patience_s: float) -> bytes:
+        """Start ffmpeg, and return the first audio."""
         try:
             self._child = ChildProcess(*self.command(sample_rate))
         except OSError as error:
             raise SourceError(f"{self.name}: {self.ffmpeg}: {error.strerror}") from error
-        self._arrival = None
-        self._bytes += self._first_audio(self._child)
-        self._arrival = ArrivalClock(sample_rate)
-        return sample_rate
+        self._received_at = None
+        return self._first_audio(self._child, patience_s)
 
-    def _first_audio(self, child: ChildProcess) -> bytes:
-        deadline = monotonic() + self.stall_s * _OPEN_PATIENCE
+    def _first_audio(self, child: ChildProcess, patience_s: float) -> bytes:
+        deadline = monotonic() + patience_s
         # Whoever interrupts before the child can be seen wakes nobody, but is seen here.
         while not self._closed.is_set():
             data = child.read(max(0.0, deadline - monotonic()))
@@ -137,8 +203,7 @@ class Url(ResampledSource):
             if data is not None:
                 raise SourceError(self._why())
             if monotonic() >= deadline:
-                waited_s = self.stall_s * _OPEN_PATIENCE
-                raise SourceError(f"{self._where}: no audio within {waited_s:g} s")
+                raise SourceError(f"{self._where}: no audio within {patience_s:g} s")
         raise SourceError(f"{self._where}: closed while it was being opened")
 
     def _receive(self, timeout_s: float) -> Block | None:
@@ -150,15 +215,17 @@ class Url(ResampledSource):
                 return None
             if not data:
                 raise self._ending()
+            self._received_at = monotonic()
             self._bytes += data
         whole = len(self._bytes) // _SAMPLE.itemsize * _SAMPLE.itemsize
         samples = np.frombuffer(bytes(self._bytes[:whole]), _SAMPLE).astype(np.float32)
         del self._bytes[:whole]
         if not len(samples):
             return None
-        block = Block(self._mono(samples[:, np.newaxis], None), self._position)
+        lost = self._arrival.arrived(self._position + len(samples))
+        self._lost_samples += lost
+        block = Block(self._mono(samples[:, np.newaxis], None), self._position + lost)
         self._position = block.end_sample
-        self._arrival.arrived(self._position)
         return block
 
     def _ending(self) -> EndOfSource | SourceLost:
@@ -173,14 +240,25 @@ class Url(ResampledSource):
         assert self._child is not None
         code = self._child.wait()
         complaints = self._child.complaints
-        telling = [line for line in complaints if not any(vague in line for vague in _VAGUE)]
+        if self._received_at is not None:
+            complaints = self._child.complaints_since(self._received_at - _RECENT_S) or complaints
         if code is not None and code < 0:
             why = f"ffmpeg was killed by signal {-code}"
-        elif complaints:
-            why = redacted((telling or complaints)[-1].removeprefix(_OPENING))
         else:
-            why = "ffmpeg ended without a word; is there audio in it?"
-        return f"{self._where}: {why}"
+            why = first_reason(complaints) or "ffmpeg ended without a word; is there audio in it?"
+        if why == UNTRUSTED:
+            why += self._about_trust()
+        return f"{self._where}: {self._secrets.hidden_in(redacted(why))}"
+
+    def _about_trust(self) -> str:
+        if not self.tls_verify:
+            return "; of what a playlist names that is asked for in any case"
+        if self._scheme not in _ENCRYPTED:
+            return f" (of what {self._scheme} leads to)"
+        return (
+            "; if it is a camera's own, `tls_verify: false` with the source in the configuration "
+            "lets it in"
+        )
 
     def _wake(self) -> None:
         if (child := self._child) is not None:

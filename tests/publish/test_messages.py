@@ -72,6 +72,7 @@ LEVEL = {
     "digital_silence": "boolean",
     "top": ("array", {"label": "string", "score": "number"}),
 }
+LOG = {"state": ["on", "degraded"], "message": {"string", NULL}, "dropped_lines": "integer"}
 JOURNAL = {"state": ["on", "off", "degraded"], "message": {"string", NULL}}
 LATENCY = {"messages": "integer", "p50_s": "number", "p99_s": "number"}
 CONTRACT = {
@@ -121,6 +122,7 @@ CONTRACT = {
         "bundle": BUNDLE_NAME,
         "sources": ("array", CONDITION),
         "journal": JOURNAL,
+        "log": LOG,
         "published": "date-time",
     },
     "streamsed.level/1": {
@@ -151,6 +153,7 @@ CONTRACT = {
         "sources": ("array", {**CONDITION, "queued_s": "number", "level": [LEVEL, NULL]}),
         "journal": JOURNAL,
         "clips": {"state": ["on", "off", "failing"], "message": {"string", NULL}},
+        "log": LOG,
         "asked": "date-time",
     },
     "streamsed.error/1": {"schema": "streamsed.error/1", "error": "string"},

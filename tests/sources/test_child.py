@@ -38,7 +38,7 @@ def test_what_it_writes_and_how_it_ends() -> None:
     with python(code) as child:
         assert read_all(child) == b"audio\n"
         assert child.wait() == 3
-        assert child.complaints == ["why"]
+        assert child.complaints == ["[x @ 0x1] why"]
 
 
 def test_complaints_without_end_neither_block_it_nor_fill_memory() -> None:

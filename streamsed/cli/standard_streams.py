@@ -1,0 +1,45 @@
+"""Standard output and standard error, which may be closed, full, or read by nobody any more."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+import typer
+
+_OF_OUTPUT = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, errno.EDQUOT}
+
+
+def hold_descriptors() -> None:
+    """Open what of standard input, output and error is closed.
+
+    Else the next file that is opened takes its place, and whatever is written for people is
+    written into that: the journal, at the worst.
+    """
+    for wanted in (0, 1, 2):
+        try:
+            os.fstat(wanted)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            if opened != wanted:
+                os.close(opened)
+
+
+def tell(text: str) -> None:
+    """Write a line to standard error, if that is possible."""
+    with contextlib.suppress(OSError, ValueError):
+        typer.echo(text, err=True)
+
+
+def is_of_output(error: OSError) -> bool:
+    """Whether an error can only come of writing to standard output: it names no file."""
+    return error.errno in _OF_OUTPUT and error.filename is None
+
+
+def give_output_up() -> None:
+    """Write nowhere from now on, so that the interpreter's own last flush is quiet too."""
+    with contextlib.suppress(OSError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
