@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,10 +20,18 @@ from streamsed.cli.options import (
     SourceOption,
     configuration,
 )
+from streamsed.cli.standard_streams import tell
 from streamsed.errors import ConfigError, SourceError
+from streamsed.redaction import redacted
 
 if TYPE_CHECKING:
     from streamsed.config import Config
+    from streamsed.sources.config import AnySource
+
+OPEN_S = 30.0
+"""So long all sources together may take to be opened."""
+
+_TRIED_BYTES = 1 << 16
 
 
 def check(
@@ -35,7 +45,8 @@ def check(
     """Validate the configuration and the bundle, open every source and address for a moment.
 
     Prints what would run. Each mistake is one line, and the exit code 2. A microphone that
-    is not there is none, unless it is required: the daemon waits for it.
+    is not there is none, unless it is required: the daemon waits for it. It waits for a stream too,
+    and for a disk that the journal can be written to; but then the exit code is 1.
     """
     settings = configuration(
         config,
@@ -46,43 +57,53 @@ def check(
     )
     # Only now, so that a mistake in the configuration is told at once.
     from streamsed.service.plan import CLASS_COLUMNS, Plan
+    from streamsed.service.supervision import Supervision
+    from streamsed.sources.config import UrlSource
 
     plan = Plan.of(settings)
     typer.echo(f"config    {settings.origin}")
     typer.echo(f"bundle    {plan.bundle_line}; self-test passed")
     typer.echo(f"provider  {plan.provider_line}")
-    _check_sources(settings, sample_rate=plan.bundle.manifest.sample_rate)
+    failures = _check_sources(settings, sample_rate=plan.bundle.manifest.sample_rate)
     echo_columns(CLASS_COLUMNS, plan.class_rows())
+    kept = _check_journal(settings)
     with ExitStack() as held:  # all at once, for one may be in the way of another
         _check_binds(settings, held)
         _check_metrics(settings, held)
     _check_clips(settings)
-    return 0
+    missing = [entry for entry, _ in failures]
+    if required := [error for entry, error in failures if Supervision.of(entry).required]:
+        for error in required:
+            tell(f"streamsed: {redacted(str(error))}")
+        return 2
+    return 1 if not kept or any(isinstance(entry, UrlSource) for entry in missing) else 0
 
 
-def _check_sources(config: Config, *, sample_rate: int) -> None:
+def _check_sources(config: Config, *, sample_rate: int) -> list[tuple[AnySource, SourceError]]:
+    """Open all sources but standard input; return those that cannot be opened."""
     from streamsed.service.supervision import Supervision
     from streamsed.sources.config import PipeSource, build
-    from streamsed.sources.url import Url
+    from streamsed.sources.opening import try_to_open
 
+    tried = [entry for entry in config.sources if not isinstance(entry, PipeSource)]
+    outcomes = try_to_open(
+        [build(entry) for entry in tried], sample_rate=sample_rate, within_s=OPEN_S
+    )
+    errors = {
+        entry.name: error for entry, error in zip(tried, outcomes, strict=True) if error is not None
+    }
     for entry in config.sources:
+        error = errors.get(entry.name)
         if isinstance(entry, PipeSource):
-            typer.echo(f"source    {entry.name}: pipe, not opened: standard input is not read here")
-            continue
-        source = build(entry)
-        if isinstance(source, Url):
-            typer.echo(f"source    {entry.name}: url, not connected to; through {source.ffmpeg}")
-            continue
-        try:
-            source.open(sample_rate)
-        except SourceError as error:
-            if Supervision.of(entry).required:
-                raise
-            typer.echo(f"source    {entry.name}: {entry.type}, not there now: {error}")
+            what = "not opened: standard input is not read here"
+        elif error is None:
+            what = "can be opened"
+        elif Supervision.of(entry).required:
+            what = f"cannot be opened, and is required: {error}"
         else:
-            typer.echo(f"source    {entry.name}: {entry.type}, can be opened")
-        finally:
-            source.close()
+            what = f"not there now: {error}"
+        typer.echo(f"source    {entry.name}: {entry.type}, {redacted(what)}")
+    return [(entry, errors[entry.name]) for entry in tried if entry.name in errors]
 
 
 def _check_binds(config: Config, held: ExitStack) -> None:
@@ -120,12 +141,46 @@ def _check_metrics(config: Config, held: ExitStack) -> None:
     typer.echo(f"metrics   {server.url}/metrics, which is free")
 
 
+def _check_journal(config: Config) -> bool:
+    if not config.journal.enabled:
+        return True
+    path = config.journal.path.absolute()
+    if (problem := _unwritable(path)) is None:
+        typer.echo(f"journal   goes to {path}")
+    else:
+        typer.echo(f"journal   cannot be kept, and messages go without: {problem}")
+    return problem is None
+
+
 def _check_clips(config: Config) -> None:
     if not config.clips.enabled:
         return
     path = config.clips.path.absolute()
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise ConfigError(f"{config.origin}: clips.path: {there} is no folder that can be written")
-    free_mb = shutil.disk_usage(there).free // 2**20
+    if (problem := _unwritable(path)) is not None:
+        raise ConfigError(f"{config.origin}: clips.path: {problem}")
+    free_mb = shutil.disk_usage(_there(path)).free // 2**20
     typer.echo(f"clips     go to {path}, where {free_mb} MB are free")
+
+
+def _there(path: Path) -> Path:
+    """Return the folder, or the one in which it would be made."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _unwritable(path: Path) -> str | None:
+    """Try to make a folder, or to write in one that is there; leave nothing, return what fails."""
+    try:
+        there = _there(path)
+        if not there.is_dir():
+            return f"{there} is no folder that can be written"
+        with ExitStack() as held:
+            folder = there
+            if there != path:
+                folder = Path(held.enter_context(TemporaryDirectory(dir=there)))
+            with TemporaryFile(dir=folder) as file:
+                file.write(bytes(_TRIED_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        return f"{path} is no folder that can be written: {error.strerror}"
+    return None
