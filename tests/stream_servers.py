@@ -31,6 +31,8 @@ class StreamServer:
         loop: ``(n, channels)`` float32.
         rate: Hz; like ``loop`` it may be exchanged, for those who connect later.
         playing: cleared, connections stay open and nothing is sent.
+        holding: set, what is due waits, and is sent at once when it is cleared.
+        dropping: set, what is due is dropped and not sent later.
         connections: how many there have been.
         certificate: of a server that is encrypted.
     """
@@ -47,6 +49,8 @@ class StreamServer:
         self.rate = rate
         self.playing = threading.Event()
         self.playing.set()
+        self.dropping = threading.Event()
+        self.holding = threading.Event()
         self.connections = 0
         self.port = 0
         self._open: list[socket.socket] = []
@@ -96,7 +100,10 @@ class StreamServer:
         with suppress(OSError), self._encrypted(connection) as channel:
             self.answer(channel)
             for frames in self._paced():
-                self.send(channel, frames)
+                while self.holding.is_set() and not self._closed.is_set():
+                    self._closed.wait(CHUNK_S)
+                if not self.dropping.is_set():
+                    self.send(channel, frames)
 
     def _encrypted(self, connection: socket.socket) -> socket.socket:
         if self.certificate is None:
