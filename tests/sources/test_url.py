@@ -11,7 +11,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from time import monotonic
+from time import monotonic, sleep
 
 import imageio_ffmpeg
 import numpy as np
@@ -233,3 +233,47 @@ def test_the_systems_ffmpeg_goes_before_the_wheels(
     own.write_text("#!/bin/sh\n", encoding="utf-8")
     own.chmod(0o755)
     assert find_ffmpeg() == own
+
+
+@pytest.mark.parametrize("form", ["mp3", "adts", "mpegts"])
+def test_a_format_that_changes_in_mid_stream(tmp_path: Path, form: str) -> None:
+    """As a radio changes it between programmes: rate and channels, within one connection."""
+    parts = []
+    for number, (rate, channels) in enumerate(((44_100, 2), (22_050, 1), (48_000, 2))):
+        tone = 0.25 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)
+        recording, part = tmp_path / f"{number}.wav", tmp_path / f"{number}.{form}"
+        soundfile.write(recording, np.repeat(tone[:, np.newaxis], channels, axis=1), rate)
+        made = [find_ffmpeg(), "-v", "error", "-i", recording, "-f", form, part]
+        subprocess.run(made, check=True)
+        parts.append(part.read_bytes())
+    (tmp_path / "all").write_bytes(b"".join(parts))
+    with files_served(tmp_path) as address:
+        samples = read_all(Url("radio", f"{address}/all")).samples
+    assert len(samples) == pytest.approx(6 * RATE, rel=0.05)
+    for second in (0.5, 1.5, 2.5, 3.5, 4.5, 5.3):
+        piece = samples[round(second * RATE) :][: RATE // 5]
+        assert np.sqrt(np.mean(piece**2)) == pytest.approx(0.25 / np.sqrt(2), rel=0.15)
+
+
+def test_a_process_that_was_stopped_catches_up() -> None:
+    loop = chirp(RATE, 1.0).astype(np.float32)[:, np.newaxis]
+    before = children()
+    with serving(HttpServer(loop, RATE)) as server:
+        source = Url("cam", server.url)
+        source.open(RATE)
+        started_at, position, resumed = source.started_at, 0, False
+        (ffmpeg,) = children() - before
+        deadline = monotonic() + PATIENCE_S
+        while position < 14 * RATE:
+            assert monotonic() < deadline
+            if (block := source.read(1.0)) is not None:
+                assert block.first_sample == position
+                position = block.end_sample
+            if position > 5 * RATE and not resumed:
+                ffmpeg.suspend()
+                sleep(4.0)
+                ffmpeg.resume()
+                resumed = True
+        assert source.lost_samples == 0
+        assert abs((source.started_at - started_at).total_seconds()) < 1.0
+        source.close()
