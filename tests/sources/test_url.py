@@ -261,7 +261,7 @@ def test_a_process_that_was_stopped_catches_up() -> None:
     with serving(HttpServer(loop, RATE)) as server:
         source = Url("cam", server.url)
         source.open(RATE)
-        started_at, position, resumed = source.started_at, 0, False
+        position, resumed = 0, False
         (ffmpeg,) = children() - before
         deadline = monotonic() + PATIENCE_S
         while position < 14 * RATE:
@@ -270,6 +270,7 @@ def test_a_process_that_was_stopped_catches_up() -> None:
                 assert block.first_sample == position
                 position = block.end_sample
             if position > 5 * RATE and not resumed:
+                started_at = source.started_at
                 ffmpeg.suspend()
                 sleep(4.0)
                 ffmpeg.resume()
