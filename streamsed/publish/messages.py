@@ -174,7 +174,7 @@ class SourceCondition(Part):
         position: end of the audio processed so far; null before the first. Samples and seconds
             count anew each time that a lost source comes back.
         reconnections: how many times it came back.
-        lost_samples: lost before they reached the daemon (device overruns).
+        lost_samples: lost before they reached the daemon (device overruns, a network).
         dropped_samples: dropped by the daemon because it could not keep up.
         bad_samples: values that were no samples (NaN, infinite); they count as silence.
         overload_bursts: how many times it began to drop.

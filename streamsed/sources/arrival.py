@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 GAP_S = 1.0
 """Less than this is taken for a delay of the network, and followed in silence."""
 
-LEAST_WAIT_S, MOST_WAIT_S = 5.0, 30.0
+LEAST_WAIT_S, MOST_WAIT_S = 3.0, 30.0
 """A delay has to last so long until it is a gap; longer for a stream that comes in bursts."""
 
 WINDOW_S = 30.0

@@ -38,7 +38,8 @@ class Pipe(ResampledSource):
     A pipe can be opened once.
 
     ``started_at`` of a live pipe is reckoned from when its samples come; before the first, and
-    for any other pipe, it is when the reading began.
+    for any other pipe, it is when the reading began. Where a live pipe falls behind the time and
+    stays so, audio is missing: that is a gap.
 
     What cannot be right is refused (SourceLost): a container's header where raw samples should
     be, floats whose beginning is mostly absurd (integers, most likely), nothing at all, and an

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from time import monotonic
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ import soundfile
 import structlog
 
 from streamsed.errors import SourceError
+from streamsed.sources.address import checked
 from streamsed.sources.ffmpeg import find_ffmpeg
 from streamsed.sources.ffmpeg_reason import first_reason
 from streamsed.sources.url import Url
@@ -184,3 +189,36 @@ def test_the_first_line_that_tells(lines: list[str], reason: str) -> None:
 )
 def test_what_tells_nothing_is_no_reason(lines: list[str]) -> None:
     assert first_reason(lines) is None
+
+
+@pytest.mark.parametrize("kind", [HttpServer, RtspServer])
+def test_a_password_that_is_escaped_arrives_as_it_is(kind: type[StreamServer]) -> None:
+    """The cure that is named where one is refused."""
+    password = "p#/?@:% w'"  # noqa: S105 - of the test's own server
+    wanted = base64.b64encode(f"me:{password}".encode())
+
+    class Guarded(kind):  # type: ignore[misc, valid-type]
+        def answer(self, connection: socket.socket) -> None:
+            request = connection.recv(65536, socket.MSG_PEEK)
+            while b"Authorization: Basic " + wanted not in request:
+                connection.recv(65536)
+                sequence = re.search(rb"CSeq: *\d+", request)
+                connection.sendall(
+                    (b"RTSP/1.0" if sequence else b"HTTP/1.1")
+                    + b" 401 Unauthorized\r\n"
+                    + (sequence[0] + b"\r\n" if sequence else b"")
+                    + b'WWW-Authenticate: Basic realm="x"\r\nContent-Length: 0\r\n\r\n'
+                )
+                request = connection.recv(65536, socket.MSG_PEEK)
+                if not request:
+                    raise ConnectionResetError
+            super().answer(connection)
+
+    with serving(Guarded(LOOP, RATE)) as server:
+        url = server.url.replace("user:secret", f"me:{quote(password, safe='')}")  # type: ignore[attr-defined]
+        source = Url("cam", checked(url))
+        source.open(RATE)
+        assert reads(source)
+        source.close()
+        wrong = refusal(Url("cam", server.url))  # type: ignore[attr-defined]
+        assert "401 Unauthorized" in wrong
