@@ -17,8 +17,9 @@ GroundTruthOption = Annotated[
     Path,
     typer.Option(
         metavar="TSV",
-        help="What was to be heard: filename, onset, offset, event_label. Or soft labels, as "
-        "MAESTRO Real has them: a further column soft_label, or a folder with a file a recording.",
+        help="True events: filename, onset, offset, event_label. Or soft labels, as MAESTRO Real "
+        "has them: a further column soft_label. Or a folder with a file a recording: lists of "
+        "sed_eval, Audacity's labels, Raven's selections, JAMS.",
     ),
 ]
 
@@ -59,6 +60,17 @@ def evaluate(
         str | None,
         typer.Option(metavar="A,B", help="Evaluate these classes only, and leave out the others."),
     ] = None,
+    only_scored: Annotated[
+        bool,
+        typer.Option("--only-scored", help="Leave out recordings that have no score file."),
+    ] = False,
+    subset: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LIST",
+            help="Evaluate these recordings only: one a line, or a column filename.",
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -96,6 +108,8 @@ def evaluate(
         "--operating-points": operating_points,
         "--events": events,
         "--threshold": threshold,
+        "--only-scored": only_scored or None,
+        "--subset": subset,
     }
     given = [name for name, value in others.items() if value is not None]
     if replay is not None and given:
@@ -125,6 +139,8 @@ def evaluate(
                 audio=audio,
                 classes=asked,
                 threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+                only_scored=only_scored,
+                subset=subset,
             )
     evaluate_and_show(material, output=output, bootstrap=bootstrap, json=json)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamsed.errors import DataError
+
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 Note = Callable[[str], None]
 """Takes a line that tells people what was mended or left out."""
@@ -65,23 +68,31 @@ def read_text(path: Path) -> str:
 
 
 def delimiter_of(text: str) -> str:
-    """Return what parts the cells of a table: a tab, or a comma where its first row has no tab."""
+    """Return what parts the cells of a table: a tab, else ``;``, else ``,``: the first in row 1."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    return "," if "\t" not in first and "," in first else "\t"
+    return next((mark for mark in ("\t", ";", ",") if mark in first), "\t")
+
+
+def with_points(cell: str) -> str:
+    """Return a number with a decimal comma with a point, and anything else as it is."""
+    return cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 def read_delimited(path: Path, *, note: Note) -> Delimited:
     """Read a tab-separated table; one that is comma-separated is read as that, with a note.
 
-    Windows line ends, a byte order mark and blank lines are nothing to speak of.
+    So is one with semicolons, in which numbers may have decimal commas, as spreadsheets of many
+    European countries write it. Windows line ends, a byte order mark and blank lines do not matter.
 
     Raises:
-        DataError: the file cannot be read, or is no such text.
+        DataError: the file cannot be read, is no such text, or a row has more cells than the
+            first: what is beyond would be lost.
     """
     text = read_text(path)
     delimiter = delimiter_of(text)
-    if delimiter == ",":
-        note(f"{path}: is comma-separated, not tab-separated, and was read as that")
+    if delimiter != "\t":
+        kind = "comma-separated" if delimiter == "," else "semicolon-separated"
+        note(f"{path}: is {kind}, not tab-separated, and was read as that")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows = []
     end = 0
@@ -89,14 +100,32 @@ def read_delimited(path: Path, *, note: Note) -> Delimited:
         for cells in reader:
             begin, end = end + 1, reader.line_num
             stripped = [cell.strip() for cell in cells]
+            if delimiter == ";":
+                stripped = [with_points(cell) for cell in stripped]
             if any("\n" in cell or "\r" in cell for cell in stripped):
                 problem = "a quotation mark opens here, and does not close before the line ends"
                 raise DataError(f"{path}, line {begin}: {problem}")
             if any(stripped):
                 rows.append(Row(begin, stripped))
+                _check_width(path, rows[0], rows[-1], delimiter)
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: is no table of text: {error}") from error
     return Delimited(path, rows)
+
+
+def _check_width(path: Path, first: Row, row: Row, delimiter: str) -> None:
+    width = len(first.cells)
+    if len(row.cells) <= width or not any(row.cells[width:]):
+        return
+    cure = {
+        "\t": "one record a line, with a tab between cells, would be right",
+        ",": "a cell with a comma in it stands in quotation marks, and one record on each line",
+        ";": "a cell with a semicolon in it stands in quotation marks, and one record on each line",
+    }[delimiter]
+    raise DataError(
+        f"{path}, line {row.line}: has {counted(len(row.cells), 'cell')}, and line {first.line} "
+        f"has {width}; {cure}"
+    )
 
 
 def is_number(text: str) -> bool:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from streamsed.errors import DataError
+from streamsed.evaluate.columns import (
+    FILENAME,
+    SELECTION,
+    SOFT_LABEL,
+    Layout,
+    event_layout,
+    find_columns,
+)
 from streamsed.evaluate.delimited import (
     Delimited,
     Note,
@@ -18,8 +26,6 @@ from streamsed.evaluate.delimited import (
 )
 from streamsed.evaluate.tables import EVENT_COLUMNS
 
-SOFT_COLUMNS = ("soft_label", "soft_labels", "confidence")
-"""What the column of soft labels may be called."""
 DURATION_COLUMNS = ("filename", "duration")
 _NOTHING = frozenset(("", "nan", "na", "none"))
 _HEAD = "a head 'filename onset offset event_label' and tabs between the columns"
@@ -72,9 +78,10 @@ class EventFile:
 def read_event_file(path: Path, *, note: Note, may_be_empty: bool = False) -> EventFile:
     """Read a table with columns ``filename onset offset event_label``, in any order.
 
-    Other columns are ignored, but for a soft label. Without a head, the columns are in that
-    order. A row that has a filename alone says that the recording has no events. Events of no
-    length are left out, with a note, as the field's libraries do.
+    Other columns are ignored, but for a soft label. Columns may be called as AudioSet-strong,
+    Raven and others do (:data:`~streamsed.evaluate.columns.NAMES`); without a head they are in
+    that order, or in sed_eval's. A row that has a filename alone means that the recording has no
+    events. Events of no length are left out, with a note, as the field's libraries do.
 
     Args:
         path: of the file.
@@ -90,37 +97,31 @@ def read_event_file(path: Path, *, note: Note, may_be_empty: bool = False) -> Ev
         if may_be_empty:
             return EventFile(path, (), {})
         raise DataError(f"{path}: is empty; {_HEAD} would be right")
-    columns, first = _event_columns(table)
-    return _parsed(table, columns, first=first, recording=None, note=note)
+    return _parsed(table, event_layout(table, of_one=False), recording=None, note=note)
 
 
 def read_label_file(path: Path, recording: str, *, note: Note) -> EventFile:
-    """Read the labels of one recording: ``onset offset label`` and perhaps a soft label, no head.
+    """Read the labels of one recording: ``onset offset label`` and perhaps a soft label.
 
-    So MAESTRO Real's annotations are written, and Audacity's labels.
+    So MAESTRO Real's annotations, sed_eval's lists and Audacity's labels are written, without a
+    head, and Raven's selections with one. If the rows name recordings, those count.
 
     Args:
         path: of the file.
-        recording: whose labels these are.
+        recording: whose labels these are, if they do not say it.
         note: what to tell people.
 
     Raises:
         DataError: file and line of what cannot be used.
     """
     table = read_delimited(path, note=note)
+    # Audacity's second line of a label with a range of frequencies.
+    table = replace(table, rows=[row for row in table.rows if row.cells[0] != "\\"])
     if not table.rows:
         return EventFile(path, (), {recording: str(path)})
-    cells = table.rows[0].cells
-    if len(cells) < 3 or not (is_number(cells[0]) and is_number(cells[1])):
-        raise table.error(
-            table.rows[0].line,
-            f"holds {_shown(cells)}; onset, offset and label (and a soft label) with tabs between "
-            "and no head would be right in a folder of label files",
-        )
-    columns = {"onset": 0, "offset": 1, "event_label": 2}
-    if len(cells) > 3:
-        columns[SOFT_COLUMNS[0]] = 3
-    return _parsed(table, columns, first=0, recording=recording, note=note)
+    layout = event_layout(table, of_one=True)
+    named = FILENAME in layout.columns
+    return _parsed(table, layout, recording=None if named else recording, note=note)
 
 
 def read_durations(path: Path, *, note: Note) -> dict[str, float]:
@@ -134,14 +135,15 @@ def read_durations(path: Path, *, note: Note) -> dict[str, float]:
         raise DataError(f"{path}: is empty; a head 'filename duration' would be right")
     head = table.rows[0].cells
     first = 1
-    if set(DURATION_COLUMNS) <= set(head):
-        name_at, duration_at = map(head.index, DURATION_COLUMNS)
+    columns = find_columns(head, DURATION_COLUMNS)
+    if len(columns) == 2:
+        name_at, duration_at = (columns[name] for name in DURATION_COLUMNS)
     elif len(head) == 2 and is_number(head[1]):
         name_at, duration_at, first = 0, 1, 0
     else:
         raise table.error(
             table.rows[0].line,
-            f"has the columns {_shown(head)}; filename and duration would be right",
+            f"has the columns {', '.join(map(repr, head))}; filename and duration would be right",
         )
     durations: dict[str, float] = {}
     lines: dict[str, int] = {}
@@ -164,6 +166,21 @@ def read_durations(path: Path, *, note: Note) -> dict[str, float]:
     if not durations:
         raise DataError(f"{path}: names no recording")
     return durations
+
+
+def read_subset(path: Path) -> list[str]:
+    """Read a list of recordings: one a line, or a table with a column ``filename``.
+
+    Raises:
+        DataError: it cannot be read, or names no recording.
+    """
+    table = read_delimited(path, note=lambda _: None)
+    at = find_columns(table.rows[0].cells, (FILENAME,)).get(FILENAME) if table.rows else None
+    rows = table.rows if at is None else table.rows[1:]
+    names = [row.cells[at or 0] for row in rows]
+    if not names:
+        raise DataError(f"{path}: names no recording; one a line would be right")
+    return list(dict.fromkeys(names))
 
 
 def merge_connected(
@@ -194,47 +211,27 @@ def merge_connected(
     return merged, absorbed
 
 
-def _event_columns(table: Delimited) -> tuple[dict[str, int], int]:
-    """Return where the columns are, and which row is the first of the events."""
-    row = table.rows[0]
-    head = row.cells
-    if set(EVENT_COLUMNS) <= set(head):
-        if twice := [name for name in EVENT_COLUMNS if head.count(name) > 1]:
-            raise table.error(row.line, f"has two columns {twice[0]!r}; one would be right")
-        columns = {name: head.index(name) for name in EVENT_COLUMNS}
-        soft = [name for name in SOFT_COLUMNS if name in head]
-        if soft:
-            columns[SOFT_COLUMNS[0]] = head.index(soft[0])
-        return columns, 1
-    if len(head) >= 4 and is_number(head[1]) and is_number(head[2]) and not is_number(head[3]):
-        return {name: number for number, name in enumerate(EVENT_COLUMNS)}, 0
-    if "event_labels" in head and "onset" not in head:
-        raise table.error(
-            row.line,
-            "has weak labels, which say what can be heard but not when; "
-            "columns filename, onset, offset and event_label would be right",
-        )
-    missing = [name for name in EVENT_COLUMNS if name not in head]
-    raise table.error(
-        row.line,
-        f"has the columns {_shown(head)}; {_and(missing)} {'is' if len(missing) == 1 else 'are'} "
-        f"missing: {_HEAD} would be right",
-    )
-
-
-def _parsed(
-    table: Delimited, columns: Mapping[str, int], *, first: int, recording: str | None, note: Note
-) -> EventFile:
+def _parsed(table: Delimited, layout: Layout, *, recording: str | None, note: Note) -> EventFile:
+    columns = layout.columns
     width = 1 + max(columns.values())
     recordings: dict[str, str] = {} if recording is None else {recording: str(table.path)}
     rows: list[EventRow] = []
     without_length: list[EventRow] = []
-    for row in table.rows[first:]:
+    selections: set[tuple[str, str]] = set()
+    if layout.renamed:
+        read_as = ", ".join(f"{head!r} as {name}" for name, head in layout.renamed.items())
+        note(f"{table.path}: columns were read by another name than the field's: {read_as}")
+    for row in table.rows[layout.first_row :]:
         cells = row.cells + [""] * (width - len(row.cells))
-        name = cells[columns["filename"]] if recording is None else recording
+        name = cells[columns[FILENAME]] if recording is None else recording
         if not name:
             raise table.error(row.line, "the filename is missing")
         recordings.setdefault(name, f"{table.path}, line {row.line}")
+        if SELECTION in columns:  # Raven has a row for each view of a selection
+            selection = (name, cells[columns[SELECTION]])
+            if selection[1] and selection in selections:
+                continue
+            selections.add(selection)
         try:
             event = _event(cells, columns, name, path=table.path, line=row.line)
         except ValueError as error:
@@ -248,7 +245,7 @@ def _parsed(
             f"{without_length[0].label} at {without_length[0].onset_s:g} s in "
             f"{without_length[0].place}"
         )
-    return EventFile(table.path, tuple(rows), recordings, soft=SOFT_COLUMNS[0] in columns)
+    return EventFile(table.path, tuple(rows), recordings, soft=SOFT_LABEL in columns)
 
 
 def _event(
@@ -265,16 +262,8 @@ def _event(
     if onset > offset:
         raise ValueError(f"the onset ({onset:g} s) is after the offset ({offset:g} s)")
     soft = 1.0
-    if SOFT_COLUMNS[0] in columns:
-        soft = number(cells[columns[SOFT_COLUMNS[0]]], "the soft label")
+    if SOFT_LABEL in columns:
+        soft = number(cells[columns[SOFT_LABEL]], "the soft label")
         if not 0 <= soft <= 1:
             raise ValueError(f"the soft label is {soft:g}; from 0 to 1 would be right")
     return EventRow(name, onset, offset, label, path, line, soft)
-
-
-def _shown(cells: Iterable[str]) -> str:
-    return ", ".join(repr(cell) for cell in cells)
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,8 +1,9 @@
-"""Gathering: one set of names and classes for everything that is read."""
+"""Everything that was read, on one set of names and classes: functions that return values."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ import pandas as pd
 
 from streamsed.errors import DataError
 from streamsed.evaluate.delimited import Note, counted, few
-from streamsed.evaluate.event_tables import EventFile, EventRow, merge_connected, read_durations
-from streamsed.evaluate.ground_truth import read_ground_truth
+from streamsed.evaluate.event_tables import EventFile, EventRow, merge_connected
 from streamsed.evaluate.labels import choose_classes, note_without_truth, of_classes
 from streamsed.evaluate.material import Material, ScoreTable
 from streamsed.evaluate.naming import RecordingNames
 from streamsed.evaluate.recordings import (
+    check_units,
     complete_durations,
     known_only,
     note_other_ends,
@@ -26,6 +27,267 @@ from streamsed.evaluate.tables import event_table
 
 _ROUNDED_S = 1e-3  # durations are written rounded
 _NOTES_OF_POINTS = 3  # fifty would say the same
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """Which recordings are evaluated.
+
+    Attributes:
+        names: of all.
+        listed_s: lengths by recording, as far as a table has them.
+        of_truth: by the name that the ground truth has for it, the recording.
+    """
+
+    names: RecordingNames
+    listed_s: Mapping[str, float]
+    of_truth: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Score files of the recordings that are evaluated.
+
+    Attributes:
+        origin: their folder.
+        classes: of the first file, whose order all tables have.
+        files: by recording.
+    """
+
+    origin: Path
+    classes: tuple[str, ...]
+    files: Mapping[str, ScoreFile]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """What was read of one evaluation.
+
+    Attributes:
+        truth: as its file has it.
+        recordings: that are evaluated.
+        audio: by recording.
+        scores: None if there are none.
+        events: detections; None if there are none.
+        operating_points: detections by threshold.
+        classes: that were asked for; None for those that there are.
+        threshold: where there are no events.
+        broken_off: recordings that could not be read to their ends.
+    """
+
+    truth: EventFile
+    recordings: Recordings
+    audio: Mapping[str, Path]
+    scores: Scores | None
+    events: EventFile | None
+    operating_points: Mapping[float, EventFile]
+    classes: Sequence[str] | None
+    threshold: float
+    broken_off: Collection[str] = ()
+
+
+def all_recordings(
+    truth: EventFile, listed_s: Mapping[str, float] | None, *, origin: Path | None, note: Note
+) -> Recordings:
+    """Return the recordings that the durations and the ground truth name.
+
+    Args:
+        truth: true events.
+        listed_s: lengths by the names of their table; None without one.
+        origin: of the lengths.
+        note: what to tell people.
+
+    Raises:
+        DataError: names are ambiguous, or none of the truth's is among the lengths.
+    """
+    if listed_s is None:
+        names = RecordingNames(truth.recordings, origin=str(truth.path))
+        return Recordings(names, {}, {name: name for name in names.names})
+    names = RecordingNames(listed_s, origin=str(origin))
+    matches = names.match(truth.recordings, origin=str(truth.path))
+    if truth.recordings and not matches.known:
+        known_only(matches, what="events", origin=truth.path, names=names, note=note)
+    of_truth = {**matches.known, **{name: name for name in matches.unknown}}
+    named = frozenset(matches.known.values())
+    without = [name for name in listed_s if name not in named]
+    if without:
+        note(
+            f"{truth.path}: does not name {counted(len(without), 'recording')} of {origin}, "
+            f"which count as having no events: {few(without)}"
+        )
+    every = RecordingNames((*listed_s, *matches.unknown), origin=str(origin))
+    return Recordings(every, dict(listed_s), of_truth)
+
+
+def replayed_recordings(
+    truth: EventFile, listed_s: Mapping[str, float], *, origin: Path, note: Note
+) -> Recordings:
+    """Return the recordings that were replayed; the truth of others is left out, with a note."""
+    names = RecordingNames(listed_s, origin=str(origin))
+    matches = names.match(truth.recordings, origin=str(truth.path))
+    if truth.recordings and not matches.known:
+        known_only(matches, what="events", origin=truth.path, names=names, note=note)
+    if matches.unknown:
+        first = truth.recordings[matches.unknown[0]]
+        note(
+            f"left out {counted(len(matches.unknown), 'recording')} of the ground truth that "
+            f"the replay does not have: {few(matches.unknown)} (the first in {first})"
+        )
+    named = frozenset(matches.known.values())
+    without = [name for name in listed_s if name not in named]
+    if without:
+        note(
+            f"{truth.path}: does not name {counted(len(without), 'recording')} of {origin}, "
+            f"which count as having no events: {few(without)}"
+        )
+    return Recordings(names, dict(listed_s), matches.known)
+
+
+def only(recordings: Recordings, chosen: Collection[str]) -> Recordings:
+    """Return some of the recordings, in their order."""
+    kept = [name for name in recordings.names.names if name in chosen]
+    return Recordings(
+        RecordingNames(kept, origin=recordings.names.origin),
+        {name: s for name, s in recordings.listed_s.items() if name in chosen},
+        {name: to for name, to in recordings.of_truth.items() if to in chosen},
+    )
+
+
+def listed_only(recordings: Recordings, listed: Sequence[str], *, origin: Path) -> Recordings:
+    """Return the recordings that a list names.
+
+    Raises:
+        DataError: it names one that is not there.
+    """
+    matches = recordings.names.match(listed, origin=str(origin))
+    if matches.unknown:
+        raise DataError(
+            f"{origin}: {counted(len(matches.unknown), 'recording')} of it are not there: "
+            f"{few(matches.unknown)}; others are called {few(recordings.names.names, at_most=2)}"
+        )
+    return only(recordings, frozenset(matches.known.values()))
+
+
+def find_audio_of(
+    names: RecordingNames,
+    paths: Mapping[str, Path],
+    *,
+    origin: Path,
+    note: Note | None,
+) -> dict[str, Path]:
+    """Return the audio of those recordings that are evaluated.
+
+    Args:
+        names: of the recordings.
+        paths: by the name that ``origin`` has for it.
+        origin: where the names are from.
+        note: what to tell people of audio that is not there; None where that is expected.
+    """
+    matches = names.match(paths, origin=str(origin))
+    audio = {recording: paths[name] for name, recording in matches.known.items()}
+    lacking = [name for name in names.names if name not in audio]
+    if note is not None and lacking:
+        note(f"{origin}: no audio of {counted(len(lacking), 'recording')}: {few(lacking)}")
+    return audio
+
+
+def read_scores(names: RecordingNames, folder: Path, *, note: Note) -> Scores:
+    """Read the score files of those recordings that are evaluated.
+
+    Raises:
+        DataError: a file cannot be used, or none is of a recording that is evaluated.
+    """
+    paths = find_score_files(folder)
+    matches = names.match(paths, origin=str(folder))
+    known = known_only(matches, what="scores", origin=folder, names=names, note=note)
+    first: ScoreFile | None = None
+    files = {}
+    for name, recording in known.items():
+        file = read_score_file(paths[name])
+        first = first or file
+        if file.classes != first.classes:
+            present = frozenset(first.classes)
+            if extra := [label for label in file.classes if label not in present]:
+                raise DataError(
+                    f"{first.path}, line 1: has no column {extra[0]!r}, which {file.path} has"
+                )
+        table = file.ordered(first.classes, like=first.path)
+        files[recording] = ScoreFile(file.path, first.classes, table)
+    assert first is not None
+    return Scores(folder, first.classes, files)
+
+
+def check_all_scored(recordings: Recordings, scores: Scores) -> None:
+    """Check that every recording that is evaluated has a score file.
+
+    One without would count as having nothing detected in it: scores of 20 of 700 recordings give
+    figures that look like those of a bad system.
+
+    Raises:
+        DataError: there are recordings without; says what can be done.
+    """
+    names = recordings.names.names
+    missing = [name for name in names if name not in scores.files]
+    if missing:
+        raise DataError(
+            f"{scores.origin}: has scores of {len(scores.files)} of the {len(names)} recordings "
+            f"that the ground truth and the durations name, and none of {few(missing)}; "
+            "--only-scored evaluates those with scores, --subset LIST those of a list, and a file "
+            "of zeros counts as nothing detected"
+        )
+
+
+def gather(inputs: Inputs, *, note: Note, notes: Callable[[], Iterable[str]]) -> Material:
+    """Put everything on one set of names and classes, and check it.
+
+    Args:
+        inputs: what was read.
+        note: what to tell people.
+        notes: called at the end; returns everything that was noted.
+    """
+    names, of_truth = inputs.recordings.names, inputs.recordings.of_truth
+    durations = _durations(inputs, note=note)
+    truth_rows = [
+        row._replace(recording=of_truth[row.recording])
+        for row in inputs.truth.rows
+        if row.recording in of_truth
+    ]
+    found = None if inputs.events is None else _renamed(inputs.events, names, note)
+    of_points = _FewNotes(note)
+    points = {
+        at: _renamed(file, names, of_points.take) for at, file in inputs.operating_points.items()
+    }
+    predicted = [row for rows in (found or [], *points.values()) for row in rows]
+    scored = None if inputs.scores is None else inputs.scores.classes
+    classes = choose_classes(inputs.classes, scored=scored, truth=truth_rows, found=predicted)
+    asked = inputs.classes is not None
+    check_units(truth_rows, durations, origin=inputs.truth.path)
+    truth = _true_events(truth_rows, inputs, classes, durations, note=note)
+    scores = None
+    if inputs.scores is not None:
+        scores = _score_tables(inputs.scores, classes, durations, note=note)
+    table = None
+    if found is not None:
+        table = _detections(found, classes, durations, asked=asked, note=note)
+        _note_few_named(found, durations, note=note)
+    tables = {
+        at: _detections(rows, classes, durations, asked=asked, note=of_points.take)
+        for at, rows in points.items()
+    }
+    of_points.end()
+    chosen = frozenset(classes)
+    note_without_truth(truth, (row for row in predicted if row.label in chosen), note=note)
+    return Material(
+        classes=classes,
+        durations_s=durations,
+        truth=_event_table(truth),
+        events=table,
+        scores=scores,
+        operating_points=tables or None,
+        audio=inputs.audio,
+        notes=tuple(notes()),
+        threshold=inputs.threshold,
+    )
 
 
 class _FewNotes:
@@ -42,7 +304,7 @@ class _FewNotes:
             self._note(line)
 
     def end(self) -> None:
-        """Say how much was not passed on."""
+        """Note how many were not passed on."""
         if self._taken > _NOTES_OF_POINTS:
             self._note(
                 f"and {counted(self._taken - _NOTES_OF_POINTS, 'note')} like these of the "
@@ -50,248 +312,125 @@ class _FewNotes:
             )
 
 
-class Gathering:
-    """What has been read so far.
+def _renamed(file: EventFile, names: RecordingNames, note: Note) -> list[EventRow]:
+    """Return the events of a file of predictions under the names of the recordings."""
+    matches = names.match(file.recordings, origin=str(file.path))
+    known = known_only(matches, what="events", origin=file.path, names=names, note=note)
+    return [
+        row._replace(recording=known[row.recording]) for row in file.rows if row.recording in known
+    ]
 
-    Args:
-        ground_truth: table of true events, or folder of soft labels.
-        classes: that are to be evaluated; None for those that there are.
-    """
 
-    def __init__(self, ground_truth: Path, *, classes: Sequence[str] | None) -> None:
-        self._notes: dict[str, None] = {}  # in order, each once
-        self._asked = classes
-        self._truth = read_ground_truth(ground_truth, note=self.note)
-        self._names = RecordingNames((), origin="")
-        self._truth_matches: Mapping[str, str] = {}
-        self._listed: dict[str, float] = {}
-        self._audio: dict[str, Path] = {}
-        self._score_files: dict[str, ScoreFile] = {}
-        self._scored: tuple[str, ...] | None = None
-        self._scores_origin: Path | None = None
+def _durations(inputs: Inputs, *, note: Note) -> dict[str, float]:
+    files = {} if inputs.scores is None else inputs.scores.files
+    ends = {name: float(file.table.edges_s[-1]) for name, file in files.items()}
+    durations = complete_durations(
+        inputs.recordings.names.names,
+        listed=inputs.recordings.listed_s,
+        audio=inputs.audio,
+        score_ends_s=ends,
+        places=inputs.truth.recordings,
+    )
+    note_other_ends(ends, durations, note=note)
+    if not durations:
+        raise DataError(f"{inputs.truth.path}: names no recording; give --durations with them")
+    return durations
 
-    def note(self, line: str) -> None:
-        """Take a line for people."""
-        self._notes.setdefault(line)
 
-    def name_recordings(self, durations: Path | None, *, replayed: bool) -> None:
-        """Settle which recordings are evaluated.
-
-        Args:
-            durations: table of lengths.
-            replayed: whether that says what was replayed, and nothing else is evaluated.
-        """
-        truth = self._truth
-        if durations is None:
-            self._names = RecordingNames(truth.recordings, origin=str(truth.path))
-            self._truth_matches = {name: name for name in self._names.names}
-            return
-        self._listed = read_durations(durations, note=self.note)
-        names = RecordingNames(self._listed, origin=str(durations))
-        matches = names.match(truth.recordings, origin=str(truth.path))
-        if truth.recordings and not matches.known:
-            known_only(matches, what="events", origin=truth.path, names=names, note=self.note)
-        if matches.unknown and replayed:
-            first = truth.recordings[matches.unknown[0]]
-            self.note(
-                f"left out {counted(len(matches.unknown), 'recording')} of the ground truth that "
-                f"the replay does not have: {few(matches.unknown)} (the first in {first})"
-            )
-        self._truth_matches = dict(matches.known)
-        if not replayed:
-            self._truth_matches |= {name: name for name in matches.unknown}
-        self._names = RecordingNames(
-            (*self._listed, *(() if replayed else matches.unknown)), origin=str(durations)
+def _true_events(
+    rows: Iterable[EventRow],
+    inputs: Inputs,
+    classes: Sequence[str],
+    durations: Mapping[str, float],
+    *,
+    note: Note,
+) -> list[EventRow]:
+    rows = of_classes(rows, classes, asked=inputs.classes is not None, note=note)
+    rows = without_unheard(rows, durations, broken_off=inputs.broken_off, note=note)
+    over = [row for row in rows if row.offset_s > durations[row.recording] + _ROUNDED_S]
+    if over:
+        note(
+            f"{counted(len(over), 'true event ends', 'true events end')} after the recording, "
+            f"up to {max(r.offset_s - durations[r.recording] for r in over):.3g} s, and "
+            f"{'was' if len(over) == 1 else 'were'} left so: first {over[0].place}"
         )
-        without = [n for n in self._listed if n not in set(matches.known.values())]
-        if without:
-            self.note(
-                f"{truth.path}: does not name {counted(len(without), 'recording')} of {durations}, "
-                f"which count as having no events: {few(without)}"
-            )
-
-    def find_audio(self, paths: Mapping[str, Path], *, origin: Path, promised: bool) -> None:
-        """Take the audio of those recordings that are evaluated.
-
-        Args:
-            paths: by name.
-            origin: where the names are from.
-            promised: whether it is worth a note that some are not there.
-        """
-        matches = self._names.match(paths, origin=str(origin))
-        self._audio = {recording: paths[name] for name, recording in matches.known.items()}
-        if promised and (lacking := [n for n in self._names.names if n not in self._audio]):
-            self.note(f"{origin}: no audio of {counted(len(lacking), 'recording')}: {few(lacking)}")
-
-    def read_scores(self, folder: Path | None) -> None:
-        """Read the score files of those recordings that are evaluated."""
-        if folder is None:
-            return
-        paths = find_score_files(folder)
-        matches = self._names.match(paths, origin=str(folder))
-        known = known_only(matches, what="scores", origin=folder, names=self._names, note=self.note)
-        first: ScoreFile | None = None
-        for name, recording in known.items():
-            file = read_score_file(paths[name])
-            first = first or file
-            if extra := [label for label in file.classes if label not in first.classes]:
-                raise DataError(
-                    f"{first.path}, line 1: has no column {extra[0]!r}, which {file.path} has"
-                )
-            table = file.ordered(first.classes, like=first.path)
-            self._score_files[recording] = ScoreFile(file.path, first.classes, table)
-        assert first is not None
-        self._scored = first.classes
-        self._scores_origin = folder
-
-    def material(
-        self,
-        *,
-        events: EventFile | None,
-        operating_points: Mapping[float, EventFile],
-        threshold: float,
-        broken_off: Collection[str] = (),
-    ) -> Material:
-        """Put everything on one set of names and classes, and check it.
-
-        Args:
-            events: what was detected.
-            operating_points: by threshold.
-            threshold: where there are no events.
-            broken_off: recordings that could not be read to their ends.
-        """
-        durations = self._durations()
-        truth_rows = [
-            row._replace(recording=self._truth_matches[row.recording])
-            for row in self._truth.rows
-            if row.recording in self._truth_matches
-        ]
-        found = None if events is None else self._renamed(events, self.note)
-        of_points = _FewNotes(self.note)
-        points = {at: self._renamed(f, of_points.take) for at, f in operating_points.items()}
-        predicted = [row for rows in (found or [], *points.values()) for row in rows]
-        classes = choose_classes(
-            self._asked, scored=self._scored, truth=truth_rows, found=predicted
+    merged, absorbed = merge_connected(rows, touching=True)
+    if absorbed:
+        first = min(absorbed, key=lambda row: (str(row.path), row.line))
+        note(
+            f"{inputs.truth.path}: merged {counted(len(absorbed), 'label')} into others of the "
+            "same class that they overlap or touch, the first "
+            f"{first.label} in {first.place}"
         )
-        truth = self._true_events(truth_rows, classes, durations, broken_off)
-        scores = self._score_tables(classes, durations)
-        table = None
-        if found is not None:
-            table = self._detections(found, classes, durations, self.note)
-        tables = {
-            at: self._detections(rows, classes, durations, of_points.take)
-            for at, rows in points.items()
-        }
-        of_points.end()
-        note_without_truth(truth, (r for r in predicted if r.label in classes), note=self.note)
-        return Material(
-            classes=classes,
-            durations_s=durations,
-            truth=_event_table(truth),
-            events=table,
-            scores=scores,
-            operating_points=tables or None,
-            audio=self._audio,
-            notes=tuple(self._notes),
-            threshold=threshold,
+    return merged
+
+
+def _detections(
+    rows: Iterable[EventRow],
+    classes: Sequence[str],
+    durations: Mapping[str, float],
+    *,
+    asked: bool,
+    note: Note,
+) -> pd.DataFrame:
+    rows = of_classes(rows, classes, asked=asked, note=note)
+    late = [row for row in rows if row.onset_s >= durations[row.recording]]
+    if late:
+        where = (
+            f"the first {late[0].label} at {late[0].onset_s:g} s of "
+            f"{durations[late[0].recording]:g} s on line {late[0].line}"
+        )
+        if 2 * len(late) > len(rows):
+            raise DataError(
+                f"{late[0].path}: {len(late)} of {counted(len(rows), 'detection')} are after the "
+                f"end of the recording, {where}; onsets, offsets and durations in seconds, of the "
+                "same recordings, would be right"
+            )
+        note(
+            f"{late[0].path}: {counted(len(late), 'detection')} after the end of the recording, "
+            f"{where}"
+        )
+    merged, absorbed = merge_connected(rows, touching=False)
+    if absorbed:
+        first = min(absorbed, key=lambda row: row.line)
+        note(
+            f"{first.path}: merged {counted(len(absorbed), 'detection')} into others of the "
+            f"same class that they overlap, the first {first.label} on line {first.line}"
+        )
+    return _event_table(merged)
+
+
+def _note_few_named(
+    found: Sequence[EventRow], durations: Mapping[str, float], *, note: Note
+) -> None:
+    named = len({row.recording for row in found})
+    if found and 2 * named < len(durations):
+        note(
+            f"{found[0].path}: has events of {named} of {len(durations)} recordings; in the others "
+            "nothing counts as detected. If they were not looked at, --subset LIST leaves them out"
         )
 
-    def _renamed(self, file: EventFile, note: Note) -> list[EventRow]:
-        """Return the events of a file of predictions under the names of the recordings."""
-        matches = self._names.match(file.recordings, origin=str(file.path))
-        known = known_only(matches, what="events", origin=file.path, names=self._names, note=note)
-        return [
-            row._replace(recording=known[row.recording])
-            for row in file.rows
-            if row.recording in known
-        ]
 
-    def _durations(self) -> dict[str, float]:
-        ends = {name: float(file.table.edges_s[-1]) for name, file in self._score_files.items()}
-        durations = complete_durations(
-            self._names.names,
-            listed=self._listed,
-            audio=self._audio,
-            score_ends_s=ends,
-            places=self._truth.recordings,
+def _score_tables(
+    scores: Scores, classes: tuple[str, ...], durations: Mapping[str, float], *, note: Note
+) -> dict[str, ScoreTable]:
+    """Return scores of every recording: those without a file score 0 all the time."""
+    tables = {}
+    silent = []
+    for name, duration_s in durations.items():
+        file = scores.files.get(name)
+        if file is not None:
+            tables[name] = file.ordered(classes, like=file.path)
+        else:
+            silent.append(name)
+            nothing = np.zeros((1, len(classes)), np.float32)
+            tables[name] = ScoreTable(np.array([0.0, duration_s]), nothing)
+    if silent:
+        note(
+            f"{scores.origin}: no score file of {counted(len(silent), 'recording')}, in "
+            f"which nothing counts as detected: {few(silent)}"
         )
-        note_other_ends(ends, durations, note=self.note)
-        if not durations:
-            raise DataError(f"{self._truth.path}: names no recording; give --durations with them")
-        return durations
-
-    def _true_events(
-        self,
-        rows: Iterable[EventRow],
-        classes: Sequence[str],
-        durations: Mapping[str, float],
-        broken_off: Collection[str],
-    ) -> list[EventRow]:
-        rows = of_classes(rows, classes, asked=self._asked is not None, note=self.note)
-        rows = without_unheard(rows, durations, broken_off=broken_off, note=self.note)
-        over = [row for row in rows if row.offset_s > durations[row.recording] + _ROUNDED_S]
-        if over:
-            self.note(
-                f"{counted(len(over), 'true event ends', 'true events end')} after the recording, "
-                f"up to {max(r.offset_s - durations[r.recording] for r in over):.3g} s, and "
-                f"{'was' if len(over) == 1 else 'were'} left so: first {over[0].place}"
-            )
-        merged, absorbed = merge_connected(rows, touching=True)
-        if absorbed:
-            first = min(absorbed, key=lambda row: (str(row.path), row.line))
-            self.note(
-                f"{self._truth.path}: merged {counted(len(absorbed), 'label')} into others of the "
-                "same class that they overlap or touch, the first "
-                f"{first.label} in {first.place}"
-            )
-        return merged
-
-    def _detections(
-        self,
-        rows: Iterable[EventRow],
-        classes: Sequence[str],
-        durations: Mapping[str, float],
-        note: Note,
-    ) -> pd.DataFrame:
-        rows = of_classes(rows, classes, asked=self._asked is not None, note=note)
-        late = [row for row in rows if row.onset_s >= durations[row.recording]]
-        if late:
-            note(
-                f"{late[0].path}: {counted(len(late), 'detection')} after the end of the "
-                f"recording, the first {late[0].label} at {late[0].onset_s:g} s of "
-                f"{durations[late[0].recording]:g} s on line {late[0].line}"
-            )
-        merged, absorbed = merge_connected(rows, touching=False)
-        if absorbed:
-            first = min(absorbed, key=lambda row: row.line)
-            note(
-                f"{first.path}: merged {counted(len(absorbed), 'detection')} into others of the "
-                f"same class that they overlap, the first {first.label} on line {first.line}"
-            )
-        return _event_table(merged)
-
-    def _score_tables(
-        self, classes: tuple[str, ...], durations: Mapping[str, float]
-    ) -> dict[str, ScoreTable] | None:
-        """Return scores of every recording: those without a file score 0 all the time."""
-        if self._scored is None:
-            return None
-        tables = {}
-        silent = []
-        for name, duration_s in durations.items():
-            file = self._score_files.get(name)
-            if file is not None:
-                tables[name] = file.ordered(classes, like=file.path)
-            else:
-                silent.append(name)
-                nothing = np.zeros((1, len(classes)), np.float32)
-                tables[name] = ScoreTable(np.array([0.0, duration_s]), nothing)
-        if silent:
-            self.note(
-                f"{self._scores_origin}: no score file of {counted(len(silent), 'recording')}, in "
-                f"which nothing counts as detected: {few(silent)}"
-            )
-        return tables
+    return tables
 
 
 def _event_table(rows: Iterable[EventRow]) -> pd.DataFrame:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamsed.errors import DataError
 from streamsed.evaluate.delimited import Note, counted
-from streamsed.evaluate.event_tables import EventFile, EventRow, read_event_file, read_label_file
+from streamsed.evaluate.event_tables import EventFile, read_event_file
+from streamsed.evaluate.label_folders import JAMS, read_jams, read_label_folder
 
 SOFT_THRESHOLD = 0.5
-_PREFIX = "soft_labels_"
-_ENDINGS = frozenset((".txt", ".tsv", ".csv"))
 
 
 def read_ground_truth(path: Path, *, note: Note) -> EventFile:
@@ -29,30 +27,26 @@ def read_ground_truth(path: Path, *, note: Note) -> EventFile:
     Raises:
         DataError: file and line of what cannot be used.
     """
-    truth = _read_folder(path, note=note) if path.is_dir() else read_event_file(path, note=note)
+    truth = read_events(path, note=note)
     return _hardened(truth, note=note) if truth.soft else truth
 
 
-def _read_folder(folder: Path, *, note: Note) -> EventFile:
-    files = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in _ENDINGS and path.is_file() and not path.name.startswith(".")
-    ]
-    if not files:
-        raise DataError(f"{folder}: holds no label file; a .txt file a recording would be right")
-    rows: list[EventRow] = []
-    recordings: dict[str, str] = {}
-    soft = False
-    for path in files:
-        name = path.stem.removeprefix(_PREFIX)
-        if name in recordings:
-            raise DataError(f"{path}: a second file for {name!r}; the first is {recordings[name]}")
-        labels = read_label_file(path, name, note=note)
-        rows += labels.rows
-        recordings |= labels.recordings
-        soft |= labels.soft
-    return EventFile(folder, tuple(rows), recordings, soft=soft)
+def read_events(path: Path, *, note: Note, may_be_empty: bool = False) -> EventFile:
+    """Read events of any form: a table, a folder with a file a recording, or a JAMS file.
+
+    Args:
+        path: of the file or folder.
+        note: what to tell people.
+        may_be_empty: whether an empty file means that there are no events.
+
+    Raises:
+        DataError: file and line of what cannot be used.
+    """
+    if path.is_dir():
+        return read_label_folder(path, note=note)
+    if path.suffix.lower() == JAMS:
+        return read_jams(path)
+    return read_event_file(path, note=note, may_be_empty=may_be_empty)
 
 
 def _hardened(truth: EventFile, *, note: Note) -> EventFile:

@@ -70,8 +70,9 @@ def of_classes(
     """
     kept: list[EventRow] = []
     other: list[EventRow] = []
+    known = frozenset(classes)
     for row in rows:
-        (kept if row.label in classes else other).append(row)
+        (kept if row.label in known else other).append(row)
     if other and not asked:
         row = other[0]
         raise DataError(

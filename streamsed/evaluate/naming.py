@@ -55,10 +55,11 @@ class RecordingNames:
 
     def __init__(self, names: Iterable[str], *, origin: str) -> None:
         self.names = tuple(dict.fromkeys(names))
-        self._origin = origin
+        self.origin = origin
         self._exactly = frozenset(self.names)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._by_base: dict[str, list[str]] = defaultdict(list)
+        _refuse_halves(self.names, origin=origin)
         for name in self.names:
             self._by_stem[without_extension(name)].append(name)
             self._by_base[base_name(name)].append(name)
@@ -73,10 +74,12 @@ class RecordingNames:
         Raises:
             DataError: a name could mean two recordings, or two names mean the same.
         """
+        names = list(dict.fromkeys(names))
+        _refuse_halves(names, origin=origin)
         known: dict[str, str] = {}
         unknown = []
         claims: dict[str, str] = {}  # recording -> the name that means it
-        for name in sorted(dict.fromkeys(names), key=lambda name: name not in self._exactly):
+        for name in sorted(names, key=lambda name: name not in self._exactly):
             recording = self._find(name, origin=origin)
             if recording is None or claims.get(recording) == recording != name:
                 unknown.append(name)
@@ -85,7 +88,7 @@ class RecordingNames:
             if other != name:
                 raise DataError(
                     f"{origin}: {other!r} and {name!r} could both mean {recording!r} of "
-                    f"{self._origin}; name recordings the same everywhere"
+                    f"{self.origin}; name recordings the same everywhere"
                 )
             known[name] = recording
         return Matches(known, tuple(unknown))
@@ -100,8 +103,25 @@ class RecordingNames:
             if found and len(found) > 1:
                 raise DataError(
                     f"{origin}: {name!r} could mean {found[0]!r} or {found[1]!r} of "
-                    f"{self._origin}; name recordings the same everywhere"
+                    f"{self.origin}; name recordings the same everywhere"
                 )
             if found:
                 return found[0]
         return None
+
+
+def _refuse_halves(names: Iterable[str], *, origin: str) -> None:
+    """Refuse a name beside the same name with an extension: one recording would count as two.
+
+    Raises:
+        DataError: there are such two.
+    """
+    names = list(names)
+    known = frozenset(names)
+    for name in names:
+        bare = without_extension(name)
+        if bare != name and bare in known:
+            raise DataError(
+                f"{origin}: {bare!r} and {name!r} are one recording under two names, or two that "
+                "cannot be told apart; name recordings the same everywhere"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +11,24 @@ import pandas as pd
 
 from streamsed.errors import DataError
 from streamsed.evaluate.delimited import Note, counted, few, read_delimited, read_text
-from streamsed.evaluate.event_tables import read_event_file
-from streamsed.evaluate.gathering import Gathering
-from streamsed.evaluate.ground_truth import read_ground_truth
+from streamsed.evaluate.event_tables import (
+    EventFile,
+    read_durations,
+    read_event_file,
+    read_subset,
+)
+from streamsed.evaluate.gathering import (
+    Inputs,
+    all_recordings,
+    check_all_scored,
+    find_audio_of,
+    gather,
+    listed_only,
+    only,
+    read_scores,
+    replayed_recordings,
+)
+from streamsed.evaluate.ground_truth import read_events, read_ground_truth
 from streamsed.evaluate.labels import IN_REPLAY, of_classes
 from streamsed.evaluate.material import Material
 from streamsed.evaluate.operating_points import read_operating_points
@@ -22,6 +37,21 @@ from streamsed.evaluate.recordings import find_audio
 
 DEFAULT_THRESHOLD = 0.5
 _REPLAY = "a folder that streamsed replay wrote would be right"
+
+
+class Notes:
+    """What was mended or left out: lines for people, in order, each once."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, None] = {}
+
+    def add(self, line: str) -> None:
+        """Add a line."""
+        self._lines.setdefault(line)
+
+    def lines(self) -> tuple[str, ...]:
+        """Return all of them."""
+        return tuple(self._lines)
 
 
 def read_material(
@@ -34,13 +64,16 @@ def read_material(
     audio: Path | None = None,
     classes: Sequence[str] | None = None,
     threshold: float = DEFAULT_THRESHOLD,
+    only_scored: bool = False,
+    subset: Path | None = None,
 ) -> Material:
     """Read what is to be evaluated, whoever wrote it.
 
     The recordings that are evaluated are those of the durations and of the ground truth; how
     they are matched with the other files, :class:`~streamsed.evaluate.naming.RecordingNames`
-    says. One without a score file or events has no detections; one that only the durations name
-    has no true events; predictions for others are left out. All of it is noted.
+    says. One without events has no detections; one that only the durations name has no true
+    events; predictions for others are left out. All of it is noted. One without a score file,
+    where there are others, is an error: ``only_scored`` or ``subset`` leave it out.
 
     Events of one class of one recording that overlap are merged, and true events also if they
     touch. Labels that are no class of the scores are an error unless ``classes`` are given.
@@ -57,6 +90,9 @@ def read_material(
         audio: folder of the recordings.
         classes: that are evaluated; by default those of the scores, else every label.
         threshold: where there are no ``events``.
+        only_scored: whether recordings without a score file are left out.
+        subset: list of the recordings that are evaluated, one a line, or a table with a column
+            ``filename``; None for all.
 
     Raises:
         DataError: which file and line cannot be used, and what would be right.
@@ -65,18 +101,42 @@ def read_material(
         raise DataError("both scores and operating points are given; one of them would be right")
     if not (events or scores or operating_points):
         raise DataError("there is nothing to evaluate: no scores, operating points nor events")
-    reading = Gathering(ground_truth, classes=classes)
-    reading.name_recordings(durations, replayed=False)
+    if only_scored and scores is None:
+        raise DataError("--only-scored: there are no --scores; --subset LIST would be right")
+    notes = Notes()
+    truth = read_ground_truth(ground_truth, note=notes.add)
+    listed_s = None if durations is None else read_durations(durations, note=notes.add)
+    recordings = all_recordings(truth, listed_s, origin=durations, note=notes.add)
+    if subset is not None:
+        recordings = listed_only(recordings, read_subset(subset), origin=subset)
+        notes.add(f"{subset}: only its {counted(len(recordings.names.names), 'recording')} counts")
+    scored = None if scores is None else read_scores(recordings.names, scores, note=notes.add)
+    if scored is not None and only_scored:
+        left = len(recordings.names.names) - len(scored.files)
+        recordings = only(recordings, scored.files.keys())
+        notes.add(f"--only-scored: left out {counted(left, 'recording')} without scores")
+    if scored is not None:
+        check_all_scored(recordings, scored)
+    found = None
     if audio is not None:
-        reading.find_audio(find_audio(audio), origin=audio, promised=True)
-    reading.read_scores(scores)
-    found = (
-        None if events is None else read_event_file(events, note=reading.note, may_be_empty=True)
-    )
-    points = {}
+        found = find_audio_of(recordings.names, find_audio(audio), origin=audio, note=notes.add)
+    detected = None
+    if events is not None:
+        detected = read_events(events, note=notes.add, may_be_empty=True)
+    points: Mapping[float, EventFile] = {}
     if operating_points is not None:
-        points = read_operating_points(operating_points, note=reading.note)
-    return reading.material(events=found, operating_points=points, threshold=threshold)
+        points = read_operating_points(operating_points, note=notes.add)
+    inputs = Inputs(
+        truth=truth,
+        recordings=recordings,
+        audio=found or {},
+        scores=scored,
+        events=detected,
+        operating_points=points,
+        classes=classes,
+        threshold=threshold,
+    )
+    return gather(inputs, note=notes.add, notes=notes.lines)
 
 
 def read_replay(
@@ -103,19 +163,29 @@ def read_replay(
     for path in files.values():
         if not path.exists():
             raise DataError(f"{path}: no such file; {_REPLAY}, and the replay has to be finished")
-    reading = Gathering(ground_truth, classes=classes)
-    reading.name_recordings(files["durations.tsv"], replayed=True)
+    notes = Notes()
+    truth = read_ground_truth(ground_truth, note=notes.add)
+    durations = files["durations.tsv"]
+    listed_s = read_durations(durations, note=notes.add)
+    recordings = replayed_recordings(truth, listed_s, origin=durations, note=notes.add)
+    names = recordings.names
     if audio is not None:
-        reading.find_audio(find_audio(audio), origin=audio, promised=True)
+        found = find_audio_of(names, find_audio(audio), origin=audio, note=notes.add)
     else:
         journal = folder / "recordings.jsonl"
-        reading.find_audio(_replayed_audio(journal), origin=journal, promised=False)
-    reading.read_scores(files["scores"])
-    failed = _failures(folder / "failed.tsv", note=reading.note)
-    events = read_event_file(files["events.tsv"], note=reading.note, may_be_empty=True)
-    material = reading.material(
-        events=events, operating_points={}, threshold=DEFAULT_THRESHOLD, broken_off=failed
+        found = find_audio_of(names, _replayed_audio(journal), origin=journal, note=None)
+    inputs = Inputs(
+        truth=truth,
+        recordings=recordings,
+        audio=found,
+        scores=read_scores(names, files["scores"], note=notes.add),
+        broken_off=_failures(folder / "failed.tsv", note=notes.add),
+        events=read_event_file(files["events.tsv"], note=notes.add, may_be_empty=True),
+        operating_points={},
+        classes=classes,
+        threshold=DEFAULT_THRESHOLD,
     )
+    material = gather(inputs, note=notes.add, notes=notes.lines)
     material = _as_run(material, folder / "replay.json")
     messages = folder / "messages.jsonl"
     if not messages.is_file():

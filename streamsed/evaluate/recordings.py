@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
 from streamsed.errors import DataError
@@ -12,6 +13,9 @@ from streamsed.evaluate.delimited import Note, counted, few
 from streamsed.evaluate.event_tables import EventRow
 from streamsed.evaluate.naming import Matches, RecordingNames, without_extension
 
+_MANY_EVENTS = 10
+_TOO_SMALL_SHARE = 1 / 500
+_OTHER_UNIT = 5.0
 _OTHER_END_S = 1.0  # scores are said not to fit a recording if they end so much before or after it
 
 
@@ -141,10 +145,48 @@ def without_unheard(
     return [row for row in rows if row.onset_s < durations_s[row.recording]]
 
 
+def check_units(
+    rows: Sequence[EventRow], durations_s: Mapping[str, float], *, origin: Path
+) -> None:
+    """Check that durations are not in a smaller unit than the events, such as milliseconds.
+
+    False alarms an hour, PSDS and every rate would come out a thousand times too good.
+
+    Raises:
+        DataError: many events, and all end in the first five hundredth of their recordings.
+    """
+    if len(rows) < _MANY_EVENTS:
+        return
+    shares = [row.offset_s / durations_s[row.recording] for row in rows]
+    if max(shares) < _TOO_SMALL_SHARE:
+        last = rows[int(np.argmax(shares))]
+        raise DataError(
+            f"{origin}: all {len(rows)} events end within the first {100 * max(shares):.2g} % of "
+            f"their recordings, the last at {last.offset_s:g} s of {durations_s[last.recording]:g} "
+            "s; onsets, offsets and durations in seconds would be right (not milliseconds, and "
+            "not samples)"
+        )
+
+
 def note_other_ends(
     score_ends_s: Mapping[str, float], durations_s: Mapping[str, float], *, note: Note
 ) -> None:
-    """Note scores that end far from where their recording does."""
+    """Note scores that end far from where their recording does.
+
+    Raises:
+        DataError: most end at less than a fifth of it, or five times as late: another unit.
+    """
+    odd = [
+        name
+        for name, end in score_ends_s.items()
+        if not 1 / _OTHER_UNIT <= end / durations_s[name] <= _OTHER_UNIT
+    ]
+    if 2 * len(odd) > len(score_ends_s):
+        raise DataError(
+            f"the scores of {odd[0]} end at {score_ends_s[odd[0]]:g} s, and it lasts "
+            f"{durations_s[odd[0]]:g} s, as of {len(odd)} of {len(score_ends_s)} recordings; "
+            "frames and durations in seconds, of the same recordings, would be right"
+        )
     other = [
         f"{name} ({end:g} s of {durations_s[name]:g} s)"
         for name, end in score_ends_s.items()

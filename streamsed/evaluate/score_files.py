@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamsed.complaints import suggest
 from streamsed.errors import DataError
-from streamsed.evaluate.delimited import delimiter_of, number, read_text
+from streamsed.evaluate.delimited import delimiter_of, number, read_text, with_points
 from streamsed.evaluate.material import ScoreTable
 
 _TIMES = ("onset", "offset")
@@ -46,13 +46,14 @@ class ScoreFile:
         """
         if classes == self.classes:
             return self.table
+        places = {label: at for at, label in enumerate(self.classes)}
         for label in classes:
-            if label not in self.classes:
+            if label not in places:
                 raise DataError(
                     f"{self.path}, line 1: has no column {label!r}, which {like} has; "
                     f"{suggest(label, self.classes)}"
                 )
-        columns = [self.classes.index(label) for label in classes]
+        columns = [places[label] for label in classes]
         return ScoreTable(self.table.edges_s, self.table.scores[:, columns])
 
 
@@ -112,6 +113,8 @@ def read_score_file(path: Path) -> ScoreFile:
             f"{path}, line 1: the class {odd[0]!r} has a backslash in its name, which "
             "sed_scores_eval does not take; another character would be right"
         )
+    if delimiter == ";":  # with decimal commas
+        body = body.replace(",", ".")
     values = _values(path, text, body, delimiter, names)[:, skipped:]
     scores = values[:, len(times) :]
     _check_scores(path, text, scores, classes)
@@ -149,7 +152,7 @@ def _first_bad_cell(path: Path, text: str, delimiter: str, names: list[str]) -> 
             if name == "" or cell.lower() in {"nan", "inf", "-inf"}:
                 continue
             try:
-                number(cell, _what(name))
+                number(with_points(cell) if delimiter == ";" else cell, _what(name))
             except ValueError as error:
                 return DataError(f"{path}, line {line}: {error}")
     return DataError(f"{path}: is no table of numbers; {_RIGHT}")

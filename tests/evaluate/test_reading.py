@@ -182,22 +182,83 @@ def test_different_classes_in_score_files(
     assert "b.tsv" in said
 
 
-def test_recordings_without_scores_truth_or_either(
+def test_scores_of_some_recordings_alone_are_refused_unless_asked_for(
     tmp_path: Path, truth: Path, scores: Path
 ) -> None:
-    durations = write(
-        tmp_path / "d.tsv", "filename\tduration", "a.wav\t10", "b.wav\t10", "c.wav\t7"
-    )
-    write_scores(scores / "z.tsv", random_scores(3))
+    lengths = ("a.wav\t10", "b.wav\t10", "c.wav\t10")
+    durations = write(tmp_path / "durations.tsv", "filename\tduration", *lengths)
+    message = refusal(ground_truth=truth, durations=durations, scores=scores)
+    assert "scores of 2 of the 3 recordings" in message
+    assert "none of c.wav; --only-scored" in message
     (scores / "b.tsv").unlink()
+    assert "scores of 1 of the 2 recordings" in refusal(ground_truth=truth, scores=scores)
+    material = read_material(
+        ground_truth=truth, durations=durations, scores=scores, only_scored=True
+    )
+    assert list(material.durations_s) == ["a.wav"]
+    assert rows(material.truth) == [("a.wav", 1, 3, "Cat"), ("a.wav", 5, 6, "Dog")]
+    noted(material, "--only-scored: left out 2 recordings")
+    assert "there are no --scores" in refusal(
+        ground_truth=truth, durations=durations, events=truth, only_scored=True
+    )
+
+
+@pytest.mark.parametrize("head", [(), ("filename",), ("filename\tduration",)])
+def test_a_subset(tmp_path: Path, truth: Path, scores: Path, head: tuple[str, ...]) -> None:
+    (scores / "a.tsv").unlink()
+    row = "b\t10" if head == ("filename\tduration",) else "b"
+    listed = write(tmp_path / "list.txt", *head, row)
+    material = read_material(ground_truth=truth, scores=scores, subset=listed)
+    assert list(material.durations_s) == ["b.wav"]
+    assert rows(material.truth) == [("b.wav", 2, 4, "Dog")]
+    wrong = write(tmp_path / "wrong.txt", "c.wav")
+    assert "1 recording of it are not there: c.wav" in refusal(
+        ground_truth=truth, scores=scores, subset=wrong
+    )
+
+
+def test_a_recording_without_truth_has_no_events(tmp_path: Path, scores: Path) -> None:
+    truth = write_events(tmp_path / "truth.tsv", "a.wav 1 3 Cat")
+    durations = write(tmp_path / "durations.tsv", "filename\tduration", "a.wav\t10", "b.wav\t10")
     material = read_material(ground_truth=truth, durations=durations, scores=scores)
-    assert list(material.durations_s) == ["a.wav", "b.wav", "c.wav"]
-    assert material.scores is not None
-    assert material.scores["c.wav"].edges_s.tolist() == [0, 7]
-    assert not material.scores["b.wav"].scores.any()
-    assert "c.wav" in noted(material, "does not name 1 recording", "no events")
-    assert noted(material, "no score file of 2 recordings").endswith(": b.wav, c.wav")
+    noted(material, "does not name 1 recording", "b.wav")
+    write_scores(scores / "z.tsv", random_scores(3))
+    material = read_material(ground_truth=truth, durations=durations, scores=scores)
     assert "z" in noted(material, "left out scores of 1 recording")
+
+
+def test_events_of_few_recordings_are_noted(tmp_path: Path, truth: Path) -> None:
+    lengths = [f"{name}.wav\t10" for name in "abc"]
+    durations = write(tmp_path / "durations.tsv", "filename\tduration", *lengths)
+    found = write_events(tmp_path / "found.tsv", "a 1 3 Cat")
+    material = read_material(ground_truth=truth, durations=durations, events=found)
+    noted(material, "has events of 1 of 3 recordings", "--subset LIST")
+
+
+def test_units_that_do_not_fit(tmp_path: Path, truth: Path, scores: Path) -> None:
+    many = [f"a.wav {t} {t + 0.5} Dog" for t in range(10)]
+    truth_of_many = write_events(tmp_path / "many.tsv", *many)
+    for length in (10_000, 160_000):  # milliseconds, samples
+        lengths = (f"a.wav\t{length}", f"b.wav\t{length}")
+        durations = write(tmp_path / "durations.tsv", "filename\tduration", *lengths)
+        assert "in seconds would be right" in refusal(
+            ground_truth=truth_of_many, durations=durations, events=truth
+        )
+        assert "end at 10 s, and it lasts" in refusal(
+            ground_truth=truth, durations=durations, scores=scores
+        )
+    seconds = write(tmp_path / "durations.tsv", "filename\tduration", "a.wav\t10", "b.wav\t10")
+    found = write_events(tmp_path / "found.tsv", "a.wav 1000 3000 Cat", "b.wav 2000 4000 Dog")
+    assert "2 of 2 detections are after the end" in refusal(
+        ground_truth=truth, durations=seconds, events=found
+    )
+
+
+def test_one_recording_under_two_names(tmp_path: Path, durations: Path, truth: Path) -> None:
+    both = write_events(tmp_path / "both.tsv", "a.wav 1 3 Cat", "a 5 6 Dog")
+    for files in ({"ground_truth": both, "events": truth}, {"ground_truth": truth, "events": both}):
+        message = refusal(durations=durations, **files)
+        assert "'a' and 'a.wav' are one recording under two names" in message
 
 
 def test_durations_come_from_audio(tmp_path: Path, truth: Path) -> None:
@@ -223,9 +284,6 @@ def test_durations_that_nothing_tells(tmp_path: Path, truth: Path, scores: Path)
     assert said.startswith(f"a.wav ({truth}, line 2): its duration is not known, nor that of 1 ")
     assert "--durations" in said
     assert "--audio" in said
-    (scores / "b.tsv").unlink()
-    said = refusal(ground_truth=truth, scores=scores)
-    assert said.startswith(f"b.wav ({truth}, line 4): its duration is not known; give")
 
 
 def test_true_events_after_the_end_are_left_out(tmp_path: Path, durations: Path) -> None:

@@ -104,8 +104,8 @@ def test_rows_that_cannot_be_used(tmp_path: Path, row: str, problem: str) -> Non
     [
         (b"", ": is empty"),
         (b"\n\n", ": is empty"),
-        (b"file\tonset\toffset\tevent_label\na\t1\t2\tx\n", "'file', 'onset'"),
-        (b"file\tonset\toffset\tevent_label\na\t1\t2\tx\n", "filename is missing"),
+        (b"f\tonset\toffset\tevent_label\na\t1\t2\tx\n", "'f', 'onset'"),
+        (b"f\tonset\toffset\tevent_label\na\t1\t2\tx\n", "filename is missing"),
         (b"filename\tonset\tonset\toffset\tevent_label\na\t1\t1\t2\tx\n", "two columns 'onset'"),
         (b'filename\tonset\toffset\tevent_label\na\t1\t2\t"x\nb\t1\t2\ty\n', "line 2: a quotation"),
         (b"filename\tonset\toffset\tevent_label\na\t1\t2\tx\0\n", "line 2: is no UTF-8 text"),
@@ -144,7 +144,7 @@ def test_durations(tmp_path: Path) -> None:
     [
         ([], ": is empty"),
         (["filename\tduration"], ": names no recording"),
-        (["filename\tlength", "a\t1"], "line 1: has the columns 'filename', 'length'"),
+        (["filename\tsize", "a\t1"], "line 1: has the columns 'filename', 'size'"),
         (["filename\tduration", "a\t0"], "line 2: the duration is 0"),
         (["filename\tduration", "a\tnan"], "line 2: the duration is nan"),
         (["filename\tduration", "a"], "line 2: a filename and a duration would be right"),
@@ -195,7 +195,7 @@ def test_soft_labels_in_a_folder_of_maestro_real(tmp_path: Path) -> None:
     [
         ("0\t1\tcar\t1.5", "line 1: the soft label is 1.5; from 0 to 1 would be right"),
         ("0\t1\tcar\tyes", "line 1: the soft label is 'yes', which is no number"),
-        ("filename\tonset\toffset\tevent_label", "would be right in a folder of label files"),
+        ("filename\tduration", "would be right in a folder of label files"),
     ],
 )
 def test_soft_labels_that_cannot_be_used(tmp_path: Path, line: str, problem: str) -> None:
