@@ -100,7 +100,7 @@ def _complain(progress: Progress) -> None:
             outcome.bad_samples,
             "values that are no samples (NaN, infinite, absurd) count as silence",
         ),
-        (outcome.bad_steps, "steps whose scores are no numbers count as 0"),
+        (outcome.bad_steps, "steps whose scores are no numbers count as 0, or are clipped"),
     ):
         if count:
             typer.echo(f"streamsed: {outcome.name}: {what}: {count}", err=True)

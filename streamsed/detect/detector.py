@@ -14,7 +14,7 @@ from streamsed.detect.chunking import Chunker, Segment
 from streamsed.detect.decoder import Decoder
 from streamsed.detect.engine import Engine
 from streamsed.detect.events import Reason, ScoredFrames, Transition
-from streamsed.detect.fusion import Fusion
+from streamsed.detect.fusion import Fusion, clip_to_scores
 from streamsed.detect.level import LevelMeter
 from streamsed.detect.postprocessing import FrameRules, Latency
 from streamsed.detect.step_result import Decided, StepResult
@@ -268,9 +268,10 @@ class Detector:
         return self._streams[source].chunker.bad_samples
 
     def bad_steps(self, source: str) -> int:
-        """Return how many steps gave scores that are no numbers.
+        """Return how many steps gave scores that are no numbers, or outside 0 to 1.
 
-        Their frames score 0, and the stream goes on from the model's initial state.
+        Frames of the first score 0, and the stream goes on from the model's initial state; the
+        others are clipped, each member's before the mean is taken.
         """
         return self._streams[source].bad_steps
 
@@ -320,15 +321,21 @@ class Detector:
         engine, size = self._engine, len(slots)
         scores = [engine.scores(member)[:size] for member in self._fusion.members]
         tags = [tag[:size] for tag in map(engine.tags, self._tagged) if tag is not None]
+        clipped, broken = set[int](), set[int]()
+        for given in (*scores, *tags):
+            outside, no_numbers = clip_to_scores(given)
+            clipped.update(outside)
+            broken.update(no_numbers)
         with np.errstate(over="ignore", invalid="ignore"):
             fused = self._fusion.fuse(slots, scores, tags)
-        finite = np.isfinite(fused)
-        if not finite.all():
-            for row in np.flatnonzero(~finite.all(axis=(1, 2))):
-                fused[row] = 0.0
-                self._forget(streams[row])
-                streams[row].bad_steps += 1
-                decided.bad.append(streams[row].source)
+        if not np.isfinite(fused).all():  # of an earlier step, from a delay line
+            broken.update(np.flatnonzero(~np.isfinite(fused).all(axis=(1, 2))).tolist())
+        for row in broken:
+            fused[row] = 0.0
+            self._forget(streams[row])
+        for row in sorted(clipped | broken):
+            streams[row].bad_steps += 1
+            decided.bad.append(streams[row].source)
         return fused
 
     def _measure(

@@ -129,6 +129,27 @@ class Fusion:
             line.reset(slot)
 
 
+def clip_to_scores(given: Array) -> tuple[list[int], list[int]]:
+    """Bring a member's scores or tags into 0 to 1, in place; NaN and infinity stay as they are.
+
+    Args:
+        given: ``(n, ...)`` float32.
+
+    Returns:
+        The rows in which that changed anything, and those that hold what is no number.
+    """
+    if given.min() >= 0.0 and given.max() <= 1.0:  # neither is true of NaN
+        return [], []
+    finite = np.isfinite(given)
+    outside = finite & ((given < 0.0) | (given > 1.0))
+    np.clip(given, 0.0, 1.0, out=given, where=finite)
+    of_row = (len(given), -1)
+    return (
+        np.flatnonzero(outside.reshape(of_row).any(axis=1)).tolist(),
+        np.flatnonzero(~finite.reshape(of_row).all(axis=1)).tolist(),
+    )
+
+
 def _mean(arrays: Sequence[Array], weights: Sequence[np.float32]) -> Array:
     """Return the weighted mean as a new array; one array of weight 1 comes out as it is."""
     total = arrays[0] * weights[0]

@@ -17,7 +17,8 @@ class StepResult:
         transitions: in order for each source.
         frames: the fused scores that were decoded, at most one entry a source.
         ended: sources that were drained and are forgotten; the last of their transitions are here.
-        bad: sources of which this step gave scores that are no numbers; see
+        bad: sources of which this step gave scores that are no numbers or
+            outside 0 to 1; see
             :meth:`Detector.bad_steps`.
         filtered: median-filtered scores that are known by now, those of several steps together;
             empty unless they are kept.

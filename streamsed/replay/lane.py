@@ -51,7 +51,7 @@ class Lane:
         ended: why no more audio comes; None while it does.
         heard_samples: at the bundle's rate, so far.
         bad_samples: that the detector refused; the source has a count of its own.
-        bad_steps: whose scores were no numbers.
+        bad_steps: whose scores were no numbers, or outside 0 to 1.
 
     Raises:
         SourceError: the recording cannot be opened; no file was made.

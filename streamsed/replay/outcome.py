@@ -23,7 +23,7 @@ class Outcome(BaseModel):
         events: how many were published.
         failure: why it could not be read, or not to its end; None if it was.
         bad_samples: that were no samples (NaN, infinite, absurd) and count as silence.
-        bad_steps: steps whose scores were no numbers and count as 0.
+        bad_steps: steps whose scores were no numbers, and count as 0, or were clipped.
         remark: what its header claims wrongly, though it was read to its end; None for nothing.
     """
 
