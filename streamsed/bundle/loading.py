@@ -18,7 +18,11 @@ from streamsed.bundle.bundle import Bundle, SelfTest
 from streamsed.bundle.manifest import MANIFEST_FILE, SELFTEST_FILE, Manifest, Member
 from streamsed.complaints import one_line
 from streamsed.errors import BundleError
+from streamsed.regular_file import read_regular
 
+_MOST_MANIFEST_BYTES = 1 << 20
+_MOST_FILE_BYTES = (1 << 31) - 1  # of a graph: a protobuf message is no longer
+_MOST_SELFTEST_BYTES = 1 << 28  # of its arrays, however small they are compressed
 _FATAL = 4  # onnxruntime's highest log severity: what fails is raised, and need not be logged
 
 
@@ -49,9 +53,7 @@ def load(path: Path) -> Bundle:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+        content = yaml.safe_load(_read(path, most_bytes=_MOST_MANIFEST_BYTES).decode())
     except UnicodeDecodeError as error:
         raise BundleError(f"{path}: is no UTF-8 text") from error
     except yaml.YAMLError as error:
@@ -65,11 +67,17 @@ def _read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path}: {complaint}") from error
 
 
-def _read_verified(path: Path, sha256: str) -> bytes:
+def _read(path: Path, *, most_bytes: int) -> bytes:
+    if path.is_symlink():
+        raise BundleError(f"{path}: is a link; a bundle holds regular files only")
     try:
-        content = path.read_bytes()
+        return read_regular(path, most_bytes=most_bytes, follow_links=False)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read_verified(path: Path, sha256: str) -> bytes:
+    content = _read(path, most_bytes=_MOST_FILE_BYTES)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise BundleError(
@@ -132,9 +140,22 @@ def _check_tensors(
 
 def _read_selftest(path: Path, content: bytes, manifest: Manifest) -> SelfTest:
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as compressed:
+            size = sum(info.file_size for info in compressed.infolist())
+        if size > _MOST_SELFTEST_BYTES:
+            raise BundleError(
+                f"{path}: its arrays take {size} bytes, more than {_MOST_SELFTEST_BYTES}"
+            )
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (
+        MemoryError,
+        ValueError,
+        OSError,
+        EOFError,
+        AttributeError,
+        zipfile.BadZipFile,
+    ) as error:
         raise BundleError(f"{path}: is no readable .npz file: {_first_line(error)}") from error
     chunks = _selftest_array(path, arrays, "chunks", (manifest.chunk_samples,))
     steps = len(chunks)

@@ -15,6 +15,7 @@ from streamsed.bundle.manifest import Manifest
 from streamsed.detect.selftest import StepTrace, batch_invariant, check_scores
 from streamsed.detect.sessions import CUDA, Provider, open_sessions
 from streamsed.detect.states import DeviceStates, HostStates, States
+from streamsed.errors import BundleError
 
 Array = NDArray[np.float32]
 
@@ -85,6 +86,14 @@ class Engine:
         if threads < 1 or max_batch < 1:
             raise ValueError(f"threads {threads} and max_batch {max_batch} must be at least 1")
         self.manifest: Manifest = bundle.manifest
+        try:
+            self._open(bundle, provider, require_gpu, threads, max_batch)
+        except MemoryError as error:
+            raise BundleError(f"{bundle.folder}: needs more memory than there is") from error
+
+    def _open(
+        self, bundle: Bundle, provider: Provider, require_gpu: bool, threads: int, max_batch: int
+    ) -> None:
         sessions, hardware = open_sessions(
             dict(bundle.graphs), provider, require_gpu=require_gpu, threads=threads
         )

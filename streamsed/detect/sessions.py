@@ -11,12 +11,14 @@ from typing import Any, Literal
 import onnxruntime as ort
 
 from streamsed.errors import BundleError, ProviderError
+from streamsed.time_limit import within
 
 Provider = Literal["auto", "cpu", "cuda"]
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
+_LONGEST_LOAD_S = 300.0
 _ERROR, _FATAL = 3, 4  # onnxruntime's log severities
 _CUDA_OPTIONS = {
     # Search picks algorithms by timing them, so two starts could differ in their last bits.
@@ -96,7 +98,13 @@ def open_session(
         # Why CUDA cannot be used is said by us, in one line.
         ort.set_default_logger_severity(_FATAL)
     try:
-        return ort.InferenceSession(graph, options, providers=providers)
+        return within(
+            _LONGEST_LOAD_S, lambda: ort.InferenceSession(graph, options, providers=providers)
+        )
+    except TimeoutError:
+        raise BundleError(
+            f"member {name!r}: onnxruntime has not loaded its graph in {_LONGEST_LOAD_S:g} s"
+        ) from None
     except Exception as error:  # onnxruntime's own exceptions share no base class
         reason = " ".join(str(error).split())[:200]
         raise BundleError(
