@@ -76,6 +76,7 @@ def run(
     settings = read()
     # Only now, so that a mistake in the configuration is told at once.
     from streamsed import log
+    from streamsed.early_signals import take_reload
     from streamsed.service.daemon import Daemon
     from streamsed.service.descriptors import raise_limit
     from streamsed.service.notify import Notifier
@@ -89,6 +90,8 @@ def run(
         notifier.loading(str(settings.bundle))
         daemon = Daemon(Plan.of(settings), notifier=notifier, reread=read)
         with _told_by_signals(daemon):
+            if take_reload():  # it came while the bundle was loading
+                daemon.reload()
             return daemon.run()
 
 
