@@ -149,11 +149,14 @@ class Detection:
         for stream in tuple(self._streams.values()):
             stream.abandon()
 
-    def interrupt(self) -> None:
+    def interrupt(self, reason: Reason = Reason.INTERRUPTED) -> None:
         """Close what is open, for an onset always gets its offset; publish nothing from then on.
 
-        For when detection fails, or hangs: any thread may call it, and whatever :meth:`run` still
-        decides after that is dropped.
+        For when detection fails, hangs, or takes too long to end: any thread may call it, and
+        whatever :meth:`run` still decides after that is dropped.
+
+        Args:
+            reason: of the offsets.
         """
         with self._speaking:
             try:
@@ -163,7 +166,7 @@ class Detection:
                         transition,
                         kind=Kind.OFFSET,
                         offset_sample=max(position, transition.onset_sample),
-                        reason=Reason.INTERRUPTED,
+                        reason=reason,
                         decided_sample=position,
                     )
                     self._publish_event(offset)
@@ -287,7 +290,8 @@ class Detection:
             log.warning(
                 "bad_scores_begun",
                 source=stream.name,
-                why="the model gives scores that are no numbers; they count as 0",
+                why="the model gives scores that are no numbers, and count as 0, or outside 0 to "
+                "1, and are clipped",
             )
 
     def _publish(self, draft: compose.Draft) -> None:

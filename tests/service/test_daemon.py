@@ -22,6 +22,7 @@ from streamsed.service.daemon import Daemon
 from streamsed.service.detection import Detection
 from streamsed.service.plan import Plan
 from tests.bundles import SAMPLE_RATE, tones
+from tests.publish.journals import prepare
 from tests.service.daemons import (
     PIPE,
     assert_close,
@@ -36,6 +37,12 @@ from tests.service.daemons import (
 )
 from tests.service.holding import Given, held_at, standard_input
 from tests.sockets import PATIENCE_S, AnyMessage, receive_until
+
+
+@pytest.fixture(autouse=True)
+def _numbers_from_one(state_of_its_own: Path) -> None:
+    prepare(state_of_its_own)
+
 
 TWO_EVENTS = [("low", 0.5, 1.0), ("high", 1.4, 2.0)]
 
@@ -211,7 +218,8 @@ def test_stopping_while_detection_hangs_says_so(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streamsed.service.daemon._DRAIN_S", 0.05)
-    monkeypatch.setattr("streamsed.service.daemon._ABANDON_S", 0.05)
+    monkeypatch.setattr("streamsed.service.daemon._GIVE_UP_S", 0.05)
+    monkeypatch.setattr("streamsed.service.daemon._HUNG_S", 0.05)
     config = configure(bundle, [PIPE])
     plan = Plan.of(config)
     with (
