@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -38,7 +41,13 @@ class ClipFolder:
     """
 
     def __init__(
-        self, path: Path, *, keep: timedelta, max_bytes: int, ages: Ages | None = None
+        self,
+        path: Path,
+        *,
+        keep: timedelta,
+        max_bytes: int,
+        ages: Ages | None = None,
+        spare_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         """Take the folder; nothing is touched before :meth:`open`.
 
@@ -47,11 +56,13 @@ class ClipFolder:
             keep: age beyond which clips are removed.
             max_bytes: size of all clips beyond which the oldest are removed.
             ages: tells how old they are; by default nothing is kept over restarts.
+            spare_bytes: returns what has to stay free on the disk, for others.
         """
         self.path = path
         self._ages = ages or Ages()
         self._keep_us = keep // _MICROSECOND
         self._max_bytes = max_bytes
+        self._spare_bytes = spare_bytes
         self._clips: deque[tuple[str, int]] = deque()  # name and bytes; the oldest first
         self._bytes = 0
 
@@ -91,21 +102,46 @@ class ClipFolder:
         partial.rename(whole)
         self._note(whole.name)
 
+    def make_room(self, wanted_bytes: int) -> None:
+        """Remove the oldest clips until so much is free, besides what has to stay free.
+
+        Raises:
+            OSError: that does not suffice, or one cannot be removed.
+        """
+        self._remove_for(wanted_bytes)
+        if self._lacks(wanted_bytes):
+            raise OSError(errno.ENOSPC, "too little is free beside what the journal may need")
+
+    def _lacks(self, wanted_bytes: int) -> bool:
+        status = os.statvfs(self.path)
+        return status.f_bavail * status.f_frsize < self._spare_bytes() + wanted_bytes
+
+    def _remove_for(self, wanted_bytes: int) -> None:
+        while self._clips and self._lacks(wanted_bytes):
+            self._remove_oldest()
+
+    def _remove_oldest(self) -> None:
+        name, size = self._clips[0]
+        (self.path / name).unlink(missing_ok=True)
+        self._clips.popleft()
+        self._bytes -= size
+
     def prune(self) -> None:
         """Remove clips that are too old, and then the oldest until the rest is small enough.
+
+        So much is free then as has to stay free, or no clip is left.
 
         Raises:
             OSError: one cannot be removed.
         """
         self._ages.observe()
         while self._clips:
-            name, size = self._clips[0]
+            name, _ = self._clips[0]
             too_old = not self._ages.waits and self._age_us(name) > self._keep_us
             if not too_old and self._bytes <= self._max_bytes:
-                return
-            (self.path / name).unlink(missing_ok=True)
-            self._clips.popleft()
-            self._bytes -= size
+                break
+            self._remove_oldest()
+        self._remove_for(0)
 
     def close(self) -> None:
         """Note how old things are, for the next time."""

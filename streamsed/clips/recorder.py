@@ -115,16 +115,16 @@ class ClipRecorder:
             return
         name = clip_name(utc=utc, source=source, label=label, event_id=event_id)
         first = max(onset_sample - self._extent.pre, track.recent.first_sample)
-        track.clips[event_id] = _Clip(
-            ClipFile(self._folder / name), first, first + self._extent.longest
-        )
+        file = ClipFile(self._folder / name)
+        track.clips[event_id] = _Clip(file, first, first + self._extent.longest)
+        self._writer.prepare(file, first_sample=first)
 
     def end(self, source: str, event_id: UUID, *, offset_sample: int) -> Path | None:
         """Note the offset of an event.
 
         Returns:
-            Where its clip lies, or will once the audio after the event has been heard; None if
-            there is none.
+            Where its clip lies, or will once the audio after the event has come; None if there is
+            none, or no room for it on the disk.
         """
         track = self._tracks.get(source)
         clip = track.clips.get(event_id) if track is not None else None
@@ -133,7 +133,8 @@ class ClipRecorder:
         clip.ended = True
         clip.end_sample = min(clip.end_sample, offset_sample + self._extent.post)
         self._send(track, event_id, clip, upto=clip.end_sample)
-        return None if clip.file.dropped else clip.file.path
+        promised = self._writer.promise(clip.file, end_sample=clip.end_sample)
+        return clip.file.path if promised else None
 
     def advance(self, decoded: ScoredFrames) -> None:
         """Send what has become certain, and forget what no clip will need.

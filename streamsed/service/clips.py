@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -10,10 +13,12 @@ from streamsed.ages import Ages
 from streamsed.clips.folder import ClipFolder
 from streamsed.clips.recorder import ClipExtent, ClipRecorder
 from streamsed.clips.writer import ClipWriter
+from streamsed.config.publishing import JournalConfig
 from streamsed.publish.daemon_status import ClipsCondition, ClipsState
 from streamsed.service.plan import Plan
 
 _AGES_NAME = "clips.clock"
+_BESIDE_BYTES = 8 * 2**20  # the journal's write-ahead log and its ledger, and some
 
 log = structlog.get_logger()
 
@@ -29,6 +34,7 @@ def start_recorder(plan: Plan) -> ClipRecorder | None:
         keep=timedelta(days=config.keep_days),
         max_bytes=round(config.max_mb * 2**20),
         ages=Ages(plan.config.journal.path.absolute() / _AGES_NAME),
+        spare_bytes=partial(_spare_bytes, plan.config.journal, path),
     )
     writer = ClipWriter(folder, sample_rate=rate)
     writer.start()
@@ -40,6 +46,24 @@ def start_recorder(plan: Plan) -> ClipRecorder | None:
         sources=None if config.sources is None else frozenset(config.sources),
         classes=None if config.classes is None else frozenset(config.classes),
     )
+
+
+def _spare_bytes(journal: JournalConfig, folder: Path) -> int:
+    """Return what the journal may yet need of the disk that the clips are on.
+
+    That is what it may grow by, but no more than a quarter of the disk, with which it lives on a
+    small one. What lies beside it takes a little, too.
+    """
+    try:
+        status = folder.stat()
+        if not journal.enabled or journal.path.stat().st_dev != status.st_dev:
+            return 0
+        disk = os.statvfs(folder)
+        sizes = (path.stat().st_size for path in journal.path.iterdir() if path.is_file())
+        left = round(journal.max_mb * 2**20) + _BESIDE_BYTES - sum(sizes)
+    except OSError:  # one of them is not there, or went just now
+        return 0
+    return min(max(_BESIDE_BYTES, left), disk.f_blocks * disk.f_frsize // 4)
 
 
 def clips_condition(recorder: ClipRecorder | None) -> ClipsCondition:

@@ -37,6 +37,13 @@ class Memory:
         if last:
             self.whole.append(clip.path)
 
+    def prepare(self, clip: ClipFile, *, first_sample: int) -> None:
+        assert not clip.begun
+        assert first_sample >= 0
+
+    def promise(self, clip: ClipFile, *, end_sample: int) -> bool:
+        return end_sample >= 0 and not clip.dropped
+
     def close(self, timeout_s: float) -> None:
         assert timeout_s == 1.0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from hypothesis.extra import numpy as hnp
 
 from streamsed.clips import writer as writer_module
 from streamsed.clips.folder import ClipFolder, clip_name
+from streamsed.clips.reserved_file import ReservedFile
 from streamsed.clips.writer import ClipFile, ClipWriter, to_int16
 from streamsed.sources.block import Block
 
@@ -188,19 +191,27 @@ def test_pruning_goes_on_as_clips_come(tmp_path: Path) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "disk"
     path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(path)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("cannot mount a small file system here")
     yield path
     subprocess.run(["umount", str(path)], check=True)
 
 
+def fill(disk: Path) -> Path:
+    """Leave no room on a disk; return what takes it."""
+    ballast = disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(65_536))
+    return ballast
+
+
 def test_a_full_disk_costs_clips_is_said_once_and_is_over_when_there_is_room(
     small_disk: Path,
 ) -> None:
     with structlog.testing.capture_logs() as logged, writing(folder(small_disk)) as writer:
-        ballast = small_disk / "ballast"
-        ballast.write_bytes(bytes(60_000))
+        ballast = fill(small_disk)
         for _ in range(3):
             writer.put(lost := clip(small_disk), [noise(50_000)])
             deadline = monotonic() + PATIENCE_S
@@ -233,3 +244,73 @@ def test_a_folder_that_is_removed_is_made_again(tmp_path: Path) -> None:
             wait_until(new.path)
             new.path.unlink()
             new.path.parent.rmdir()
+
+
+def test_what_was_named_becomes_whole_on_a_disk_that_fills_up(small_disk: Path) -> None:
+    path = small_disk / "clips"
+    with writing(folder(path)) as writer:
+        named = clip(path)
+        writer.prepare(named, first_sample=1000)
+        assert writer.promise(named, end_sample=1000 + 10 * RATE)
+        fill(small_disk)
+        unnamed = clip(path)
+        writer.prepare(unnamed, first_sample=0)
+        assert not writer.promise(unnamed, end_sample=RATE)
+        for second in range(10):
+            block = noise(RATE, first=1000 + second * RATE)
+            writer.put(named, [block], last=second == 9)
+            writer.put(unnamed, [noise(RATE, first=second * RATE)], last=second == 9)
+        wait_until(named.path)
+        assert writer.failing is not None
+    assert names(path) == [named.path.name], "nothing is left of the other"
+    assert len(soundfile.read(named.path)[0]) == 10 * RATE
+    assert named.path.stat().st_size < 2.2 * 10 * RATE, "what was not needed is given back"
+
+
+def test_clips_leave_others_their_share_of_a_disk(small_disk: Path) -> None:
+    path, spare = small_disk / "clips", 2 * 2**20
+    clips = ClipFolder(path, keep=timedelta(days=1), max_bytes=2**30, spare_bytes=lambda: spare)
+    with writing(clips) as writer:
+        for number in range(40):
+            one = clip(path, label=f"Dog{number}")
+            writer.put(one, [noise(8 * RATE)], last=True)
+            wait_until(one.path)
+            disk = os.statvfs(small_disk)
+            assert disk.f_bavail * disk.f_frsize >= spare
+        assert writer.failing is None, "the oldest make room"
+        kept = len(names(path))
+        assert 5 < kept < 40
+        with (small_disk / "others").open("wb") as file:
+            file.write(b"x" * spare)
+        last = clip(path, label="Cat")
+        writer.put(last, [noise(RATE)], last=True)
+        wait_until(last.path)
+    disk = os.statvfs(small_disk)
+    assert disk.f_bavail * disk.f_frsize >= spare, "whoever takes it, clips go first"
+
+
+def test_a_disk_that_does_not_answer_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    reserve = ReservedFile.reserve
+
+    def hanging(self: ReservedFile, size: int) -> None:
+        assert answers.wait(PATIENCE_S)
+        reserve(self, size)
+
+    monkeypatch.setattr(ReservedFile, "reserve", hanging)
+    with writing(folder(tmp_path)) as writer:
+        began = monotonic()
+        for _ in range(50):
+            one = clip(tmp_path)
+            writer.prepare(one, first_sample=0)
+            assert not writer.promise(one, end_sample=RATE)
+        assert monotonic() - began < 5.0, "it was waited for once"
+        answers.set()
+        promised = False
+        while not promised:
+            assert monotonic() - began < PATIENCE_S
+            one = clip(tmp_path)
+            writer.prepare(one, first_sample=0)
+            promised = writer.promise(one, end_sample=RATE)
