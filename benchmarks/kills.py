@@ -32,9 +32,9 @@ import streamsed.bundle
 from streamsed.bundle.manifest import Manifest
 from streamsed.client import EventMessage, Gap, Heartbeat, LevelMessage, Subscriber
 from streamsed.detect.events import Kind, Reason
+from streamsed.publish.archive import JOURNAL_NAME
 from streamsed.publish.endpoints import requests_address
 from streamsed.publish.journal_reader import JournalReader
-from streamsed.publish.journal_recorder import JOURNAL_NAME
 
 BUNDLE = Path("models/domestic")
 KILLS = 200

@@ -18,6 +18,8 @@ from pathlib import Path
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from streamsed.regular_file import read_regular
+
 STEP_US = 10_000_000
 """The clock was set if it differs by so much from what has passed; less is adjustment."""
 
@@ -25,6 +27,7 @@ WAIT_US = 600_000_000
 """For so long after a step, and after a start of the machine, nothing counts as too old."""
 
 _SAVE_US = 600_000_000
+_MOST_BYTES = 1 << 20
 _MOST_STEPS = 64  # beyond that the oldest are taken for one
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _RUNNING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the first counts in sleep too
@@ -118,7 +121,9 @@ class Ages:
         self._away_us = 0
         try:
             if self._path is not None:
-                self._record = _Record.model_validate_json(self._path.read_bytes())
+                self._record = _Record.model_validate_json(
+                    read_regular(self._path, most_bytes=_MOST_BYTES)
+                )
         except FileNotFoundError:
             self.save()
         except (OSError, ValidationError) as error:
@@ -180,7 +185,7 @@ class Ages:
         new = self._path.with_name(self._path.name + ".new")
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC
             descriptor = os.open(new, flags, 0o600)
             try:
                 os.write(descriptor, self._record.model_dump_json().encode())

@@ -71,7 +71,7 @@ class CatchUp:
         except sqlite3.Error as error:
             self.close()
             raise JournalError(f"the journal cannot be read now: {error}; ask again") from error
-        if stretch.through < before and len(stretch.rows) < _ROWS:
+        if stretch.through < before and stretch.at_end:
             # The journal is behind, because it is out of order: the rest is only in memory.
             first = max(stretch.through, seq) + 1
             stretch = Stretch(stretch.rows, [*stretch.gaps, (first, before)], before)

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from streamsed.errors import JournalError
+from streamsed.publish.archive import JOURNAL_NAME
 from streamsed.publish.journal import microseconds
 from streamsed.publish.journal_reader import JournalReader
-from streamsed.publish.journal_recorder import JOURNAL_NAME
 
 _ALL = 2**62
 

@@ -11,6 +11,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
+import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,10 +25,13 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from streamsed.detect.events import Kind
+from streamsed.publish.ledger import LARGEST_NUMBER
 from streamsed.publish.messages import EventMessage, Moment, NumberedMessage
 
 APPLICATION_ID = 0x53454431  # "SED1"; `file` shows it
-VERSION = 1
+VERSION = 2
+ROW = "seq, published_us, CAST(topic AS BLOB), CAST(body AS BLOB), crc"  # see is_whole
+BESIDE = ("-wal", "-shm", "-journal")  # what SQLite adds to the name for its other files
 
 _PAGE_BYTES = 4096
 _BUSY_S = 0.25  # longest wait for somebody else's lock
@@ -37,7 +43,8 @@ CREATE TABLE messages (
     seq INTEGER PRIMARY KEY,
     published_us INTEGER NOT NULL,  -- microseconds of UTC since 1970
     topic TEXT NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    crc INTEGER NOT NULL            -- of all of that: SQLite itself has no checksums
 );
 CREATE TABLE events (
     event_id BLOB PRIMARY KEY,
@@ -52,16 +59,38 @@ CREATE INDEX events_by_onset ON events (onset_us);
 CREATE INDEX events_by_last_message ON events (last_seq);
 CREATE INDEX open_events ON events (last_seq) WHERE open = 1;
 CREATE TABLE gaps (                 -- numbers whose messages are not here, though they may have
-    first INTEGER PRIMARY KEY,      -- been sent: pruned, or used while there was no journal
+    first INTEGER PRIMARY KEY,      -- been sent: pruned, or used while there was no journal, or
+    last INTEGER NOT NULL           -- (from 0 on) before the first journal of all
+);
+CREATE TABLE unused (               -- numbers that nobody has used
+    first INTEGER PRIMARY KEY,
     last INTEGER NOT NULL
 );
 """
-_ADD_MESSAGE = "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?)"
+_ADD_MESSAGE = "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)"
 _ADD_EVENT = """
 INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id) DO UPDATE
 SET last_seq = excluded.last_seq, open = excluded.open,
     position = coalesce(excluded.position, position)
 """
+_LAST_ROWS = 1000  # looked at for the last message that is whole
+_CHECK_INSTRUCTIONS = 10_000  # of SQLite's machine, between looks at the clock
+# What is wrong with the disk, or the moment; everything else is wrong with the file.
+_NOT_THE_FILE = (
+    "SQLITE_BUSY",
+    "SQLITE_LOCKED",
+    "SQLITE_FULL",
+    "SQLITE_IOERR",
+    "SQLITE_CANTOPEN",
+    "SQLITE_READONLY",
+    "SQLITE_NOMEM",
+    "SQLITE_INTERRUPT",
+    "SQLITE_PERM",
+    "SQLITE_AUTH",
+    "SQLITE_PROTOCOL",
+    "SQLITE_NOLFS",
+)
+_THE_FILE = ("SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS", "SQLITE_IOERR_DATA")
 _OLDEST = """
 SELECT seq, published_us, length(body) FROM messages
 WHERE seq NOT IN (SELECT last_seq FROM events WHERE open = 1) ORDER BY seq LIMIT ?
@@ -71,6 +100,45 @@ WHERE seq NOT IN (SELECT last_seq FROM events WHERE open = 1) ORDER BY seq LIMIT
 def microseconds(moment: datetime) -> int:
     """Return microseconds of UTC since 1970."""
     return round(moment.timestamp() * 1e6)
+
+
+def checksum(seq: int, published_us: int, topic: bytes, body: bytes) -> int:
+    """Return the CRC-32 of a row of ``messages``."""
+    return zlib.crc32(body, zlib.crc32(topic, zlib.crc32(b"%d %d " % (seq, published_us))))
+
+
+def is_whole(row: tuple[int, int, bytes, bytes, int]) -> bool:
+    """Whether a row of ``messages`` is as it was written; its texts are read as bytes."""
+    seq, published_us, topic, body, crc = row
+    try:
+        return checksum(seq, published_us, topic, body) == crc
+    except TypeError:  # it need not even hold a number
+        return False
+
+
+class NotAJournal(sqlite3.DatabaseError):
+    """What is at the path cannot be read as a journal."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether the file is at fault, and not the disk or somebody else's lock."""
+    if isinstance(error, NotAJournal):
+        return True
+    name = getattr(error, "sqlite_errorname", None)
+    if name is None:
+        return False
+    return name in _THE_FILE or not name.startswith(_NOT_THE_FILE)
+
+
+@contextmanager
+def believing_nothing() -> Iterator[None]:
+    """Turn what foreign content does to Python into an error of the file."""
+    try:
+        yield
+    except sqlite3.Error:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:  # pydantic's and Unicode's are such
+        raise NotAJournal(f"holds what no journal holds: {type(error).__name__}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +156,11 @@ class Entry:
         """Write a message out."""
         topic, body = message.frames()
         return cls(seq, published_us, message, topic, body)
+
+    @property
+    def crc(self) -> int:
+        """The checksum of its row."""
+        return checksum(self.seq, self.published_us, self.topic, self.body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,35 +208,48 @@ class Journal:
         """Open the file, or make it.
 
         Raises:
-            sqlite3.Error: it cannot be opened, is damaged, or is no journal of this version.
+            NotAJournal: something else is at the path.
+            sqlite3.Error: it cannot be opened, or is damaged; see :func:`is_damage`.
             OSError: its folder cannot be used.
         """
-        # Who heard what is nobody else's business; SQLite gives its other files the same mode. A
+        self._path = path
+        for beside in ("", *BESIDE):
+            _refuse_what_is_no_file(path.with_name(path.name + beside))
+        _refuse_what_would_be_rolled_back(path.with_name(path.name + "-journal"))
+        # Its content is nobody else's business; SQLite gives its other files the same mode. A
         # file that is there is not touched: closing it here would undo SQLite's own locks on it.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         self._inode = path.stat().st_ino
-        self._path = path
-        self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+        self._connection = sqlite3.connect(
+            path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        )
         try:
-            self._prepare()
-            self.last_seq = self._read_last_seq()
+            with believing_nothing():
+                self._prepare()
+                self.last_seq = self._read_last_seq()
         except BaseException:
             self._connection.close()
             raise
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        self.is_new = False
-        (application_id,), (version,) = (
-            execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
+        found = {
+            name: execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("application_id", "user_version")
+        }
+        # An empty file counts as new, and so does one whose making was cut off.
+        self.is_new = (
+            found["application_id"] == found["user_version"] == 0
+            and not execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         )
-        if (application_id, version) == (0, 0):
-            self.is_new = True
+        if self.is_new:
             execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             execute("PRAGMA auto_vacuum = INCREMENTAL")
-        elif (application_id, version) != (APPLICATION_ID, VERSION):
-            raise sqlite3.DatabaseError(f"no journal of version {VERSION}")
+        elif found["application_id"] != APPLICATION_ID:
+            raise NotAJournal("is no journal of streamsed")
+        elif found["user_version"] != VERSION:
+            raise NotAJournal(f"is a journal of version {found['user_version']}, not of {VERSION}")
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA wal_autocheckpoint = 0")  # tidy does it, after messages were sent
@@ -175,6 +261,8 @@ class Journal:
                     execute(statement)
                 execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 execute(f"PRAGMA user_version = {VERSION}")
+        elif _schema_of(self._connection) != _expected_schema():
+            raise NotAJournal("has other tables than a journal")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -198,11 +286,48 @@ class Journal:
             self._connection.execute("PRAGMA synchronous = FULL")
 
     def _read_last_seq(self) -> int:
-        row = self._connection.execute(
-            "SELECT max(coalesce((SELECT max(seq) FROM messages), 0),"
-            " coalesce((SELECT max(last) FROM gaps), 0))"
-        ).fetchone()
-        return int(row[0])
+        """Return the last number there is, of messages that are what was written."""
+        execute = self._connection.execute
+        rows = execute(f"SELECT {ROW} FROM messages ORDER BY seq DESC LIMIT ?", (_LAST_ROWS,))  # noqa: S608
+        last = next((row[0] for row in rows if is_whole(row)), 0)
+        for table in ("gaps", "unused"):
+            last = max(last, execute(f"SELECT max(last) FROM {table}").fetchone()[0] or 0)  # noqa: S608
+        if not 0 <= last <= LARGEST_NUMBER:
+            raise NotAJournal(f"holds the number {last}")
+        return int(last)
+
+    def check(self, limit_s: float) -> None:
+        """Look for damage in the structure of the file, for as long as there is time.
+
+        Raises:
+            NotAJournal: there is some.
+        """
+        end = time.monotonic() + limit_s
+        self._connection.set_progress_handler(
+            lambda: int(time.monotonic() > end), _CHECK_INSTRUCTIONS
+        )
+        try:
+            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
+                raise
+            return
+        finally:
+            self._connection.set_progress_handler(None, 0)
+        if found != "ok":
+            raise NotAJournal(f"is damaged: {found}")
+
+    def forget_after(self, seq: int) -> None:
+        """Remove what has higher numbers than were ever used: damage made it."""
+        with self._transaction():
+            for table, column in (("messages", "seq"), ("gaps", "first"), ("unused", "first")):
+                self._connection.execute(f"DELETE FROM {table} WHERE {column} > ?", (seq,))  # noqa: S608
+            for table in ("gaps", "unused"):
+                self._connection.execute(
+                    f"UPDATE {table} SET last = ?1 WHERE last > ?1",  # noqa: S608
+                    (seq,),
+                )
+        self.last_seq = self._read_last_seq()
 
     @property
     def is_in_place(self) -> bool:
@@ -227,7 +352,10 @@ class Journal:
         with self._transaction():
             self._connection.executemany(
                 _ADD_MESSAGE,
-                ((e.seq, e.published_us, e.topic.decode(), e.body.decode()) for e in entries),
+                (
+                    (e.seq, e.published_us, e.topic.decode(), e.body.decode(), e.crc)
+                    for e in entries
+                ),
             )
             self._connection.executemany(_ADD_EVENT, events)
         self.last_seq = max(self.last_seq, entries[-1].seq)
@@ -237,36 +365,68 @@ class Journal:
         self._connection.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?)", (first, last))
         self.last_seq = max(self.last_seq, last)
 
+    def add_unused(self, first: int, last: int) -> None:
+        """Note that nobody has used numbers."""
+        self._connection.execute("INSERT OR REPLACE INTO unused VALUES (?, ?)", (first, last))
+        self.last_seq = max(self.last_seq, last)
+
     def open_events(self) -> dict[UUID, OpenEvent]:
         """Return the events without offset, in the order of their latest messages.
 
-        Raises:
-            sqlite3.DatabaseError: also if what is there is no message.
+        What is there but is no event message is left out.
         """
         rows = self._connection.execute(
-            "SELECT body, position FROM events JOIN messages ON seq = last_seq"
-            " WHERE open = 1 ORDER BY seq"
+            "SELECT CAST(body AS BLOB), CAST(position AS BLOB) FROM events"
+            " JOIN messages ON seq = last_seq WHERE open = 1 ORDER BY seq"
         )
-        try:
-            found = [
-                OpenEvent(
-                    EventMessage.model_validate_json(body),
-                    None if position is None else Moment.model_validate_json(position),
-                )
-                for body, position in rows
-            ]
-        except ValidationError as error:
-            damaged = sqlite3.DatabaseError("holds what is no event message")
-            damaged.sqlite_errorname = "SQLITE_CORRUPT"
-            raise damaged from error
-        return {event.message.event_id: event for event in found}
+        found = {}
+        for body, position in rows:
+            with contextlib.suppress(ValidationError):
+                message = EventMessage.model_validate_json(body)
+                found[message.event_id] = OpenEvent(message, _moment(position))
+        return found
 
-    def forget_open(self, events: Sequence[UUID]) -> None:
-        """Take note that events have ended, though their offsets are not here."""
-        with self._transaction():
-            self._connection.executemany(
-                "UPDATE events SET open = 0 WHERE event_id = ?", ((e.bytes,) for e in events)
-            )
+    def knows_offset(self, event_id: UUID) -> bool:
+        """Whether an event has ended."""
+        row = self._connection.execute(
+            "SELECT 1 FROM events WHERE event_id = ? AND open = 0", (event_id.bytes,)
+        ).fetchone()
+        return row is not None
+
+    def is_whole_after(self, seq: int) -> bool:
+        """Whether every message with a higher number is here, as it was written."""
+        rows = self._connection.execute(
+            f"SELECT {ROW} FROM messages WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
+            (seq, _LAST_ROWS),
+        )
+        for row in rows:
+            seq += 1
+            if row[0] != seq or not is_whole(row):
+                return False
+        return seq == self.last_seq
+
+    def set_open(self, events: Mapping[UUID, Entry]) -> None:
+        """Have just these events be without offset.
+
+        Args:
+            events: the latest message of each, by id.
+        """
+        rows = self._connection.execute("SELECT event_id FROM events WHERE open = 1")
+        open_here = {event_id for (event_id,) in rows}
+        wanted = {
+            event_id.bytes: entry
+            for event_id, entry in events.items()
+            if entry.seq <= self.last_seq  # later ones are written with their messages
+        }
+        ended = open_here - wanted.keys()
+        missing = [entry for row, entry in wanted.items() if row not in open_here]
+        if ended:
+            with self._transaction():
+                self._connection.executemany(
+                    "UPDATE events SET open = 0 WHERE event_id = ?", ((row,) for row in ended)
+                )
+        if missing:
+            self.append(sorted(missing, key=lambda entry: entry.seq), lambda source: None)  # noqa: ARG005
 
     def note_positions(self, positions: Mapping[UUID, Moment]) -> None:
         """Note how far the sources of open events have got.
@@ -313,7 +473,8 @@ class Journal:
                 "DELETE FROM messages WHERE seq = ?", ((seq,) for seq in doomed)
             )
             execute("DELETE FROM events WHERE last_seq <= ? AND open = 0", (last,))
-            execute("DELETE FROM gaps WHERE last <= ?", (last,))
+            for table in ("gaps", "unused"):
+                execute(f"DELETE FROM {table} WHERE last <= ?", (last,))  # noqa: S608
             execute("INSERT OR REPLACE INTO gaps VALUES (1, ?)", (last,))
 
     def _pragma(self, name: str) -> int:
@@ -341,3 +502,46 @@ def _event_row(
         int(is_open),
         None if moment is None else moment.model_dump_json(),
     )
+
+
+def _moment(text: bytes | None) -> Moment | None:
+    if text is None:
+        return None
+    try:
+        return Moment.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """Refuse a folder, a pipe or a device, which SQLite would wait for, or take for empty."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise NotAJournal(f"{path.name} is a link to nothing") from None
+        return
+    if not stat.S_ISREG(mode):
+        raise NotAJournal(f"{path.name} is no file")
+
+
+def _refuse_what_would_be_rolled_back(path: Path) -> None:
+    """Refuse a rollback journal: whatever it holds, SQLite would write it over the file's pages.
+
+    One of ours there can only be if the process ended while the file was made.
+    """
+    if path.exists() and path.stat().st_size:
+        raise NotAJournal(f"has {path.name} beside it, which is none of its own")
+
+
+def _schema_of(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+    ).fetchall()
+
+
+def _expected_schema() -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        return _schema_of(connection)

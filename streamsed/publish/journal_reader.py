@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from streamsed.publish.journal import APPLICATION_ID, VERSION
+from streamsed.publish.journal import APPLICATION_ID, ROW, VERSION, believing_nothing, is_whole
 
 _BUSY_S = 0.25
 
 _LAST_SEQ = """
-SELECT max(coalesce((SELECT max(seq) FROM messages), 0), coalesce((SELECT max(last) FROM gaps), 0))
+SELECT max(
+    coalesce((SELECT max(seq) FROM messages), 0),
+    coalesce((SELECT max(last) FROM gaps), 0),
+    coalesce((SELECT max(last) FROM unused), 0)
+)
 """
+_MESSAGES = f"SELECT {ROW} FROM messages WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+_RANGES = "SELECT max(first, ?), min(last, ?) FROM {} WHERE last > ? AND first <= ? ORDER BY first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +29,17 @@ class Stretch:
     """What the journal holds after some number.
 
     Attributes:
-        rows: number, topic and JSON of messages, in order; as many as were asked for.
-        gaps: first and last of the numbers whose messages are not there, in order.
+        rows: number, topic and JSON of messages, in order; as many as were asked for, but for
+            those that are damaged.
+        gaps: first and last of the numbers whose messages are not there or damaged, in order.
         through: nothing else has a number up to this one.
+        at_end: whether the journal holds no higher number.
     """
 
     rows: list[tuple[int, str, str]]
     gaps: list[tuple[int, int]]
     through: int
+    at_end: bool = False
 
 
 class JournalReader:
@@ -72,18 +81,20 @@ class JournalReader:
             rows: the most to read.
         """
         execute = self._connection.execute
-        with self._snapshot():
-            found = execute(
-                "SELECT seq, topic, body FROM messages WHERE seq > ? ORDER BY seq LIMIT ?",
-                (seq, rows),
-            ).fetchall()
+        with believing_nothing(), self._snapshot():
+            found = execute(_MESSAGES, (seq, rows)).fetchall()
             through = found[-1][0] if len(found) == rows else execute(_LAST_SEQ).fetchone()[0]
-            gaps = execute(
-                "SELECT max(first, ?), min(last, ?) FROM gaps WHERE last > ? AND first <= ?"
-                " ORDER BY first",
-                (seq + 1, through, seq, through),
-            ).fetchall()
-        return Stretch(found, gaps, through)
+            if not seq:  # whoever asks for all there is has missed nothing before the beginning
+                (first,) = execute("SELECT max(last) FROM gaps WHERE first = 0").fetchone()
+                seq = min(first or 0, through)
+            bounds = (seq + 1, through, seq, through)
+            gaps, unused = (
+                execute(_RANGES.format(table), bounds).fetchall() for table in ("gaps", "unused")
+            )
+        whole = [(row[0], row[2].decode(), row[3].decode()) for row in found if is_whole(row)]
+        known = sorted([*((n, n) for n, _, _ in whole), *gaps, *unused])
+        missing = _joined([*gaps, *_holes(known, seq, through)])
+        return Stretch(whole, missing, through, at_end=len(found) < rows)
 
     def events(
         self,
@@ -109,15 +120,36 @@ class JournalReader:
             if wanted:
                 conditions.append(f"{column} IN ({', '.join('?' * len(wanted))})")
         rows = self._connection.execute(
-            "SELECT body FROM events JOIN messages ON seq = last_seq"  # noqa: S608 - no values in it
+            f"SELECT {ROW} FROM events JOIN messages ON seq = last_seq"  # noqa: S608 - no values in it
             f" WHERE {' AND '.join(conditions)} ORDER BY onset_us DESC, last_seq DESC LIMIT ?",
             (*values, limit),
         )
-        return [body for (body,) in rows][::-1]
+        return [row[3].decode() for row in rows if is_whole(row)][::-1]
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _holes(known: list[tuple[int, int]], after: int, through: int) -> list[tuple[int, int]]:
+    """Return what ranges leave out of the numbers after ``after``, up to ``through``."""
+    holes = []
+    for first, last in [*known, (through + 1, through + 1)]:
+        if first > after + 1:
+            holes.append((after + 1, first - 1))
+        after = max(after, last)
+    return holes
+
+
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the same numbers as ranges that neither touch nor overlap, in order."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined
 
 
 def _opened(path: Path, how: str) -> sqlite3.Connection:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -14,6 +15,7 @@ import structlog
 from streamsed import __version__
 from streamsed.clips.recorder import ClipRecorder
 from streamsed.config import Config
+from streamsed.detect.events import Reason
 from streamsed.errors import StreamsedError
 from streamsed.log import configure as configure_log
 from streamsed.publish import compose
@@ -46,7 +48,8 @@ from streamsed.sources.config import SourceConfig
 _FIRST_AUDIO_S = 5.0  # a start waits so long for every source; then it is done without
 _LOOK_S = 0.05  # how often it looks meanwhile
 _DRAIN_S = 3.0  # for the audio that waits when the daemon is stopped
-_ABANDON_S = 3.0  # after that, for the step that is being computed
+_GIVE_UP_S = 4.0  # after that, for every source to end without it
+_HUNG_S = 3.0  # a step that has taken so long by then hangs
 _CLIPS_S = 2.0  # for the clips of the last events to be written
 _JOIN_S = 1.0  # after that, for the readers to close what they read
 
@@ -225,13 +228,23 @@ class Daemon:
         for stream in self.streams:
             stream.stop()
         self._wakeup.sleep_until(lambda: self._over, timeout_s=_DRAIN_S)
+        hung = False
         if not self._over:
             detection.discard()
-        worker.join(_ABANDON_S)
-        if hung := worker.is_alive():
+            self._wakeup.sleep_until(
+                lambda: self._over or self._hangs, timeout_s=_GIVE_UP_S, look_s=_LOOK_S
+            )
+        worker.join(0.0 if not self._over else _HUNG_S)
+        if worker.is_alive():
+            hung = self._hangs
             with contextlib.suppress(StreamsedError):  # the publisher may be what failed
-                detection.interrupt()
+                detection.interrupt(Reason.INTERRUPTED if hung else Reason.SHUTDOWN)
         return self._conclude(hung=hung)
+
+    @property
+    def _hangs(self) -> bool:
+        began = self.tally.round_began
+        return began is not None and time.monotonic() - began > _HUNG_S
 
     def _conclude(self, *, hung: bool) -> int:
         failure = self._failure or self.publisher.failure
@@ -359,13 +372,14 @@ class Daemon:
             self.publisher.publish(draft)
 
     def _health(self) -> Health:
-        return liveness(
+        health = liveness(
             detecting_since=self.tally.round_began,
             recording_since=self.publisher.outbox.busy_since,
             beat_at=self.publisher.beat_at,
             beat_s=self._plan.config.publish.heartbeat_s,
             now=time.monotonic(),
         )
+        return replace(health, journal=self.publisher.recorder.condition.message)
 
     def _feed_watchdog(self) -> None:
         if self._health().trouble is None:

@@ -18,9 +18,11 @@ class Health:
 
     Attributes:
         trouble: what is wrong; None if nothing is.
+        journal: why the journal cannot be written, though all else goes on; None if it can.
     """
 
     trouble: str | None = None
+    journal: str | None = None
 
     @property
     def http_status(self) -> int:
@@ -33,6 +35,8 @@ class Health:
         content = {"status": "ok" if self.trouble is None else "failing"}
         if self.trouble is not None:
             content["reason"] = self.trouble
+        if self.journal is not None:
+            content["journal"] = self.journal
         return json.dumps(content).encode() + b"\n"
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -85,7 +85,13 @@ class Lines:
 class Process:
     """A command that runs, with its output as lines."""
 
-    def __init__(self, arguments: Sequence[str | Path], *, cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.popen = subprocess.Popen(
             [*COMMAND, *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -93,7 +99,7 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
             cwd=cwd,
-            env=environment(),
+            env=environment() | dict(variables or {}),
         )
         assert self.popen.stdin is not None
         assert self.popen.stdout is not None
@@ -119,9 +125,11 @@ class Process:
 
 
 @contextmanager
-def process(*arguments: str | Path, cwd: Path | None = None) -> Iterator[Process]:
+def process(
+    *arguments: str | Path, cwd: Path | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[Process]:
     """Run a command; it is killed at the end if it still runs."""
-    running = Process(arguments, cwd=cwd)
+    running = Process(arguments, cwd=cwd, variables=variables)
     try:
         yield running
     finally:

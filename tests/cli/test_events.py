@@ -16,7 +16,8 @@ from uuid import uuid4
 import pytest
 
 from streamsed.detect.events import Kind
-from streamsed.publish.journal_recorder import JOURNAL_NAME, Recorder
+from streamsed.publish.archive import JOURNAL_NAME
+from streamsed.publish.journal_recorder import Recorder
 from tests.cli.command import execute
 from tests.publish.journals import STARTED, event, opened, status
 
@@ -97,7 +98,7 @@ def test_nothing_found_is_no_error(recorder: Recorder) -> None:
 def test_the_configuration_says_where(recorder: Recorder, tmp_path: Path) -> None:
     recorder.close()
     elsewhere = tmp_path / "elsewhere"
-    recorder._path.parent.rename(elsewhere)
+    recorder.path.parent.rename(elsewhere)
     config = tmp_path / "c.yaml"
     config.write_text(f"journal: {{path: {elsewhere}}}", encoding="utf-8")
     assert labels("-c", config) == labels("--journal", elsewhere) == ["Dog", "Dog", "Cat"]
@@ -108,7 +109,7 @@ def test_the_configuration_says_where(recorder: Recorder, tmp_path: Path) -> Non
     [
         (None, "there is no journal; name its folder with --journal"),
         (b"no database, but long enough to be one" * 100, "cannot be read: file is not a database"),
-        (b"", "cannot be read: no journal of version 1"),
+        (b"", "cannot be read: no journal of version 2"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(
@@ -138,7 +139,7 @@ def test_who_may_only_read_can_read_a_journal_at_rest(recorder: Recorder) -> Non
     recorder.close()
     with tempfile.TemporaryDirectory() as name:  # the test's own folder is for its user alone
         folder = Path(name)
-        shutil.copy(recorder._path, folder)
+        shutil.copy(recorder.path, folder)
         folder.chmod(0o555)
         (folder / JOURNAL_NAME).chmod(0o444)
         script = f"""

@@ -20,9 +20,15 @@ from streamsed.detect.events import Kind, Reason
 from streamsed.publish.messages import DaemonState, Heartbeat, JournalState
 from tests.bundles import SAMPLE_RATE, tones
 from tests.cli.command import Process, process
-from tests.publish.journals import gaps, journaled
+from tests.publish.journals import gaps, journaled, prepare
 from tests.service.daemons import spans
 from tests.sockets import PATIENCE_S, RANDOM_PORT, AnyMessage, receive_until
+
+
+@pytest.fixture(autouse=True)
+def _numbers_from_one(state_of_its_own: Path) -> None:
+    prepare(state_of_its_own)
+
 
 LIVE = "desk=pipe:s16le@16000,live"
 RUN = ("run", "--bind", RANDOM_PORT, "--log-format", "json", "--source", LIVE)

@@ -31,8 +31,15 @@ from streamsed.publish.messages import (
 )
 from streamsed.publish.publisher import Publisher
 from tests.cli.command import COMMAND, process
+from tests.publish.journals import prepare
 from tests.sockets import PATIENCE_S, RANDOM_PORT
 from tests.subscribe.test_subscribers import Server, say
+
+
+@pytest.fixture(autouse=True)
+def _numbers_from_one(state_of_its_own: Path) -> None:
+    prepare(state_of_its_own)
+
 
 BUNDLE = BundleName(name="tones", version="1")
 ANCHOR = Anchor(started_at=datetime(2026, 1, 2, tzinfo=UTC), sample_rate=16000, real_time=True)

@@ -12,7 +12,11 @@ from uuid import UUID, uuid4
 
 from streamsed.detect.events import Kind, Reason
 from streamsed.publish import compose
-from streamsed.publish.journal_recorder import JOURNAL_NAME, Recorder
+from streamsed.publish.archive import JOURNAL_NAME, Archive
+from streamsed.publish.journal import Journal
+from streamsed.publish.journal_reader import JournalReader
+from streamsed.publish.journal_recorder import Recorder
+from streamsed.publish.ledger import Ledger
 from streamsed.publish.messages import (
     BundleName,
     EventMessage,
@@ -63,18 +67,61 @@ def status(text: str = "here", source: str = "kitchen") -> compose.Draft:
     return compose.status(SourceCondition(source=source, state=SourceState.RUNNING, message=text))
 
 
-def opened(folder: Path, **settings: Any) -> Recorder:
+def prepare(folder: Path) -> None:
+    """Leave what a daemon that has sent nothing leaves: the next number is 1."""
+    if folder.exists() and any(folder.iterdir()):
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Journal(folder / JOURNAL_NAME).close()
+    ledger = Ledger(folder)
+    ledger.begin(0, [])
+    ledger.close(0)
+
+
+def opened(folder: Path, *, first: bool = False, **settings: Any) -> Recorder:
+    """Open a recorder, whose first number is 1 unless it is the ``first`` in its folder."""
+    if not first:
+        prepare(folder)
     recorder = Recorder(folder, **settings)
     recorder.open()
     return recorder
 
 
+def archive(recorder: Recorder) -> Archive:
+    assert recorder._archive is not None
+    return recorder._archive
+
+
+def journal(recorder: Recorder) -> Journal:
+    found = archive(recorder).journal
+    assert found is not None
+    return found
+
+
 def crash(recorder: Recorder) -> None:
     """Do to a recorder what the end of its process would do."""
-    if recorder._journal is not None:
-        recorder._journal.close()
-    if recorder._folder_lock is not None:
-        os.close(recorder._folder_lock)
+    of = archive(recorder)
+    if of.journal is not None:
+        of.journal.close()
+    of.ledger.release()
+    if of._lock is not None:
+        os.close(of._lock)
+
+
+def flip(path: Path, place: int, bit: int) -> None:
+    """Flip one bit of a file."""
+    with path.open("r+b") as file:
+        file.seek(place % max(1, path.stat().st_size))
+        if byte := file.read(1):
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ (1 << bit)]))
+
+
+def kept(folder: Path) -> tuple[dict[int, str], list[tuple[int, int]]]:
+    """Return what whoever asks is given: JSON by number, and the numbers that are missing."""
+    with contextlib.closing(JournalReader(folder / JOURNAL_NAME)) as reader:
+        found = reader.after(0, rows=1_000_000)
+    return {seq: body for seq, _, body in found.rows}, found.gaps
 
 
 def journaled(folder: Path) -> dict[int, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,16 @@ from hypothesis import strategies as st
 
 from streamsed.detect.events import Kind
 from streamsed.errors import JournalError
+from streamsed.publish import archive as archive_module
 from streamsed.publish import catch_up as catch_up_module
-from streamsed.publish import journal_recorder
+from streamsed.publish import journal_recorder as recorder_module
+from streamsed.publish.archive import JOURNAL_NAME
 from streamsed.publish.catch_up import CatchUp
 from streamsed.publish.journal import Journal, Retention
-from streamsed.publish.journal_recorder import JOURNAL_NAME, Recorder
+from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.requests import SinceReply, SinceRequest
 from streamsed.publish.tail import TAIL_MESSAGES, Tail
-from tests.publish.journals import event, opened, status
+from tests.publish.journals import event, journal, opened, prepare, status
 
 
 def since(catch_up: CatchUp, seq: int, *topics: str, **settings: Any) -> SinceReply:
@@ -101,31 +102,30 @@ def test_who_knows_of_more_than_there_is_learns_that(recorder: Recorder) -> None
     assert since(CatchUp(recorder), 5000).through == 10
 
 
-def test_what_was_removed_is_named(tmp_path: Path) -> None:
+def test_what_was_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = opened(tmp_path)
-    fill(recorder, 100)
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(recorder_module, "microseconds", lambda _: 0)
+        fill(recorder, 30)
+    fill(recorder, 70)
     recorder.close()
-    with sqlite3.connect(tmp_path / JOURNAL_NAME) as connection:
-        connection.execute("UPDATE messages SET published_us = 0 WHERE seq <= 30")
-    connection.close()
-    journal = Journal(tmp_path / JOURNAL_NAME)
-    journal.tidy(Retention(keep_us=1, max_bytes=2**40), age_us=lambda us: 1000 - us, rows=1000)
-    journal.close()
+    kept = Journal(tmp_path / JOURNAL_NAME)
+    kept.tidy(Retention(keep_us=1, max_bytes=2**40), age_us=lambda us: 1000 - us, rows=1000)
+    kept.close()
     again = opened(tmp_path)
     replies = list(pages(CatchUp(again), 20))
     assert [(m.first, m.last) for m in replies[0].missing] == [(21, 30)]
-    kept = [21, 23, 25, 27, 29, *range(31, again.last_seq + 1)]
-    assert numbers(iter(replies)) == kept, "with the onsets of what is open"
+    left = [21, 23, 25, 27, 29, *range(31, again.last_seq + 1)]
+    assert numbers(iter(replies)) == left, "with the onsets of what is open"
     assert since(CatchUp(again), 30).missing == ()
     again.close()
 
 
 def test_while_the_journal_is_out_of_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_recorder, "_FIRST_RETRY_S", 3600.0)
+    monkeypatch.setattr(archive_module, "_FIRST_RETRY_S", 3600.0)
     recorder = opened(tmp_path)
     fill(recorder, 10)
-    assert recorder._journal is not None
-    recorder._journal._connection.execute("PRAGMA max_page_count = 1").fetchall()
+    journal(recorder)._connection.execute("PRAGMA max_page_count = 1").fetchall()
     recorder.record([status("x" * 20_000)])
     fill(recorder, TAIL_MESSAGES + 50)
     catch_up = CatchUp(recorder)
@@ -198,6 +198,7 @@ def test_any_page_size_from_any_number(
     folder = tmp_path_factory.mktemp("journal")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catch_up_module, "_ROWS", rows)
+        prepare(folder)
         recorder = Recorder(folder)
         recorder.tail = Tail(tail)
         recorder.open()

@@ -14,17 +14,30 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamsed.detect.events import Kind, Reason
-from streamsed.publish import journal_recorder, journal_seal
+from streamsed.publish import archive as archive_module
+from streamsed.publish import journal_recorder as recorder_module
+from streamsed.publish import ledger as ledger_module
+from streamsed.publish.archive import JOURNAL_NAME
 from streamsed.publish.journal import Journal, Retention
-from streamsed.publish.journal_recorder import JOURNAL_NAME, Recorder
+from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import EventMessage, JournalState
 from streamsed.publish.tail import TAIL_MESSAGES
-from tests.publish.journals import crash, event, gaps, journaled, moment, opened, status
+from tests.publish.journals import (
+    archive,
+    crash,
+    event,
+    gaps,
+    journal,
+    journaled,
+    moment,
+    opened,
+    status,
+)
 
 
 @pytest.fixture(autouse=True)
 def _no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_recorder, "_FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(archive_module, "_FIRST_RETRY_S", 0.0)
 
 
 def numbers(recorder: Recorder, count: int = 1) -> list[int]:
@@ -162,19 +175,15 @@ def test_a_locked_file_delays_nobody_and_is_caught_up(tmp_path: Path) -> None:
     assert opened(tmp_path).last_seq == 8
 
 
-def test_a_file_that_cannot_be_opened_at_the_start_lacks_nothing(tmp_path: Path) -> None:
+def test_a_file_that_is_locked_at_the_start_lacks_nothing(tmp_path: Path) -> None:
     first = opened(tmp_path)
     numbers(first, 3)
     first.record([event(Kind.ONSET)])
-    first.close()
-    path = tmp_path / JOURNAL_NAME
-    path.rename(tmp_path / "away")
-    path.mkdir()
-    second = opened(tmp_path)
-    assert_degraded(second, str(path))
-    sent = numbers(second, 2)
-    path.rmdir()
-    (tmp_path / "away").rename(path)
+    crash(first)
+    with locked(tmp_path):
+        second = opened(tmp_path)
+        assert_degraded(second, "locked")
+        sent = numbers(second, 2)
     second.beat()
     assert second.condition.state is JournalState.ON
     assert sent[0] > 1_000_000_000
@@ -191,11 +200,11 @@ def test_an_event_is_ended_once_however_the_start_goes(
     first.record([event(Kind.ONSET)])
     crash(first)
 
-    def failing(seal: journal_seal.Seal) -> None:
+    def failing(self: Journal, *arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal_seal.Seal, "set", failing)
+        patch.setattr(Journal, "set_open", failing)
         second = opened(tmp_path)
         assert_degraded(second, "no space left")
     second.beat()
@@ -206,8 +215,7 @@ def test_an_event_is_ended_once_however_the_start_goes(
 
 def full(recorder: Recorder) -> None:
     """Let the file grow no further, as a full disk would."""
-    assert recorder._journal is not None
-    recorder._journal._connection.execute("PRAGMA max_page_count = 1").fetchall()
+    journal(recorder)._connection.execute("PRAGMA max_page_count = 1").fetchall()
 
 
 def test_a_crash_while_the_disk_is_full_uses_no_number_twice(tmp_path: Path) -> None:
@@ -254,17 +262,19 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     onset = uuid4()
     recorder.record([event(Kind.ONSET, onset)])
     numbers(recorder, 20)
-    recorder.close()
+    crash(recorder)
     path = tmp_path / JOURNAL_NAME
     path.write_bytes(b"no database at all, but long enough to be one" * 1000)
     with capture_logs() as logs:
         again = opened(tmp_path)
-    assert logs[0]["event"] == "journal_set_aside"
+    assert [entry["event"] for entry in logs][:2] == ["journal_set_aside", "numbers_skipped"]
     assert again.condition.state is JournalState.ON
     assert again.last_seq > 1_000_000_000
+    assert len(again.take_interrupted()) == 1, "the ledger has it"
     (number,) = numbers(again)
     assert gaps(tmp_path) == [(1, number - 1)]
-    assert path.with_name(f"{JOURNAL_NAME}.broken").read_bytes().startswith(b"no database")
+    (aside,) = tmp_path.glob("*.broken")
+    assert aside.read_bytes().startswith(b"no database")
     again.close()
     assert numbers(opened(tmp_path)) == [number + 1]
 
@@ -274,14 +284,13 @@ def test_damage_that_is_found_while_it_runs(tmp_path: Path) -> None:
     onset = uuid4()
     recorder.record([event(Kind.ONSET, onset)])
     numbers(recorder, 100)
-    assert recorder._journal is not None
-    recorder._journal._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    journal(recorder)._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     path = tmp_path / JOURNAL_NAME
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (path.stat().st_size - 4096))
-    recorder._journal._connection.execute("PRAGMA cache_size = 0").fetchall()
-    recorder._journal._connection.execute("PRAGMA shrink_memory").fetchall()
+    journal(recorder)._connection.execute("PRAGMA cache_size = 0").fetchall()
+    journal(recorder)._connection.execute("PRAGMA shrink_memory").fetchall()
     assert numbers(recorder) == [102]
     assert recorder.condition.state is JournalState.ON, "a new one was begun"
     assert list(journaled(tmp_path)) == list(range(1, 103)), "all that is in memory"
@@ -306,17 +315,11 @@ def test_a_file_that_is_removed_is_made_anew(tmp_path: Path) -> None:
     assert opened(tmp_path).last_seq > 1_000_000_000
 
 
-@pytest.mark.parametrize("obstacle", ["file", "newer"])
-def test_a_folder_that_cannot_be_used(tmp_path: Path, obstacle: str) -> None:
+def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     folder = tmp_path / "state"
-    if obstacle == "file":
-        folder.touch()
-    else:
-        folder.mkdir()
-        with contextlib.closing(sqlite3.connect(folder / JOURNAL_NAME)) as newer:
-            newer.execute("PRAGMA user_version = 99")
+    folder.touch()
     with capture_logs() as logs:
-        recorder = opened(folder)
+        recorder = opened(folder, first=True)
         sent = numbers(recorder, 3)
         recorder.beat()
     assert recorder.condition.state is JournalState.DEGRADED
@@ -349,11 +352,11 @@ def test_after_a_power_cut_numbers_skip_ahead(
     recorder = opened(tmp_path)
     numbers(recorder, 3)
     crash(recorder)
-    monkeypatch.setattr(journal_seal, "_boot", lambda: "another boot")
+    monkeypatch.setattr(ledger_module, "_boot", lambda: "another boot")
     again = opened(tmp_path)
     assert numbers(again)[0] > 1_000_000_000
     again.close()
-    monkeypatch.setattr(journal_seal, "_boot", lambda: "a third")
+    monkeypatch.setattr(ledger_module, "_boot", lambda: "a third")
     last = again.last_seq
     assert numbers(opened(tmp_path)) == [last + 1], "the machine was shut down in good order"
 
@@ -368,8 +371,8 @@ def fill(recorder: Recorder, count: int) -> None:
 
 
 def tidied(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_recorder, "_TIDY_S", 0.0)
-    recorder._tidy_at = 0.0
+    monkeypatch.setattr(archive_module, "_TIDY_S", 0.0)
+    archive(recorder)._tidy_at = 0.0
     for _ in range(300):
         recorder.tidy()
 
@@ -379,11 +382,11 @@ def test_what_is_too_old_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     left = uuid4()
     recorder.record([event(Kind.ONSET, left), event(Kind.ONSET), status()])
     monkeypatch.setattr(
-        journal_recorder, "microseconds", lambda moment: round((moment.timestamp() - 2e5) * 1e6)
+        recorder_module, "microseconds", lambda moment: round((moment.timestamp() - 2e5) * 1e6)
     )
     fill(recorder, 1000)
     monkeypatch.undo()
-    monkeypatch.setattr(journal_recorder, "_FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(archive_module, "_FIRST_RETRY_S", 0.0)
     numbers(recorder, 2)
     tidied(recorder, monkeypatch)
     assert set(journaled(tmp_path)) >= {1, 1004, 1005}
@@ -417,13 +420,13 @@ def test_tidying_takes_little_at_a_time(tmp_path: Path) -> None:
     recorder = opened(tmp_path)
     fill(recorder, 2000)
     recorder.close()
-    with contextlib.closing(Journal(tmp_path / JOURNAL_NAME)) as journal:
-        journal.tidy(keep(keep_days=1e-9), age_us=lambda _: 2**61, rows=50)
+    with contextlib.closing(Journal(tmp_path / JOURNAL_NAME)) as kept:
+        kept.tidy(keep(keep_days=1e-9), age_us=lambda _: 2**61, rows=50)
     assert len(journaled(tmp_path)) == 1950
 
 
 def test_the_write_ahead_log_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_recorder, "_TIDY_S", 0.0)
+    monkeypatch.setattr(archive_module, "_TIDY_S", 0.0)
     recorder = opened(tmp_path)
     for _ in range(100):
         numbers(recorder, 100)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 import tempfile
@@ -15,11 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamsed.detect.events import Kind
-from streamsed.publish import journal_recorder
+from streamsed.publish import archive, compose
+from streamsed.publish.archive import JOURNAL_NAME
 from streamsed.publish.journal import Journal
-from streamsed.publish.journal_recorder import JOURNAL_NAME
-from streamsed.publish.messages import EventMessage
-from tests.publish.journals import crash, event, gaps, journaled, opened, status
+from streamsed.publish.messages import EventMessage, JournalState
+from tests.publish.journals import crash, event, flip, kept, opened, status
 
 
 class JournalStates(RuleBasedStateMachine):
@@ -28,9 +27,11 @@ class JournalStates(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(journal_recorder, "_FIRST_RETRY_S", 0.0)
-        self.patch.setattr(journal_recorder, "_LAST_RETRY_S", -1.0)
+        self.patch.setattr(archive, "_FIRST_RETRY_S", 0.0)
+        self.patch.setattr(archive, "_LAST_RETRY_S", -1.0)
         self.folder = Path(tempfile.mkdtemp())
+        self.copy = self.folder.with_name(f"{self.folder.name}.copy")
+        self.journal_is_whole = True
         self.sent: dict[int, str] = {}
         self.open: set[UUID] = set()
 
@@ -39,7 +40,7 @@ class JournalStates(RuleBasedStateMachine):
         self.recorder = opened(self.folder)
         self.send([])
 
-    def send(self, drafts: list[journal_recorder.compose.Draft]) -> None:
+    def send(self, drafts: list[compose.Draft]) -> None:
         highest = max(self.sent, default=0)
         for entry in self.recorder.record([*self.recorder.take_interrupted(), *drafts]):
             assert entry.seq > highest, "a number is used twice, or falls"
@@ -80,26 +81,15 @@ class JournalStates(RuleBasedStateMachine):
         self.recorder.beat()
         self.send([])
 
-    def keep_what_is_written(self) -> None:
-        """Forget events that nobody can know of any more: the disk was full to the end."""
-        held = [json.loads(body) for body in journaled(self.folder).values()]
-        kinds = {(m["event_id"], m["kind"]) for m in held if "event_id" in m}
-        self.open = {
-            UUID(event_id)
-            for event_id, kind in kinds
-            if kind == "onset" and (event_id, "offset") not in kinds
-        }
-
     @rule()
     def stop_and_start(self) -> None:
         self.recorder.close()
-        self.keep_what_is_written()
         self.start()
+        assert not self.open, "an onset without offset"
 
     @rule()
     def crash_and_start(self) -> None:
         crash(self.recorder)
-        self.keep_what_is_written()
         self.start()
         assert not self.open, "an onset without offset"
 
@@ -110,22 +100,66 @@ class JournalStates(RuleBasedStateMachine):
         for path in self.folder.glob(f"{JOURNAL_NAME}*"):
             path.unlink()
         (self.folder / JOURNAL_NAME).write_bytes(b"damaged" * 1000)
-        self.open.clear()  # nobody can know of them any more
         self.start()
+        assert not self.open, "the ledger had them"
+
+    @rule(place=st.integers(0, 10**6), bit=st.integers(0, 7), which=st.integers(0, 3))
+    def flip_a_bit_and_start(self, place: int, bit: int, which: int) -> None:
+        crash(self.recorder)
+        parts = sorted(p for p in self.folder.iterdir() if not p.name.endswith(".broken"))
+        part = parts[which % len(parts)]
+        flip(part, place, bit)
+        self.start()
+        if self.journal_is_whole:
+            assert not self.open, "an onset without offset"
+        self.open.clear()
+        self.journal_is_whole &= part.name != JOURNAL_NAME
+
+    @rule()
+    def copy_the_journal(self) -> None:
+        if self.recorder.condition.state is JournalState.ON:
+            shutil.rmtree(self.copy, ignore_errors=True)
+            self.copy.mkdir()
+            for path in self.folder.glob(f"{JOURNAL_NAME}*"):
+                if path.is_file():
+                    shutil.copy2(path, self.copy)
+
+    @precondition(lambda self: self.copy.exists())
+    @rule()
+    def restore_the_journal_and_start(self) -> None:
+        crash(self.recorder)
+        for path in self.folder.glob(f"{JOURNAL_NAME}*"):
+            path.unlink()
+        for path in self.copy.iterdir():
+            shutil.copy2(path, self.folder)
+        self.start()
+        assert not self.open, "an onset without offset"
+
+    @rule(beside=st.sampled_from(["-wal", "-shm", "", "ledger"]))
+    def lose_a_file_and_start(self, beside: str) -> None:
+        crash(self.recorder)
+        name = "journal.ledger.*" if beside == "ledger" else f"{JOURNAL_NAME}{beside}"
+        for path in self.folder.glob(name):
+            path.unlink()
+        self.start()
+        if beside != "ledger" or self.journal_is_whole:
+            assert not self.open, "an onset without offset"
+        self.open.clear()
 
     @invariant()
     def nothing_is_missing(self) -> None:
-        if self.recorder.condition.state is not journal_recorder.JournalState.ON:
+        if self.recorder.condition.state is not JournalState.ON:
             return
-        found, holes = journaled(self.folder), gaps(self.folder)
+        found, holes = kept(self.folder)
         for seq, body in self.sent.items():
             assert found.get(seq, body) == body
-            assert seq in found or any(first <= seq <= last for first, last in holes)
+            assert seq in found or any(first <= seq <= last for first, last in holes), seq
 
     def teardown(self) -> None:
         self.recorder.close()
         self.patch.undo()
         shutil.rmtree(self.folder)
+        shutil.rmtree(self.copy, ignore_errors=True)
 
 
 TestJournalStates = JournalStates.TestCase

@@ -17,8 +17,8 @@ import yaml
 
 from streamsed.client import CurveKeys, Subscriber, parse
 from streamsed.detect.events import Kind, Reason
+from streamsed.publish.archive import JOURNAL_NAME
 from streamsed.publish.journal_reader import JournalReader
-from streamsed.publish.journal_recorder import JOURNAL_NAME
 from streamsed.publish.keys import KeyPair, write_public
 from streamsed.publish.messages import EventMessage, Heartbeat
 from tests.bundles import SAMPLE_RATE, make_bundle, tones

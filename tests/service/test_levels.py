@@ -9,7 +9,14 @@ import pytest
 
 from streamsed.publish.messages import Heartbeat, LevelMessage
 from tests.bundles import SAMPLE_RATE, tones
+from tests.publish.journals import prepare
 from tests.service.daemons import configure, recording, running
+
+
+@pytest.fixture(autouse=True)
+def _numbers_from_one(state_of_its_own: Path) -> None:
+    prepare(state_of_its_own)
+
 
 # A tone of 0.3 and noise of 0.001: RMS of -13.5 and -60 dBFS.
 AUDIO = tones([("low", 2.1, 5.0)], duration_s=6.0)

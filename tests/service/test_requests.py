@@ -12,8 +12,8 @@ import zmq
 
 from streamsed.detect.events import Kind
 from streamsed.errors import PublishError
+from streamsed.publish.archive import JOURNAL_NAME
 from streamsed.publish.endpoints import requests_address
-from streamsed.publish.journal_recorder import JOURNAL_NAME
 from streamsed.publish.messages import EventMessage
 from streamsed.publish.schema import SCHEMA_FILE
 from streamsed.service.daemon import Daemon

@@ -27,7 +27,7 @@ from streamsed.publish.publisher import Publisher
 from streamsed.publish.requests import SinceRequest
 from streamsed.publish.responder import Answer, Responder
 from streamsed.subscribe import conversation
-from tests.publish.journals import event, status
+from tests.publish.journals import event, prepare, status
 from tests.publish.test_admission import wait_until
 from tests.publish.test_publisher import heartbeat
 from tests.sockets import PATIENCE_S
@@ -87,6 +87,7 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Server:
+    prepare(tmp_path)
     return Server(tmp_path)
 
 
