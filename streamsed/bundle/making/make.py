@@ -23,10 +23,10 @@ from streamsed.bundle.making.log_mel import LogMel
 from streamsed.bundle.making.model import Interface, Model
 from streamsed.bundle.writing import write_manifest, write_selftest
 from streamsed.errors import ConfigError
-from streamsed.sources.file import RATES
 
 Array = NDArray[np.float32]
 
+_RATES = range(1_000, 768_001)
 _GRAPH = "model.onnx"
 _MEMBER = "model"
 _CONTEXT_STEPS = 24  # of the self-test; more would only make it larger
@@ -100,8 +100,8 @@ def make(request: Request) -> Made:
     """
     if request.output.exists():
         raise ConfigError(f"{request.output}: is there already; another folder would be right")
-    if request.rate not in RATES:
-        raise ConfigError(f"--rate {request.rate}: {RATES[0]} to {RATES[-1]} would be right")
+    if request.rate not in _RATES:
+        raise ConfigError(f"--rate {request.rate}: {_RATES[0]} to {_RATES[-1]} would be right")
     model = Model(request.model)
     node = model.input(request.input)
     samples = _window_samples(request, model.window_samples(node))
