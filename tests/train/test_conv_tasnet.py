@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from train.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
-from train.models.layer_norm import CumulativeNorm, forgetful_sums
+from train.models.layer_norm import CumulativeNorm, forgetful_count, forgetful_sums
 
 FORMS = ("cumulative", "channel")
 
@@ -153,12 +153,16 @@ def test_the_norm_is_of_all_frames_so_far_while_it_remembers_them() -> None:
         torch.testing.assert_close(found[:, :, k], expected, rtol=1e-3, atol=1e-3)
 
 
-def test_sums_forget_at_the_stated_rate() -> None:
-    values = audio(2, 3, 70)
+@pytest.mark.parametrize("frames", [70, 300])
+def test_sums_forget_at_the_stated_rate(frames: int) -> None:
+    values = audio(2, 3, frames)
     start = audio(2, 3, seed=5)
     found = forgetful_sums(values, start, memory_frames=8)
+    count = forgetful_count(frames, start[:, :1], memory_frames=8)
+    ones = forgetful_sums(torch.ones(len(values), 1, frames), start[:, :1], memory_frames=8)
+    torch.testing.assert_close(count, ones[:, 0], rtol=1e-5, atol=1e-5)
     total = start.clone()
-    for k in range(70):
+    for k in range(frames):
         total = (1 - 1 / 8) * total + values[:, :, k]
         torch.testing.assert_close(found[:, :, k], total, rtol=1e-5, atol=1e-5)
 

@@ -9,6 +9,7 @@ sources come ``delay_samples`` late.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -303,14 +304,16 @@ class ConvTasNet(nn.Module):
     def _decode(self, weights: Tensor) -> Tensor:
         """Turn weights ``(B, M, N, K)`` into frames, overlapped and added."""
         config = self.config
-        stride, frames = config.stride_samples, weights.shape[3]
+        stride = config.stride_samples
         parts = self.decoder(weights.transpose(2, 3)).float()  # (B, M, K, L)
-        length = frames * stride + config.delay_samples
-        sources: Tensor = parts.new_zeros(*parts.shape[:2], length)
-        for start in range(0, config.kernel_samples, stride):
-            part = parts[..., start : start + stride].flatten(2)
-            sources = sources + F.pad(part, (start, config.delay_samples - start))
-        return sources
+        overlapped = [
+            F.pad(
+                parts[..., start : start + stride].flatten(2),
+                (start, config.delay_samples - start),
+            )
+            for start in range(0, config.kernel_samples, stride)
+        ]
+        return functools.reduce(torch.add, overlapped)
 
     def _finish(self, sources: Tensor, samples: Tensor) -> Tensor:
         if not self.config.consistent:

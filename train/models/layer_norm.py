@@ -72,15 +72,22 @@ class CumulativeNorm(Normalisation):
         """Normalise; see the base class. ``sums`` are of values, of squares, and of frames."""
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            means = x.mean(dim=1)
-            values = torch.stack([means, x.square().mean(dim=1), torch.ones_like(means)], dim=1)
+            # A product with a row is a mean that every runtime computes fast.
+            row = x.new_full((1, x.shape[1]), 1.0 / x.shape[1])
+            values = torch.cat([row @ x, row @ (x * x)], dim=1)  # (B, 2, K)
             before = values.new_zeros(len(x), 3) if sums is None else sums
-            totals = forgetful_sums(values, before, memory_frames=self.memory_frames)
-            mean, square = totals[:, 0] / totals[:, 2], totals[:, 1] / totals[:, 2]
+            totals = forgetful_sums(values, before[:, :2], memory_frames=self.memory_frames)
+            frames = forgetful_count(x.shape[2], before[:, 2:], memory_frames=self.memory_frames)
+            mean, square = (totals / frames[:, None]).split(1, dim=1)
             # Not added: the exporter takes a sum with so little for no sum, and drops it.
-            deviation = torch.sqrt((square - mean.square()).clamp(min=EPS))
-            y = (x - mean[:, None]) / deviation[:, None]
-            return y * self.gain[:, None] + self.bias[:, None], totals[:, :, -1]
+            deviation = torch.sqrt((square - mean * mean).clamp(min=EPS))
+            y = (x - mean) * (1.0 / deviation)
+            after = torch.cat([totals[:, :, -1], frames[:, -1:]], dim=1)
+            return y * self.gain[:, None] + self.bias[:, None], after
+
+
+PRODUCT_FRAMES = 256
+"""Up to so many frames are summed by a matrix, which costs less than its steps one by one."""
 
 
 def forgetful_sums(values: Tensor, before: Tensor, *, memory_frames: int) -> Tensor:
@@ -95,6 +102,12 @@ def forgetful_sums(values: Tensor, before: Tensor, *, memory_frames: int) -> Ten
         ``(B, D, K)``.
     """
     rate = math.log1p(-1.0 / memory_frames)
+    if values.shape[2] <= PRODUCT_FRAMES:
+        frame = torch.arange(values.shape[2], dtype=values.dtype, device=values.device)
+        # The lower half would overflow where much is forgotten.
+        ages = (frame[None, :] - frame[:, None]).clamp(min=0.0)
+        shrunk = torch.exp(rate * ages).triu()  # (from frame j, to frame k)
+        return torch.exp(rate * (frame + 1.0)) * before[:, :, None] + values @ shrunk
     parts = []
     # Within a time constant no value is scaled by more than e, and little is lost by it.
     for part in torch.split(values, memory_frames, dim=2):
@@ -103,6 +116,13 @@ def forgetful_sums(values: Tensor, before: Tensor, *, memory_frames: int) -> Ten
         parts.append(shrunk * (before[:, :, None] + torch.cumsum(part / shrunk, dim=2)))
         before = parts[-1][:, :, -1]
     return torch.cat(parts, dim=2)
+
+
+def forgetful_count(frames: int, before: Tensor, *, memory_frames: int) -> Tensor:
+    """Return :func:`forgetful_sums` of ones, ``(B, frames)``, from ``before`` ``(B, 1)``."""
+    age = torch.arange(1, frames + 1, dtype=before.dtype, device=before.device)
+    rate = math.log1p(-1.0 / memory_frames)
+    return torch.exp(rate * age) * before - memory_frames * torch.expm1(rate * age)
 
 
 def make_norm(
