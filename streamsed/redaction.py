@@ -41,6 +41,11 @@ _SCHEME_OF_HEADER = re.compile(
     r"(?P<kept>\bbearer\s+)[\w.~+/=-]+|(?P<basic>\bbasic\s+)(?=[a-z+/]*[\d=])[\w+/]{6,}=*",
     re.IGNORECASE,
 )
+_GIVEN = re.compile(  # as an option and its value
+    r"(?P<kept>(?<![\w-])-(?:headers|cookies)\s+)(?=\S)[^\r\n]+"
+    r"|(?P<also>(?<![\w-])--?\w*(?:pass(?:w\w*|phrase)|pwd|token|secret)\w*\s+)\S+",
+    re.IGNORECASE,
+)
 _XTREAM = re.compile(
     r"(?P<kept>/(?:live|movie|series|timeshift)/)[^/\s]+/[^/\s]+(?=/[\d:/-]+(?:\.\w+)?$)"
 )
@@ -94,7 +99,7 @@ def redacted(text: str) -> str:
     Args:
         text: a URL, or anything that may hold some, such as what ffmpeg complains of.
     """
-    for pattern in (_HEADER, _SCHEME_OF_HEADER, _ENCODED, _USER, _BROKEN_USER, _NO_SCHEME):
+    for pattern in (_HEADER, _GIVEN, _SCHEME_OF_HEADER, _ENCODED, _USER, _BROKEN_USER, _NO_SCHEME):
         text = pattern.sub(_hidden, text)
     if "=" in text or "/" in text:
         text = _in_urls(text)

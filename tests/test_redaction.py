@@ -112,6 +112,8 @@ FORMS = [
     "got header 'Proxy-Authorization: Digest {value}'",
     "Cookie: {name}={value}; a=b",
     "X-Auth-Token: {value}",
+    "input should be a list, not '-headers X: {value}'",
+    "ffmpeg -passphrase {value} -i x",
 ]
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 GAP_S = 1.0
-"""Less than this is taken for a delay of the network, and followed in silence."""
+"""Less than this is taken for a delay of the network, and followed in silence.
+
+So is less than a segment of a stream that comes in segments: when they are asked for may shift.
+"""
 
 LEAST_WAIT_S, MOST_WAIT_S = 3.0, 30.0
 """A delay has to last so long until it is a gap; longer for a stream that comes in bursts."""
@@ -19,6 +23,9 @@ WINDOW_S = 30.0
 STEADY_S = 3.0
 """For so long audio has to come at its time until what comes late is missed."""
 
+_PAUSES = 2.0  # of the longest that were made up for lately, have to pass before one is not
+_SEGMENT = 0.9
+_SEGMENTS = 9  # pauses that are remembered, and of which at least a third tell of segments
 _FALL_S = 0.05
 _RUNNING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the first counts in sleep too
 
@@ -52,7 +59,7 @@ class DelayEstimator:
         self._late_at: float | None = None  # since when the delay is too great
         self._least_s, self._least_at = math.inf, 0.0  # since then
         self._pause_s = 0.0  # the longest since audio was last in time
-        self._pauses = [0.0, 0.0]  # the longest of this window, and of the last
+        self._pauses: deque[tuple[float, float]] = deque(maxlen=_SEGMENTS)  # when, how long
 
     def came(self, at_s: float, audio_s: float) -> float:
         """Take note that audio came; return how many seconds are missing before it.
@@ -70,11 +77,15 @@ class DelayEstimator:
         if delay <= self.origin_s + GAP_S:
             self._in_time(at_s, delay)
             return 0.0
+        usual_s, longest_s = self._usual_pauses(at_s)
+        if delay <= self.origin_s + _SEGMENT * usual_s:
+            self._in_time(at_s, delay)
+            return 0.0
         if self._late_at is None:
             self._late_at, self._least_s, self._least_at = at_s, delay, at_s
         elif delay < self._least_s - _FALL_S:
             self._least_s, self._least_at = delay, at_s
-        wait_s = min(MOST_WAIT_S, max(LEAST_WAIT_S, 1.5 * max(self._pauses)))
+        wait_s = min(MOST_WAIT_S, max(LEAST_WAIT_S, _PAUSES * longest_s))
         late_s = at_s - self._late_at
         catching_up = self._least_at > max(self._late_at, at_s - wait_s / 2)
         if late_s < wait_s or catching_up:
@@ -85,14 +96,24 @@ class DelayEstimator:
         self._late_at = None
         if at_s - self._window_at >= WINDOW_S:
             self._before, self._now, self._window_at = self._now, delay, at_s
-            self._pauses = [0.0, self._pauses[0]]
-        self._pauses[0] = max(self._pauses[0], self._pause_s)
+        if self._pause_s > GAP_S / 2:
+            self._pauses.append((at_s, self._pause_s))
         self._pause_s = 0.0
         self._now = min(self._now, delay)
         self.origin_s = min(self._now, self._before)
         if self.origin_s < self._mark_s - GAP_S / 2:
             self._mark_s, self._mark_at, self._known = self.origin_s, at_s, False
         self._known = self._known or at_s - self._mark_at >= STEADY_S
+
+    def _usual_pauses(self, at_s: float) -> tuple[float, float]:
+        """Return how long the stream pauses as a rule, and at most, of late."""
+        while self._pauses and at_s - self._pauses[0][0] > 2 * WINDOW_S:
+            self._pauses.popleft()
+        lengths = sorted(length for _, length in self._pauses)
+        if not lengths:
+            return 0.0, 0.0
+        regular = len(lengths) >= _SEGMENTS // 3
+        return (lengths[len(lengths) // 2] if regular else 0.0), lengths[-1]
 
     def _missing(self) -> float:
         """Return what is missing, now that a delay has lasted."""
