@@ -16,7 +16,7 @@ from streamsed import ages as ages_module
 from streamsed.ages import STEP_US, WAIT_US, Ages, Reading
 from streamsed.clips.folder import ClipFolder, clip_name
 from streamsed.detect.events import Kind
-from streamsed.publish import journal_recorder
+from streamsed.publish import archive
 from streamsed.publish.journal import Retention
 from streamsed.publish.journal_recorder import Recorder
 from tests.publish.journals import event, journaled
@@ -183,13 +183,13 @@ def test_the_journal_outlives_a_clock_that_is_set_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, ahead_us = ages_module.read_clocks, [0]
-    monkeypatch.setattr(journal_recorder, "_TIDY_S", 0.0)
+    monkeypatch.setattr(archive, "_TIDY_S", 0.0)
 
     def read() -> Reading:
         now = real()
         return Reading(now.wall_us + ahead_us[0], now.running_us, now.boot)
 
-    monkeypatch.setattr(journal_recorder, "Ages", partial(Ages, read=read))
+    monkeypatch.setattr(archive, "Ages", partial(Ages, read=read))
     recorder = Recorder(tmp_path, retention=Retention.of(keep_days=30.0, max_mb=100.0))
     recorder.open()
     kept = [entry.seq for entry in recorder.record([event(Kind.ONSET)] * 10)]
