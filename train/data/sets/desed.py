@@ -10,6 +10,7 @@ from streamsed.errors import ConfigError
 from train.data.clips import Labels
 from train.data.desed import Part, read_desed
 from train.data.events import read_tsv
+from train.data.headers import decodable
 from train.data.sets.clips import ClipSets
 from train.data.sets.registry import DATA
 from train.data.tables import read_rows
@@ -65,7 +66,8 @@ class DesedConfig:
         split_seed: of that share.
         steps_per_epoch: null ends an epoch with the shortest set, as the baseline: 1420 weak
             clips and 12 a batch make 118 steps.
-        missing: ``refuse`` a data set of which a file is missing, or ``leave_out`` the file.
+        missing: ``refuse`` a data set of which a file is missing or cannot be decoded, or
+            ``leave_out`` the file.
         labels: further labels of the training clips, by the name of the target that they become.
         kind: names this form.
     """
@@ -118,6 +120,10 @@ def read_sets(root: Path, recipe: Recipe) -> ClipSets:
         for part, count in counts.items()
         if count
     }
+    strong = read_desed(root, recipe.validation.part, classes=classes, missing=data.missing)
+    whole = decodable({**sets, "to validate on": strong}, missing=data.missing)
+    strong = whole.pop("to validate on")
+    sets = {part: whole[part] for part in sets}
     weak = None
     if "weak" in sets:
         sets["weak"], weak = sets["weak"].split(1.0 - data.weak_validation, seed=data.split_seed)
@@ -127,6 +133,6 @@ def read_sets(root: Path, recipe: Recipe) -> ClipSets:
     return ClipSets(
         recipe,
         training=tuple((clips, counts[part]) for part, clips in sets.items()),
-        strong=read_desed(root, recipe.validation.part, classes=classes, missing=data.missing),
+        strong=strong,
         weak=weak,
     )

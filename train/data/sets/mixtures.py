@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from streamsed.errors import ConfigError
 from train.data.desed import Part, read_desed
 from train.data.fuss import MOST_SOURCES, Split, read_fuss
+from train.data.headers import decodable, refuse_undecodable
 from train.data.mixtures import Material, MixtureBatches, Pairs, Sources
 from train.data.sets.registry import DATA
 from train.data.soundscape_set import SEPARATION
@@ -57,6 +58,8 @@ class PairsConfig:
         duration_s: clips are padded with silence or cropped at random to this.
         steps_per_epoch: null ends an epoch with the clips.
         gain_db: by how much either clip is made louder or softer at the most.
+        missing: ``refuse`` a data set of which a file is missing or cannot be decoded, or
+            ``leave_out`` the file.
         kind: names this form.
     """
 
@@ -65,6 +68,7 @@ class PairsConfig:
     duration_s: float = 10.0
     steps_per_epoch: int | None = None
     gain_db: float = 0.0
+    missing: Literal["refuse", "leave_out"] = "refuse"
     kind: Literal["pairs"] = "pairs"
 
     def __post_init__(self) -> None:
@@ -129,6 +133,8 @@ def read_mixtures(root: Path, recipe: Recipe) -> MixtureSets:
     samples = round(recipe.data.duration_s * model.sample_rate)
     splits: tuple[Split, ...] = ("train", "validation")
     training, validation = (read_fuss(root, split) for split in splits)
+    whole = (*training, *validation)
+    refuse_undecodable(path for mixture in whole for path in (mixture.path, *mixture.sources))
     return MixtureSets(
         recipe,
         Sources(training, samples, model.sample_rate, model.sources),
@@ -152,15 +158,16 @@ def read_pairs(root: Path, recipe: Recipe) -> MixtureSets:
     assert isinstance(data, PairsConfig)
     rate, samples = model.sample_rate, round(data.duration_s * model.sample_rate)
     wanted: tuple[Part, ...] = ("strong", "unlabelled", "weak")
-    parts = {part: read_desed(root, part).clips for part in wanted}
-    trained_on = [clip.path for part in wanted[:2] for clip in parts[part]]
+    parts = {part: read_desed(root, part, missing=data.missing) for part in wanted}
+    clips = {part: of.clips for part, of in decodable(parts, missing=data.missing).items()}
+    trained_on = [clip.path for part in wanted[:2] for clip in clips[part]]
     return MixtureSets(
         recipe,
         Pairs(trained_on, samples, rate, data.gain_db),
-        Pairs([clip.path for clip in parts["weak"]], samples, rate),
+        Pairs([clip.path for clip in clips["weak"]], samples, rate),
         {
-            "strong": [clip.name for clip in parts["strong"]],
-            "unlabelled": [clip.name for clip in parts["unlabelled"]],
-            "validation: weak": [clip.name for clip in parts["weak"]],
+            "strong": [clip.name for clip in clips["strong"]],
+            "unlabelled": [clip.name for clip in clips["unlabelled"]],
+            "validation: weak": [clip.name for clip in clips["weak"]],
         },
     )
