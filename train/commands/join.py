@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from streamsed.errors import ConfigError
-
 
 def join(
     separator: Annotated[Path, typer.Argument(help="Checkpoint of a separator.")],
@@ -18,25 +16,14 @@ def join(
         Literal["source", "mixture"],
         typer.Option(help="By whose extremes a front end that scales each clip scales a source."),
     ] = "source",
+    into: Annotated[
+        Literal["jss", "ssep_sed"],
+        typer.Option(help="Joint model, or the challenge's baseline of two branches."),
+    ] = "jss",
 ) -> None:
     """Join a separator and a detector: the joint model before any joint training (stage 0)."""
-    from train.checkpoint import load_model, load_separator, save_model  # noqa: PLC0415
-    from train.models.jss import JSS, JSSConfig  # noqa: PLC0415
+    from train.joining import join as join_both  # noqa: PLC0415
 
-    heard = load_separator(separator)
-    trained = load_model(detector)
-    if isinstance(trained.model, JSS):
-        raise ConfigError(f"{detector}: is a joint model already; give a detector")
-    try:
-        config = JSSConfig(
-            sed=trained.model.config,
-            separator=heard.config,
-            source_norm=source_norm,
-        )
-    except ValueError as error:
-        raise ConfigError(f"{separator} and {detector} do not fit: {error}") from error
-    model = JSS(config, separator=heard, sed=trained.model)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save_model(output, model, step=trained.step)
+    model = join_both(separator, detector, output, source_norm=source_norm, into=into)
     parameters = sum(weights.numel() for weights in model.parameters())
-    typer.echo(f"{output}: {config.separator.sources} sources, {parameters:,} parameters")
+    typer.echo(f"{output}: {model.config.separator.sources} sources, {parameters:,} parameters")

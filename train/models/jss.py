@@ -13,7 +13,7 @@ last ``window_frames`` at each step.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -119,7 +119,7 @@ class JSS(SoundEventModel):
     """
 
     from_audio = True
-    parts = ("separator", "sed")
+    parts: ClassVar[tuple[str, ...]] = ("separator", "sed")
     begins_with = "streamsed-train join makes it of a separator and a detector that were trained"
     config: JSSConfig
 
@@ -168,6 +168,10 @@ class JSS(SoundEventModel):
         low, high = extremes(self.front_end.logarithm(self.sed.mels(audio)))
         return low.repeat_interleave(count, 0), high.repeat_interleave(count, 0)
 
+    def pool(self, values: Tensor) -> Tensor:
+        """Return the maximum ``(B, ...)`` over the sources of ``(B * M, ...)``."""
+        return by_source(values, self.config.separator.sources).amax(dim=1)
+
     def clip(
         self, features: Tensor, padding: Tensor | None = None, given: Given | None = None
     ) -> Output:
@@ -176,21 +180,20 @@ class JSS(SoundEventModel):
         each = self.sed.clip(
             features, None if padding is None else padding.repeat_interleave(count, 0)
         )
-        clip = None if each.clip is None else _highest(each.clip, count)
-        return Output(_highest(each.frames, count), clip)
+        clip = None if each.clip is None else self.pool(each.clip)
+        return Output(self.pool(each.frames), clip)
 
     def scores(self, audio: Tensor, *, latency_frames: int | None = None) -> Tensor:
         """Score clips as a stream would be scored; see the base class."""
         if not self.config.separator.streams:
             return self._window_scores(audio, overlap_add(self.config, latency_frames))
         audio = whole_frames(audio, self.config)
-        count = self.config.separator.sources
         # A frame of silence brings out what the separator still holds at a clip's end.
         padded = F.pad(audio, (0, self.config.frame_samples))
         first = self.separator.initial_state(len(audio), audio.device)
         sources, _ = self.separator.stream(padded, first)
         scores = self.sed.scores(sources.flatten(0, 1), latency_frames=latency_frames)
-        return _highest(scores, count)[:, :-1]
+        return self.pool(scores)[:, :-1]
 
     def _window_scores(self, audio: Tensor, overlap: OverlapAdd) -> Tensor:
         config = self.config
@@ -223,9 +226,9 @@ class JSS(SoundEventModel):
         return WindowStep(self, overlap, window_samples=_window_samples(self.config), tags=tags)
 
 
-def _highest(values: Tensor, count: int) -> Tensor:
-    """Return the maximum ``(B, ...)`` over the sources of ``(B * M, ...)``."""
-    return values.view(-1, count, *values.shape[1:]).amax(dim=1)
+def by_source(values: Tensor, count: int) -> Tensor:
+    """Return ``(B, M, ...)`` of ``(B * M, ...)``."""
+    return values.view(-1, count, *values.shape[1:])
 
 
 def _window_samples(config: JSSConfig) -> int:
@@ -237,7 +240,7 @@ class _StreamStep(Step):
 
     def __init__(self, model: JSS, sed_step: Step) -> None:
         super().__init__()
-        self.separator = model.separator
+        self.separator, self.pool = model.separator, model.pool
         self.sed_step = sed_step
         self.sources = model.config.separator.sources
         self.latency_frames = sed_step.latency_frames
@@ -258,7 +261,7 @@ class _StreamStep(Step):
         result = self.sed_step(sources.flatten(0, 1), *each)
         said = 2 if self.tags else 1
         return (
-            *(_highest(values, self.sources) for values in result[:said]),
+            *(self.pool(values) for values in result[:said]),
             *separator_after,
             *(tensor.unflatten(0, (-1, self.sources)) for tensor in result[said:]),
         )

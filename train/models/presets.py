@@ -15,6 +15,7 @@ from train.models.conv_tasnet import ConvTasNetConfig
 from train.models.crnn2021 import CRNN2021Config
 from train.models.jss import JSSConfig
 from train.models.model import ModelConfig
+from train.models.ssep_sed import SSepSEDConfig
 from train.models.windowed_crnn import WindowedCRNNConfig
 
 SMALL_SEPARATOR = ConvTasNetConfig(
@@ -117,12 +118,13 @@ _PRESETS: dict[str, Callable[[tuple[str, ...]], ModelConfig]] = {
     "joint-small": lambda classes: JSSConfig(_causal_small(classes), separator=SMALL_SEPARATOR),
     "joint-base": lambda classes: JSSConfig(_causal_base(classes), separator=SMALL_SEPARATOR),
     "joint-2022": lambda classes: JSSConfig(CRNN2021Config(classes)),
+    "ssep-sed-2021": lambda classes: SSepSEDConfig(CRNN2021Config(classes)),
 }
 
 PRESETS = tuple(_PRESETS)
 """Their names. ``causal``: unidirectional, with a look-ahead that is trained in. ``windowed``: a
 bidirectional GRU over the last 10 s. ``attention``: self-attention over the same. ``joint``: behind
-a separator that streams, but for the published ``joint-2022``."""
+a separator that streams, but for the published ``joint-2022`` and ``ssep-sed-2021``."""
 
 
 def preset(name: str, classes: Sequence[str]) -> ModelConfig:

@@ -33,7 +33,9 @@ AnyNetworkConfig = Annotated[NetworkConfig, MODELS]
 AnyModelConfig = Annotated[ModelConfig, Some(MODELS, lambda: SoundEventModel)]
 """The same of networks that detect events."""
 
-AnyDetectorConfig = Annotated[ModelConfig, Some(MODELS, lambda: SoundEventModel, but=("jss",))]
+AnyDetectorConfig = Annotated[
+    ModelConfig, Some(MODELS, lambda: SoundEventModel, but=("jss", "ssep_sed"))
+]
 """The same, but for joint models."""
 
 
