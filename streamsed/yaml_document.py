@@ -85,19 +85,28 @@ def where(location: Location, documents: Sequence[Document]) -> str:
     return f"{documents[index].path}:{line}" if line else str(documents[index].path)
 
 
-def validated(content: Any, model: type[T], *, documents: Sequence[Document]) -> T:
+def validated(
+    content: Any,
+    model: type[T],
+    *,
+    documents: Sequence[Document],
+    context: Mapping[str, Any] | None = None,
+    adapter: TypeAdapter[T] | None = None,
+) -> T:
     """Validate what documents come to.
 
     Args:
         content: the content of one document, or of several laid over each other.
         model: what it should be: a pydantic model or a dataclass.
         documents: it came from, the uppermost first.
+        context: for the validators of the model.
+        adapter: of the model, for those who validate often; it takes long to make.
 
     Raises:
         ConfigError: everything that is wrong, each thing with its file, line and key.
     """
     try:
-        value: T = TypeAdapter(model).validate_python(content)
+        value: T = (adapter or TypeAdapter(model)).validate_python(content, context=context)
     except ValidationError as error:
         written = {at: text for each in reversed(documents) for at, text in each.written.items()}
         found = mistakes(error, model=model, written=written)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -17,14 +18,14 @@ from streamsed.errors import (
     SourceLost,
     StreamsedError,
 )
-from train.commands.compare import compare
 from train.commands.export import export, latency
 from train.commands.fit import fit
 from train.commands.join import join
-from train.commands.recipe import recipe
+from train.commands.plan import compare, plan, recipe
 from train.commands.regraph import regraph
 from train.commands.separate import separate
 from train.commands.soundscapes import soundscapes
+from train.extra import complaint, missing
 from train.postprocess.choices import DEFAULT_ETA, Censored, ObjectiveName, WindowMethod
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -124,6 +125,7 @@ app.command()(fit)
 app.command()(latency)
 app.command()(compare)
 app.command()(join)
+app.command()(plan)
 app.command()(recipe)
 app.command()(regraph)
 app.command()(separate)
@@ -131,16 +133,29 @@ app.command()(soundscapes)
 
 
 def main() -> None:
-    """Run the command; an error is one line.
+    """Run the command; an error is a line, or one for each mistake.
 
     Exit code 2 if a user can mend it and try again, 1 if it failed on the way.
     """
+    asks_for_help = len(sys.argv) < 2 or "--help" in sys.argv
+    if not asks_for_help and (packages := missing()):
+        _end([complaint(packages)], code=2)
     try:
         app()
     except StreamsedError as error:
         at_start = isinstance(error, _AT_START) and not isinstance(error, SourceLost)
-        typer.echo(f"streamsed-train: {' '.join(str(error).splitlines())}", err=True)
-        sys.exit(2 if at_start else 1)
+        lines = error.mistakes if isinstance(error, ConfigError) else (str(error),)
+        _end(lines, code=2 if at_start else 1)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] in ("streamsed", "train"):
+            raise
+        _end([complaint([error.name])], code=2)
+
+
+def _end(lines: Sequence[str], *, code: int) -> NoReturn:
+    for line in lines:
+        typer.echo(f"streamsed-train: {' '.join(line.splitlines())}", err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

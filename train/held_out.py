@@ -14,9 +14,10 @@ from train.data.bank import Bank
 from train.data.desed import Part, part_files, read_desed
 from train.data.events import Event, merge
 from train.data.sets.desed import DesedConfig
-from train.data.sets.scenes import CACHE, ScenesConfig, held_out_scenes
+from train.data.sets.scenes import ScenesConfig, held_out_scenes
 from train.data.soundscape import SoundscapeGenerator
 from train.data.soundscape_set import DESCRIPTION
+from train.places import cache_folder
 from train.postprocess.choices import WindowMethod
 from train.postprocess.replayed import Replayed, replay_scores
 from train.postprocess.windows import Durations, Rule, WindowConfig, class_windows
@@ -106,7 +107,7 @@ class HeldOut:
                 split="train",
                 config=data.soundscape,
                 seed=self.recipe.seed,
-                cache=CACHE,
+                cache=cache_folder(),
             )
             scenes = map(generator.generate, range(TRAINING_SCENES))
             clips = [(scene.events, data.duration_s) for scene in scenes]

@@ -4,22 +4,56 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from functools import reduce
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
+from pydantic import TypeAdapter
 
+from streamsed.complaints import Location
 from streamsed.errors import ConfigError
+from streamsed.yaml_document import Document, read_document, validated
 
 Plain = dict[str, Any]
+T = TypeVar("T")
 
 EXTENDS = "extends"
 KIND = "kind"
+REPLACE = "replace"
 
 
-def read_layers(path: Path, *, above: tuple[Path, ...] = ()) -> Plain:
+@dataclass(frozen=True)
+class Layers:
+    """Files laid over each other.
+
+    Attributes:
+        content: what they come to.
+        documents: the files, the uppermost first, for messages that name file and line.
+    """
+
+    content: Plain
+    documents: tuple[Document, ...]
+
+    def checked(self, model: type[T], *, adapter: TypeAdapter[T] | None = None) -> T:
+        """Return what the content stands for, now that nothing is laid over it any more.
+
+        Raises:
+            ConfigError: all that is wrong with it, with file, line and key.
+        """
+        content = settled(self.content)
+        return validated(content, model, documents=self.documents, adapter=adapter)
+
+    def under(self, top: Mapping[str, Any], documents: Sequence[Document] = ()) -> Layers:
+        """Return these layers with another over them.
+
+        Raises:
+            ConfigError: it has another kind of something.
+        """
+        return Layers(laid_over(self.content, top), (*documents, *self.documents))
+
+
+def read_layered(path: Path, *, above: tuple[Path, ...] = ()) -> Layers:
     """Read a YAML file, laid over the one or several that its ``extends:`` names, if it does.
 
     Args:
@@ -32,39 +66,78 @@ def read_layers(path: Path, *, above: tuple[Path, ...] = ()) -> Plain:
     """
     if path.resolve() in above:  # or it would never end
         raise ConfigError(f"{path}: extends itself, by way of {above[-1]}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: cannot be read as YAML: {reason}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: holds no keys; a recipe is a YAML mapping")
+    document = read_document(path)
+    content = dict(document.content)
     below = content.pop(EXTENDS, [])
     names = [below] if isinstance(below, str) else below
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{path}: {EXTENDS}: {below!r}; must name a file beside it, or several")
-    layers = [read_layers(path.parent / name, above=(*above, path.resolve())) for name in names]
-    return reduce(laid_over, [*layers, content], {})
+    layers = [read_layered(path.parent / name, above=(*above, path.resolve())) for name in names]
+    merged: Plain = {}
+    try:
+        for each in (*(layer.content for layer in layers), content):
+            merged = laid_over(merged, each)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    documents = [document, *(of for layer in reversed(layers) for of in layer.documents)]
+    return Layers(merged, tuple(documents))
 
 
-def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> Plain:
+def read_layers(path: Path) -> Plain:
+    """Return the content of :func:`read_layered`."""
+    return read_layered(path).content
+
+
+def part(document: Document, at: Location) -> Document:
+    """Return what a document holds below a key, with its lines."""
+
+    def below(places: Mapping[Location, Any]) -> dict[Location, Any]:
+        count = len(at)
+        return {key[count:]: of for key, of in places.items() if key[:count] == at and key[count:]}
+
+    return replace(
+        document, content={}, lines=below(document.lines), written=below(document.written), traps=()
+    )
+
+
+def laid_over(base: Mapping[str, Any], top: Mapping[str, Any], *, key: str = "") -> Plain:
     """Return ``base`` with the values of ``top``, mapping by mapping.
 
-    A mapping whose ``kind`` is another than the one below replaces it whole: the keys of one kind
-    mean nothing to another.
+    ``replace: true`` in a mapping puts it in place of the one below, whole; where there is none
+    below it stays, for what this may be laid over: see :func:`settled`.
+
+    Args:
+        base: what lies below.
+        top: what lies over it.
+        key: of both, for messages.
+
+    Raises:
+        ConfigError: a mapping's ``kind`` is another than that below: what was said for one kind
+            means nothing to another.
     """
     merged = dict(base)
-    for key, value in top.items():
-        below = merged.get(key)
-        if (
-            isinstance(value, Mapping)
-            and isinstance(below, Mapping)
-            and value.get(KIND, below.get(KIND)) == below.get(KIND)
-        ):
-            merged[key] = laid_over(below, value)
+    for name, value in top.items():
+        below, path = merged.get(name), f"{key}.{name}" if key else str(name)
+        if not isinstance(value, Mapping) or not isinstance(below, Mapping):
+            merged[name] = value
+        elif value.get(REPLACE) is True:
+            merged[name] = {k: v for k, v in value.items() if k != REPLACE}
+        elif KIND in value and value[KIND] != below.get(KIND, value[KIND]):
+            raise ConfigError(
+                f"{path}.kind: {value[KIND]!r} over {below[KIND]!r}; say the same, or "
+                f"{REPLACE}: true beside it to leave out all that was said of the other"
+            )
         else:
-            merged[key] = value
+            merged[name] = laid_over(below, value, key=path)
     return merged
+
+
+def settled(content: Any) -> Any:
+    """Return content that is laid over nothing any more, without ``replace: true``."""
+    if isinstance(content, Mapping):
+        kept = {k: v for k, v in content.items() if not (k == REPLACE and v is True)}
+        return {key: settled(value) for key, value in kept.items()}
+    return [settled(value) for value in content] if isinstance(content, list) else content
 
 
 def delta(base: Mapping[str, Any], other: Mapping[str, Any]) -> Plain:

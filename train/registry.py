@@ -110,14 +110,9 @@ class Registry(Generic[Made]):
     def union(self, kinds: Mapping[str, type], handler: GetCoreSchemaHandler) -> CoreSchema:
         """Return the union of some kinds."""
         choices = {kind: handler.generate_schema(kinds[kind]) for kind in sorted(kinds)}
-        return core_schema.tagged_union_schema(
-            choices,
-            self._kind_of,
-            custom_error_type="kind",
-            custom_error_message=f"no such kind of {self.family}; there are {', '.join(choices)}",
-        )
+        return core_schema.tagged_union_schema(choices, self._kind)
 
-    def _kind_of(self, content: object) -> str | None:
+    def _kind(self, content: object) -> str | None:
         if isinstance(content, Mapping):
             kind = content.get(KIND, self.default)
         else:

@@ -1,10 +1,10 @@
-"""Comparisons: which runs they are, what they reach, and going on where they were stopped."""
+"""A whole plan through its command: killed on the way, gone on with, and written down."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,24 +12,22 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from streamsed.errors import ConfigError
-from tests.train.tiny_bank import write_bank
+from tests.children import assert_gone
 from tests.train.tone_set import CLIP_S, write_tone_set
 from train.checkpoint import load_model
 from train.cli import app
-from train.comparison.plan import load_comparison
-from train.comparison.results import FIGURES, page, part_counts
-from train.comparison.scoring import figures, reached
-from train.data.bank import Bank
 from train.data.clips import ClipSet
 from train.data.desed import read_desed
-from train.models.registry import AnyModelConfig
-
-COMPARISONS = Path("train/comparisons")
-TINY = COMPARISONS / "tiny.yaml"
+from train.experiments.engine import DONE, Engine, State
+from train.experiments.plan import load_plan
+from train.experiments.score_steps import read_scored
+from train.experiments.scoring import figures, score
+from train.places import find
 
 
 @pytest.fixture(scope="module")
@@ -45,92 +43,100 @@ def held_out(tones: Path) -> ClipSet:
 def compare(tones: Path, folder: Path, *, jobs: int) -> list[str]:
     """Return the command that compares below ``folder``."""
     return [
-        *(sys.executable, "-m", "train", "compare", str(TINY), "--data", str(tones)),
-        *("--runs", str(folder / "runs"), "-o", str(folder / "page.md"), "--jobs", str(jobs)),
+        *(sys.executable, "-m", "train", "compare", "tiny", "--data", str(tones)),
+        *("--runs", str(folder), "-o", str(folder / "page.md"), "--jobs", str(jobs)),
     ]
 
 
-def wait_until_gone(group: int) -> None:
-    """Wait until a group of processes has ended."""
-    until = time.monotonic() + 60
-    with contextlib.suppress(ProcessLookupError):
-        while time.monotonic() < until:
-            os.killpg(group, 0)
-            time.sleep(0.02)
-        pytest.fail(f"processes of group {group} are still there")
+def engine(tones: Path, folder: Path) -> Engine:
+    return Engine(load_plan(find("plans", "tiny")), "tiny", folder / "tiny", {"data": tones})
 
 
 @pytest.fixture(scope="module")
 def compared(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the runs and the page of the tiny comparison, killed once on the way."""
     folder = tmp_path_factory.mktemp("compared")
-    with subprocess.Popen(
-        compare(tones, folder, jobs=1), stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as first:
-        assert first.stderr is not None
-        assert any("done, 1 of 3" in line for line in first.stderr)
-        first.kill()
-    wait_until_gone(first.pid)  # the processes that train, too, or the folder would be in use
+    with subprocess.Popen(compare(tones, folder, jobs=2), stderr=subprocess.PIPE, text=True) as one:
+        assert one.stderr is not None
+        assert any("done (1 of 11 steps" in line for line in one.stderr)
+        workers = psutil.Process(one.pid).children(recursive=True)
+        assert workers
+        one.kill()
+    for worker in workers:  # they train: the folder would be in use
+        assert_gone(worker)
     assert not (folder / "page.md").exists()
-    kept = (folder / "runs/supervised-1" / FIGURES).stat().st_mtime_ns
-    subprocess.run(compare(tones, folder, jobs=2), check=True, timeout=240)
-    assert (folder / "runs/supervised-1" / FIGURES).stat().st_mtime_ns == kept
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob(DONE)}
+    assert kept
+    subprocess.run(compare(tones, folder, jobs=2), check=True, timeout=600)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
     return folder
 
 
-def test_every_run_is_measured_as_often_as_its_row_asks(compared: Path) -> None:
-    ways = {}
-    for run in load_comparison(TINY).runs():
-        content = json.loads((compared / "runs" / run.name / FIGURES).read_text())
-        ways[run.name] = [(m["network"], m["look_ahead_frames"]) for m in content["measured"]]
-    both = [(n, frames) for n in ("student", "teacher") for frames in (None, 0, 8)]
-    student = [("student", None)]
-    assert ways == {"supervised-1": student, "supervised-2": student, "windowed-1": both}
+@pytest.mark.timeout(900)
+def test_every_step_is_done_once(compared: Path, tones: Path) -> None:
+    states = engine(tones, compared).status()
+    assert {status.state for status in states.values()} == {State.DONE}
+    shown = CliRunner().invoke(
+        app, ["plan", "tiny", "--data", str(tones), "--runs", str(compared), "--status"]
+    )
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.count("done") == len(states)
 
 
-def test_the_page_holds_what_the_runs_reached(compared: Path) -> None:
+def test_the_page_holds_what_the_runs_reached(compared: Path, tones: Path) -> None:
     text = (compared / "page.md").read_text()
-    values = [
-        json.loads((compared / "runs" / f"supervised-{seed}" / FIGURES).read_text())["measured"][0]
-        for seed in (1, 2)
-    ]
-    psds1 = [value["reached"]["psds1"] for value in values]
+    folders = engine(tones, compared).results().folders
+    found = [read_scored(folders[f"supervised-{seed}-scores"]) for seed in (1, 2)]
+    psds1 = [scored.reached.psds1 for scored in found]
     (row,) = [line for line in text.splitlines() if line.startswith("| labels alone")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[1] == f"{values[0]['parameters']:,}"
+    assert cells[1] == f"{found[0].parameters:,}"
     assert cells[2:4] == ["whole", "student"]
     assert cells[4] == f"{fmean(psds1):.3f} ± {stdev(psds1):.3f}"
     assert cells[-1] == "2"
     assert sum(line.startswith("| bidirectional") for line in text.splitlines()) == 6
     assert "16 validation" in text
-    assert "Not trained yet" not in text
+    assert "Not done yet" not in text
 
 
-def test_a_page_names_the_runs_that_it_lacks(compared: Path, tones: Path) -> None:
-    comparison = load_comparison(TINY)
-    with pytest.raises(ConfigError, match="no run is done"):
-        page(comparison, {}, counts=part_counts(tones))
-
-
-def test_a_stream_with_the_longest_look_ahead_is_scored_by_the_streams_own_scores(
-    compared: Path, held_out: ClipSet
+def test_a_stream_with_a_look_ahead_is_scored_by_the_streams_own_scores(
+    compared: Path, tones: Path, held_out: ClipSet
 ) -> None:
-    model = load_model(compared / "runs/windowed-1/student.best.pt").model
-    streamed = reached(model, held_out, duration_s=CLIP_S, look_ahead_frames=8)
-    content = json.loads((compared / "runs/windowed-1" / FIGURES).read_text())
-    (kept,) = [
-        m["reached"]
-        for m in content["measured"]
-        if (m["network"], m["look_ahead_frames"]) == ("student", 8)
-    ]
-    assert kept == pytest.approx(
-        {
-            "psds1": streamed.psds1,
-            "psds2": streamed.psds2,
-            "event_f1": streamed.event_f1,
-            "intersection_f1": streamed.intersection_f1,
-        }
-    )
+    folders = engine(tones, compared).results().folders
+    model = load_model(folders["windowed"] / "student.best.pt").model
+    streamed = score(model, held_out, duration_s=CLIP_S, look_ahead_frames=8)
+    again = figures(streamed, held_out, frame_s=0.064)
+    assert read_scored(folders["windowed-student-8"]).reached == again
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_plan_that_is_asked_to_stop_leaves_no_process(
+    tones: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    command = compare(tones, tmp_path, jobs=2)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as asked:
+        begun = tmp_path / "tiny"
+        until = time.monotonic() + 200
+        while not list(begun.glob("*/*/history.jsonl")):
+            assert time.monotonic() < until
+            assert asked.poll() is None
+            time.sleep(0.05)
+        workers = psutil.Process(asked.pid).children(recursive=True)
+        os.kill(asked.pid, number)
+        _, error = asked.communicate(timeout=120)
+        assert asked.returncode == 130
+    assert "stopped; the same command goes on" in error
+    assert "Traceback" not in error
+    for worker in workers:
+        assert_gone(worker)
+
+
+def test_a_plan_is_run_once_at_a_time(tones: Path, tmp_path: Path) -> None:
+    running = engine(tones, tmp_path)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running._alone())
+        with pytest.raises(ConfigError, match="another process runs this plan"):
+            running.run(jobs=1, report=lambda *_: None)
 
 
 def test_true_labels_as_scores_reach_all_there_is(held_out: ClipSet) -> None:
@@ -149,63 +155,8 @@ def test_true_labels_as_scores_reach_all_there_is(held_out: ClipSet) -> None:
     assert figures(nothing, held_out, frame_s=frame_s).psds1 == 0.0
 
 
-@pytest.mark.parametrize("path", sorted(COMPARISONS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_rows_differ_in_nothing_that_is_common(path: Path) -> None:
-    comparison = load_comparison(path)
-    runs = list(comparison.runs())
-    assert len({run.name for run in runs}) == len(runs)
-    steps: dict[AnyModelConfig, set[int]] = {}
-    for run in runs:
-        steps.setdefault(run.recipe.model, set()).add(run.recipe.epochs)
-    assert {len(epochs) for epochs in steps.values()} == {1}, "with and without a teacher"
-    assert len({run.recipe.data.strong for run in runs}) == 1
-
-
-def test_a_comparison_mixes_the_data_that_it_states(tmp_path: Path) -> None:
-    (tmp_path / "scenes.yaml").write_text("{simulated_rooms: 1, room_places: 1, duration_s: 1.5}")
-    (tmp_path / "r.yaml").write_text("name: r\n")
-    file = tmp_path / "comparison.yaml"
-    file.write_text(
-        "{title: T, about: A, rows: {a: {title: A, recipe: r.yaml}},"
-        " data_set: {scenes: scenes.yaml, clips: {strong: 2, weak: 1}}}"
-    )
-    bank = Bank.open(write_bank(tmp_path / "bank"))
-    made: list[int] = []
-
-    def mix(comparison: Path, name: str) -> None:
-        load_comparison(comparison).mix(
-            tmp_path / name, bank=bank, cache=tmp_path, jobs=1, progress=made.append
-        )
-
-    mix(file, "data")
-    assert sum(made) == 3
-    assert len(read_desed(tmp_path / "data", "strong")) == 2
-    with pytest.raises(ConfigError, match="data_set is missing; give --data"):
-        mix(TINY, "none")
-
-
 @pytest.mark.parametrize("given", [[], ["--data", "a", "--bank", "b"]])
 def test_data_or_a_bank_is_asked_for(given: list[str]) -> None:
-    result = CliRunner().invoke(app, ["compare", str(TINY), *given])
+    result = CliRunner().invoke(app, ["compare", "tiny", *given])
     assert isinstance(result.exception, ConfigError)
     assert "give --data, a data set, or --bank" in str(result.exception)
-
-
-@pytest.mark.parametrize(
-    ("said", "complaint"),
-    [
-        ("rows: {}", "rows is empty"),
-        ("rows: {a: {title: A, recipe: missing.yaml}}", "missing.yaml: cannot be read"),
-        ("rows: {a: {title: A, recipe: r.yaml, seeds: [1, 1]}}", "rows.a: .*all different"),
-        ("rows: {a: {title: A, recipe: r.yaml, sead: 1}}", "rows.a.sead: Unexpected"),
-        ("rows: {a: {title: A, recipe: r.yaml, changes: {epoch: 1}}}", "rows.a: epoch: Unexpec"),
-        ("rows: {a: {title: A, recipe: r.yaml, changes: {model: {preset: x}}}}", "preset: 'x'"),
-    ],
-)
-def test_mistakes_are_named(tmp_path: Path, said: str, complaint: str) -> None:
-    (tmp_path / "r.yaml").write_text("name: r\n")
-    file = tmp_path / "comparison.yaml"
-    file.write_text(f"title: T\nabout: A\n{said}\n")
-    with pytest.raises(ConfigError, match=complaint) as raised:
-        load_comparison(file)
-    assert str(raised.value).count("\n") == 0

@@ -225,7 +225,7 @@ def test_joining_two_checkpoints(tmp_path: Path) -> None:
             {"kind": "jss", "sed": {"kind": "crnn2021", "classes": ["a"]}, "separator": {"x": 1}},
             r"model\.separator\.x",
         ),
-        ({"kind": "none"}, "model: no such kind of model; there are .*jss"),
+        ({"kind": "none"}, "model: unknown kind 'none'; known: .*jss"),
     ],
 )
 def test_a_wrong_model_is_named_by_its_key(model: dict[str, object], message: str) -> None:

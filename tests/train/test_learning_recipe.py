@@ -63,12 +63,40 @@ def test_layers_lie_over_each_other(tmp_path: Path) -> None:
     assert read_layers(top) == expected
 
 
-def test_a_mapping_of_another_kind_replaces_the_one_below() -> None:
+def test_a_mapping_of_another_kind_is_an_error_unless_it_is_meant() -> None:
     below = {"model": {"kind": "crnn2021", "filters": [1], "dropout": 0.5}}
-    other = laid_over(below, {"model": {"kind": "causal_crnn", "rnn_units": 3}})
-    assert other["model"] == {"kind": "causal_crnn", "rnn_units": 3}
+    with pytest.raises(ConfigError, match=r"model\.kind: 'causal_crnn' over 'crnn2021'"):
+        laid_over(below, {"model": {"kind": "causal_crnn", "rnn_units": 3}})
+    meant = {"model": {"replace": True, "kind": "causal_crnn", "rnn_units": 3}}
+    assert laid_over(below, meant)["model"] == {"kind": "causal_crnn", "rnn_units": 3}
     same = laid_over(below, {"model": {"kind": "crnn2021", "dropout": 0.1}})
     assert same["model"] == {"kind": "crnn2021", "filters": [1], "dropout": 0.1}
+
+
+def test_a_layer_of_another_model_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("name: x\nmodel: {preset: causal-base}\n")
+    (tmp_path / "kind.yaml").write_text("extends: base.yaml\nmodel: {kind: crnn2021}\n")
+    with pytest.raises(
+        ConfigError,
+        match=r"base\.yaml:2: model\.preset: 'causal-base': model\.kind: 'crnn2021' over",
+    ):
+        load_recipe(tmp_path / "kind.yaml")
+    (tmp_path / "stage.yaml").write_text("name: x\nstage: {kind: streamed}\n")
+    (tmp_path / "over.yaml").write_text("extends: stage.yaml\nstage: {kind: supervised}\n")
+    with pytest.raises(ConfigError, match=r"over\.yaml: stage\.kind: 'supervised' over 'streamed'"):
+        load_recipe(tmp_path / "over.yaml")
+
+
+def test_all_mistakes_of_all_layers_are_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("name: x\ndata:\n  strongs: 3\n")
+    (tmp_path / "top.yaml").write_text("extends: base.yaml\nepoch: 1\nmachine: {device: gpu}\n")
+    with pytest.raises(ConfigError) as raised:
+        load_recipe(tmp_path / "top.yaml")
+    mistakes = raised.value.mistakes
+    assert len(mistakes) == 3
+    assert f"{tmp_path}/top.yaml:2: epoch: unknown key; did you mean 'epochs'?" in mistakes[0]
+    assert mistakes[1].startswith(f"{tmp_path}/top.yaml:3: machine.device: ")
+    assert f"{tmp_path}/base.yaml:3: data.strongs: unknown key; did you" in mistakes[2]
 
 
 def test_a_delta_holds_what_differs() -> None:
@@ -98,7 +126,7 @@ def test_a_signature_is_of_the_content_alone() -> None:
         ),
         (
             "name: x\nstage: {kind: supervise}",
-            "stage: no such kind of stage; there are .*supervised",
+            "stage: unknown kind 'supervise'; did you mean 'supervised'",
         ),
         ("name: x\nstage: {kind: supervised, consistency: {}}", "stage.consistency"),
         ("name: x\nstage: {freeze: sed}", "no halves"),

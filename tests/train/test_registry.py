@@ -44,7 +44,7 @@ def registry() -> Registry[type[Base]]:
 def test_a_union_is_built_of_what_is_registered_by_then(registry: Registry[type[Base]]) -> None:
     adapter = TypeAdapter(Annotated[Any, registry])
     assert adapter.validate_python({"width": 2}) == SmallConfig(2)
-    with pytest.raises(ValidationError, match="no such kind of box; there are small"):
+    with pytest.raises(ValidationError, match=r"expected tags: .small"):
         adapter.validate_python({"kind": "large"})
 
     class Large(Base):
@@ -60,7 +60,7 @@ def test_a_union_is_built_of_what_is_registered_by_then(registry: Registry[type[
     assert registry.kinds_of(Large) == ("large",)
     some = TypeAdapter(Annotated[Any, Some(registry, lambda: Base, but=("small",))])
     assert some.validate_python(LargeConfig()) == LargeConfig()
-    with pytest.raises(ValidationError, match="no such kind of box; there are large"):
+    with pytest.raises(ValidationError, match=r"expected tags: .large"):
         some.validate_python({})
 
 

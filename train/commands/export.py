@@ -108,6 +108,7 @@ def _read(
     from train.data.sets.scenes import ScenesConfig  # noqa: PLC0415
     from train.ensemble import read_ensemble  # noqa: PLC0415
     from train.held_out import HeldOut  # noqa: PLC0415
+    from train.places import find  # noqa: PLC0415
     from train.recipe.schema import load_recipe  # noqa: PLC0415
 
     try:
@@ -118,7 +119,7 @@ def _read(
     ensemble.look_ahead(latency)
     run = ensemble.members[0].run
     if recipe is not None:
-        chosen = load_recipe(recipe)
+        chosen = load_recipe(find("recipes", recipe))
     elif run is not None:
         chosen = run.recipe
     else:

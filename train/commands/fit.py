@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from streamsed.errors import ConfigError
-from train.shipped import find_recipe
-
-if TYPE_CHECKING:
-    from train.recipe.schema import Recipe
+from train.places import find
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -33,7 +30,10 @@ def fit(
         typer.Option(metavar="DIR", help="Recording bank, for a recipe of scenes mixed anew."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of the run; else runs/ID.")
+        Path | None, typer.Option("-o", "--output", help="Folder of the run; else RUNS/ID.")
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of all runs; else the user's own.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop, to be resumed, after this.")] = None,
     device: Annotated[Device | None, typer.Option(help="Instead of the recipe's.")] = None,
@@ -62,10 +62,11 @@ def fit(
     """
     from train.data.sets.scenes import ScenesConfig  # noqa: PLC0415
     from train.engine.fitting import fit_recipe  # noqa: PLC0415
+    from train.joining import begun_with  # noqa: PLC0415
     from train.recipe.schema import load_recipe  # noqa: PLC0415
 
     until = time.monotonic() + minutes * 60 if minutes is not None else None
-    recipe = find_recipe(recipe)
+    recipe = find("recipes", recipe)
     loaded = load_recipe(recipe)
     asked = {
         "device": device,
@@ -87,25 +88,8 @@ def fit(
         source, wanted = data, "learns from a data set on disk; give --data"
     if source is None or (data is not None and bank is not None):
         raise ConfigError(f"{recipe}: {wanted}" + (" alone" if source is not None else ""))
-    trainer, done = fit_recipe(loaded, data=source, folder=output, until=until)
+    trainer, done = fit_recipe(loaded, data=source, folder=output, runs=runs, until=until)
     if trainer.fabric.is_global_zero:
         outcome = "done" if done else "to be resumed"
         step, steps = trainer.progress.step, trainer.steps
         typer.echo(f"{trainer.folder.path}: step {step} of {steps}, {outcome}")
-
-
-def begun_with(recipe: Recipe, checkpoint: Path) -> Recipe:
-    """Return a recipe that begins with a checkpoint; of a joint model it takes the sizes, too."""
-    from train.checkpoint import load_model  # noqa: PLC0415
-    from train.models.jss import JSSConfig  # noqa: PLC0415
-
-    model = recipe.model
-    if isinstance(model, JSSConfig):
-        begun = load_model(checkpoint).model.config
-        if not isinstance(begun, JSSConfig):
-            raise ConfigError(
-                f"--init-from: {checkpoint} is a {begun.kind}; streamsed-train join makes "
-                "a joint model of it and a separator"
-            )
-        model = begun
-    return replace(recipe, model=model, init_from=checkpoint)

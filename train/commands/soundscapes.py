@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from train.data.desed import Part
     from train.data.fuss import Split
 
-CACHE = Path(".cache")
-
 
 def soundscapes(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the data set.")],
@@ -67,7 +65,7 @@ def soundscapes(
     from train.data.soundscape_config import SoundscapeConfig, load_soundscapes  # noqa: PLC0415
     from train.data.soundscape_set import SEPARATION, SoundscapeSet  # noqa: PLC0415
     from train.data.source_set import SourceSet  # noqa: PLC0415
-    from train.shipped import find_recipe  # noqa: PLC0415
+    from train.places import cache_folder, find  # noqa: PLC0415
 
     clips: dict[Part, int] = {
         "strong": strong,
@@ -82,9 +80,9 @@ def soundscapes(
         "validation": mixtures_validation,
         "eval": mixtures_eval,
     }
-    config = SoundscapeConfig() if scenes is None else load_soundscapes(find_recipe(scenes))
+    config = SoundscapeConfig() if scenes is None else load_soundscapes(find("soundscapes", scenes))
     config = config if duration is None else replace(config, duration_s=duration)
-    recordings, cache = Bank.open(bank), CACHE
+    recordings, cache = Bank.open(bank), cache_folder()
     parts: dict[str, int] = {}
     writing: list[Callable[..., None]] = []
     if any(clips.values()) or not any(splits.values()):

@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from streamsed.errors import ConfigError
 from train.data.activity import ActivityRule
 from train.data.classes import CLASSES
-from train.layering import read_layers
+from train.layering import read_layered
 
 Range = tuple[float, float]
 
@@ -232,18 +229,10 @@ class SoundscapeConfig:
             raise ValueError(f"duration_s {self.duration_s}; must be more than 0.5")
 
 
-_CONFIG = TypeAdapter(SoundscapeConfig)
-
-
 def load_soundscapes(path: Path) -> SoundscapeConfig:
     """Read what scenes are like from a YAML file; what it does not say is the default.
 
     Raises:
-        ConfigError: the file is missing, or a key or value is wrong; the line names it.
+        ConfigError: the file is missing, or keys or values are wrong; the line names each.
     """
-    try:
-        return _CONFIG.validate_python(read_layers(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path}: {key or 'scenes'}: {first['msg']}") from error
+    return read_layered(path).checked(SoundscapeConfig)

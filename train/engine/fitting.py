@@ -9,12 +9,18 @@ from train.engine.folder import RunFolder, run_id
 from train.engine.machine import make_fabric
 from train.engine.stopping import StopRequest
 from train.engine.trainer import Trainer
+from train.places import runs_folder
 from train.recipe.schema import Recipe
 from train.stages.registry import STAGES
 
 
 def fit_recipe(
-    recipe: Recipe, *, data: Path, folder: Path | None = None, until: float | None = None
+    recipe: Recipe,
+    *,
+    data: Path,
+    folder: Path | None = None,
+    runs: Path | None = None,
+    until: float | None = None,
 ) -> tuple[Trainer, bool]:
     """Train a recipe; a run that was stopped goes on.
 
@@ -22,7 +28,8 @@ def fit_recipe(
         recipe: what is learned.
         data: the folder that its kind of data is read from: of a data set, of a recording bank for
             scenes, of mixtures in FUSS's shape.
-        folder: of the run; by default ``runs/<id>``.
+        folder: of the run; by default that of its id below ``runs``.
+        runs: folder of all runs; by default see :func:`train.places.runs_folder`.
         until: monotonic time after which it stops, to be resumed.
 
     Returns:
@@ -34,7 +41,7 @@ def fit_recipe(
     """
     sets = DATA.maker(recipe.data.kind)(data, recipe)
     fabric = make_fabric(recipe.machine)
-    place = RunFolder(folder or Path("runs") / run_id(recipe, sets))
+    place = RunFolder(folder or runs_folder(runs) / run_id(recipe, sets))
     if fabric.is_global_zero:
         place.claim(recipe, sets, data=data)
     fabric.barrier()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
+from streamsed.complaints import Mistake, suggest
 from streamsed.errors import ConfigError
+from streamsed.yaml_document import Document, all_mistakes
 from train.augment import AugmentConfig
 from train.augment.mixup import MixupConfig
 from train.data.classes import CLASSES
 from train.data.sets.registry import DATA, DataConfig
 from train.engine.machine import MachineConfig
 from train.engine.networks import OptimiserConfig
-from train.layering import Plain, delta, laid_over, read_layers
+from train.layering import REPLACE, Layers, Plain, delta, laid_over, read_layered
 from train.models.crnn2021 import CRNN2021Config
 from train.models.model import ModelConfig
 from train.models.presets import PRESETS, preset
@@ -156,44 +159,58 @@ def load_recipe(path: Path) -> Recipe:
     """Read a recipe and what it extends.
 
     Raises:
-        ConfigError: an unknown key or a wrong value; the line names it.
+        ConfigError: unknown keys or wrong values; all are named, with file and line.
     """
-    return parse_recipe(read_layers(path), where=str(path))
+    return checked_recipe(read_layered(path))
 
 
-def parse_recipe(content: object, *, where: str) -> Recipe:
-    """Build a recipe from plain data, as YAML or a run's folder holds it.
+def parse_recipe(content: Mapping[str, Any], *, where: str) -> Recipe:
+    """Build a recipe from plain data, as a run's folder holds it.
+
+    Raises:
+        ConfigError: unknown keys or wrong values; all are named.
+    """
+    return checked_recipe(Layers(dict(content), (Document(Path(where), dict(content), {}, {}),)))
+
+
+def checked_recipe(layers: Layers) -> Recipe:
+    """Build a recipe from layers of plain data.
 
     ``model: {preset: NAME}`` stands for all that :mod:`train.models.presets` says under this name,
     under whatever else the model says.
 
     Raises:
-        ConfigError: an unknown key or a wrong value; the line names it.
+        ConfigError: unknown keys or wrong values; all are named, with file and line.
     """
-    try:
-        recipe: Recipe = TypeAdapter(Recipe).validate_python(_with_preset(content, where=where))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if part not in _kinds())
-        raise ConfigError(f"{where}: {key or 'recipe'}: {first['msg']}") from error
-    return recipe
+    model = layers.content.get("model")
+    if isinstance(model, Mapping) and "preset" in model:
+        layers = Layers({**layers.content, "model": _with_preset(model, layers)}, layers.documents)
+    return layers.checked(Recipe, adapter=_adapter(tuple(map(len, _kinds()))))
 
 
-def _kinds() -> set[str]:
-    """Return what pydantic puts between keys: which of several forms a value has."""
-    return {kind for registry in (MODELS, STAGES, DATA) for kind in registry.configs()}
+def _kinds() -> tuple[Mapping[str, type], ...]:
+    return MODELS.configs(), STAGES.configs(), DATA.configs()
 
 
-def _with_preset(content: object, *, where: str) -> object:
-    """Lay a recipe's model over the preset that it names, if it names one."""
-    model = content.get("model") if isinstance(content, Mapping) else None
-    if not isinstance(content, Mapping) or not isinstance(model, Mapping) or "preset" not in model:
-        return content
-    said = dict(model)
-    name = said.pop("preset")
+@lru_cache(maxsize=1)
+def _adapter(_registered: tuple[int, ...]) -> TypeAdapter[Recipe]:
+    """Return what validates recipes of all kinds that are registered by now."""
+    return TypeAdapter(Recipe)
+
+
+def _with_preset(model: Mapping[str, Any], layers: Layers) -> Plain:
+    """Lay a recipe's model over the preset that it names."""
+    own = {key: value for key, value in model.items() if key not in ("preset", REPLACE)}
+    name = model["preset"]
     if name not in PRESETS:
-        raise ConfigError(f"{where}: model.preset: {name!r}; there are {', '.join(PRESETS)}")
-    return {**content, "model": laid_over(asdict(preset(name, CLASSES)), said)}
+        wrong = Mistake(("model", "preset"), f"unknown {name!r}; {suggest(str(name), PRESETS)}")
+        raise all_mistakes([wrong], documents=layers.documents)
+    try:
+        merged: Plain = laid_over({"model": asdict(preset(name, CLASSES))}, {"model": own})["model"]
+        return merged
+    except ConfigError as error:
+        wrong = Mistake(("model", "preset"), f"{name!r}: {error}")
+        raise all_mistakes([wrong], documents=layers.documents) from error
 
 
 def dump_recipe(recipe: Recipe) -> Plain:

@@ -16,6 +16,7 @@ from rich.progress import Progress
 
 from train.data.bank import TABLE, Bank
 from train.data.desed import read_desed
+from train.data.headers import refuse_undecodable
 from train.data.scenes import SceneBatches
 from train.data.sets.clips import ClipSets, clips_fingerprint
 from train.data.sets.registry import DATA
@@ -23,12 +24,11 @@ from train.data.soundscape import SoundscapeGenerator
 from train.data.soundscape_config import SoundscapeConfig
 from train.data.soundscape_set import SoundscapeSet
 from train.layering import signature
+from train.places import cache_folder
 
 if TYPE_CHECKING:
     from train.recipe.schema import HeldOutPart, Recipe
 
-CACHE = Path(".cache")
-"""Where simulated rooms and held-out scenes are kept: they are the same for many runs."""
 HELD_OUT_SEED = 1
 """Of held-out scenes, whatever a run's own seed; the one of ``streamsed-train soundscapes``."""
 
@@ -108,6 +108,7 @@ def scene_sets(bank: Path, recipe: Recipe) -> SceneSets:
     data, part = recipe.data, recipe.validation.part
     assert isinstance(data, ScenesConfig)
     recordings = Bank.open(bank)
+    refuse_undecodable(recordings.folder / clip.file for clip in recordings.clips)
     root = held_out_scenes(recordings, recipe, parts=[part])
     return SceneSets(
         recipe,
@@ -115,7 +116,11 @@ def scene_sets(bank: Path, recipe: Recipe) -> SceneSets:
         strong=read_desed(root, part, classes=recipe.model.classes),
         weak=None,
         generator=SoundscapeGenerator(
-            recordings, split="train", config=data.soundscape, seed=recipe.seed, cache=CACHE
+            recordings,
+            split="train",
+            config=data.soundscape,
+            seed=recipe.seed,
+            cache=cache_folder(),
         ),
     )
 
@@ -134,8 +139,9 @@ def held_out_scenes(bank: Bank, recipe: Recipe, *, parts: Sequence[HeldOutPart])
         TypeAdapter(SoundscapeConfig).dump_python(data.held_out, mode="json"),
     )
     table = hashlib.sha256((bank.folder / TABLE).read_bytes()).hexdigest()
-    folder = CACHE / f"held-out-{signature({'count': count, 'scenes': config, 'bank': table})}"
-    CACHE.mkdir(exist_ok=True)
+    cache = cache_folder()
+    folder = cache / f"held-out-{signature({'count': count, 'scenes': config, 'bank': table})}"
+    cache.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # other runs may want the same scenes now
         made = SoundscapeSet(
@@ -144,7 +150,7 @@ def held_out_scenes(bank: Bank, recipe: Recipe, *, parts: Sequence[HeldOutPart])
             clips=dict.fromkeys(parts, count),
             config=data.held_out,
             seed=HELD_OUT_SEED,
-            cache=CACHE,
+            cache=cache,
         )
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("held-out scenes", total=sum(made.clips.values()))

@@ -50,48 +50,38 @@ class Reached:
 Figure = Literal["psds1", "psds2", "event_f1", "intersection_f1"]
 
 
-def reached(
-    network: SoundEventModel, clips: ClipSet, *, duration_s: float, look_ahead_frames: int | None
-) -> Reached:
-    """Score clips and return the figures.
+def score(
+    network: SoundEventModel,
+    clips: ClipSet,
+    *,
+    duration_s: float,
+    look_ahead_frames: int | None = None,
+    device: torch.device = CPU,
+) -> dict[str, Scores]:
+    """Return the scores ``(T, C)`` of clips by name.
 
     Args:
         network: in evaluation mode.
-        clips: with events.
+        clips: to be scored.
         duration_s: of each clip; longer ones are cropped.
         look_ahead_frames: score each clip as a stream with this look-ahead; None scores it whole.
+        device: to compute with.
 
     Raises:
         ConfigError: the network cannot be run with this look-ahead.
         DataError: a clip cannot be read.
     """
-    grid = _grid(network, duration_s)
-    if look_ahead_frames is None:
-        scores = whole_clip_scores(network, clips, duration_s=duration_s)
-    else:
-        scores = {}
-        for batch in _batches(grid, clips):
-            with torch.no_grad():
-                streamed = network.scores(batch.inputs, latency_frames=look_ahead_frames)
-            for name, row, count in zip(batch.names, streamed, batch.frames.tolist(), strict=True):
-                scores[name] = row[:count].numpy()
-    return figures(scores, clips, frame_s=grid.frame_s)
-
-
-def whole_clip_scores(
-    network: SoundEventModel,
-    clips: ClipSet,
-    *,
-    duration_s: float,
-    device: torch.device = CPU,
-) -> Mapping[str, Scores]:
-    """Return the scores ``(T, C)`` of clips by name, each clip heard whole.
-
-    Raises:
-        DataError: a clip cannot be read.
-    """
+    network = network.to(device)
     loaded = _batches(_grid(network, duration_s), clips)
-    return score_clips(network.to(device), loaded, device=device).frames
+    if look_ahead_frames is None:
+        return dict(score_clips(network, loaded, device=device).frames)
+    scores = {}
+    for batch in loaded:
+        with torch.no_grad():
+            streamed = network.scores(batch.inputs.to(device), latency_frames=look_ahead_frames)
+        for name, row, count in zip(batch.names, streamed, batch.frames.tolist(), strict=True):
+            scores[name] = row[:count].cpu().numpy()
+    return scores
 
 
 def _grid(network: SoundEventModel, duration_s: float) -> LabelGrid:

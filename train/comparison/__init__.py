@@ -1,1 +1,0 @@
-"""Recipes trained on one data set and held side by side."""

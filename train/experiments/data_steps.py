@@ -1,0 +1,124 @@
+"""Steps that mix data sets from a recording bank."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter
+from rich.console import Console
+from rich.progress import Progress
+
+from streamsed.yaml_document import Document
+from train.data.bank import Bank
+from train.data.desed import Part
+from train.data.fuss import Split
+from train.data.headers import refuse_undecodable
+from train.data.soundscape_config import SoundscapeConfig, load_soundscapes
+from train.data.soundscape_set import SoundscapeSet
+from train.data.source_set import SourceSet
+from train.experiments.artefact import Artefact
+from train.experiments.step import Need, Place, Step
+from train.layering import Plain
+from train.places import ScenesFile
+
+_CONFIG = TypeAdapter(SoundscapeConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mixed(Step):
+    """What both kinds have in common.
+
+    Attributes:
+        bank: recordings.
+        scenes: what they are like, by name or file; null for the generator's defaults.
+        duration_s: of each; null as ``scenes`` says.
+        seed: of the scenes.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    bank: str = "bank"
+    scenes: ScenesFile | None = None
+    duration_s: float | None = None
+    seed: int = 1
+
+    def needs(self) -> Mapping[str, Need]:
+        """Return the bank."""
+        return {"bank": Need("bank", self.bank)}
+
+    def yields(self) -> Mapping[str, Artefact]:
+        """Return the data set."""
+        return {"data": Artefact("data", Path("data"))}
+
+    def identity(self) -> Plain:
+        """Return the whole distribution of scenes, wherever it stands."""
+        plain = super().identity()
+        return {**plain, "scenes": _CONFIG.dump_python(self.config(), mode="json")}
+
+    def check(self, documents: Sequence[Document] = ()) -> None:
+        """Read what scenes are like."""
+        del documents  # what is wrong stands in a file of its own
+        self.config()
+
+    def config(self) -> SoundscapeConfig:
+        """Return what scenes are like."""
+        config = SoundscapeConfig() if self.scenes is None else load_soundscapes(self.scenes)
+        return config if self.duration_s is None else replace(config, duration_s=self.duration_s)
+
+    def _write(self, of: Any, at: Place, *, count: int) -> bool:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("mixing", total=count)
+            jobs = at.machine.jobs or os.cpu_count() or 1
+            of.write(jobs=jobs, progress=lambda done: bar.advance(task, done))
+        return True
+
+    def _from(self, at: Place) -> dict[str, Any]:
+        """Return what both kinds of sets are made from."""
+        bank = Bank.open(at.needs["bank"])
+        refuse_undecodable(bank.folder / clip.file for clip in bank.clips)
+        return {
+            "bank": bank,
+            "config": self.config(),
+            "seed": self.seed,
+            "cache": at.machine.cache,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soundscapes(_Mixed):
+    """A data set in DESED's shape.
+
+    Attributes:
+        clips: how many of each part.
+    """
+
+    clips: dict[Part, int]
+    kind: Literal["soundscapes"] = "soundscapes"
+
+    def run(self, at: Place) -> bool:
+        """Mix what is not there yet."""
+        folder = at.folder / "data"
+        made = SoundscapeSet(folder, clips=self.clips, **self._from(at))
+        return self._write(made, at, count=sum(self.clips.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixtures(_Mixed):
+    """Mixtures with their sources, in FUSS's shape.
+
+    Attributes:
+        clips: how many of each split.
+    """
+
+    clips: dict[Split, int]
+    kind: Literal["mixtures"] = "mixtures"
+
+    def run(self, at: Place) -> bool:
+        """Mix what is not there yet."""
+        folder = at.folder / "data"
+        made = SourceSet(folder, mixtures=self.clips, **self._from(at))
+        return self._write(made, at, count=sum(self.clips.values()))
