@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from train.models.conv_tasnet import ConvTasNet
 from train.models.model import SoundEventModel
 from train.models.registry import build_network, parse_network_config
 from train.shipped import find_checkpoint
+from train.writing import replacing
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,20 @@ class Checkpoint:
 def save_model(path: Path, model: nn.Module, *, step: int) -> None:
     """Write a checkpoint from which a network of any registered kind can be rebuilt."""
     config = asdict(model.config)  # type: ignore[call-overload]  # all are dataclasses
-    torch.save({"config": config, "step": step, "state": model.state_dict()}, path)
+    save_tensors(path, {"config": config, "step": step, "state": model.state_dict()})
+
+
+def save_tensors(path: Path, content: Mapping[str, object]) -> None:
+    """Write tensors and plain data in one go.
+
+    Raises:
+        DiskFull: there is no space left; what was there before is whole.
+        DataError: the file cannot be written for another reason.
+    """
+    whole = io.BytesIO()  # writing to a file itself, torch gives no reason when it fails
+    torch.save(dict(content), whole)
+    with replacing(path) as part:
+        part.write_bytes(whole.getbuffer())
 
 
 def load_network(path: Path) -> tuple[nn.Module, int]:

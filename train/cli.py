@@ -27,6 +27,7 @@ from train.commands.separate import separate
 from train.commands.soundscapes import soundscapes
 from train.extra import complaint, missing
 from train.postprocess.choices import DEFAULT_ETA, Censored, ObjectiveName, WindowMethod
+from train.writing import DiskFull
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -143,7 +144,7 @@ def main() -> None:
     try:
         app()
     except StreamsedError as error:
-        at_start = isinstance(error, _AT_START) and not isinstance(error, SourceLost)
+        at_start = isinstance(error, _AT_START) and not isinstance(error, SourceLost | DiskFull)
         lines = error.mistakes if isinstance(error, ConfigError) else (str(error),)
         _end(lines, code=2 if at_start else 1)
     except ModuleNotFoundError as error:

@@ -44,10 +44,25 @@ def writing(path: Path) -> Iterator[None]:
         DataError: it cannot be written for another reason.
     """
     try:
+        with full_disk(path):
+            yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """Do what writes files at or below ``path``, among other things.
+
+    Raises:
+        DiskFull: there is no space left.
+    """
+    try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise DiskFull(
-                f"{path}: {_FULL[error.errno]}; free some space, and the same command goes on"
-            ) from error
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+        if error.errno not in _FULL:
+            raise
+        where = error.filename or path
+        raise DiskFull(
+            f"{where}: {_FULL[error.errno]}; free some space, and the same command goes on"
+        ) from error

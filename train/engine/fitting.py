@@ -12,6 +12,7 @@ from train.engine.trainer import Trainer
 from train.places import runs_folder
 from train.recipe.schema import Recipe
 from train.stages.registry import STAGES
+from train.writing import full_disk
 
 
 def fit_recipe(
@@ -37,6 +38,7 @@ def fit_recipe(
 
     Raises:
         DataError: the data set or the bank is wrong.
+        DiskFull: there is no space left; the run goes on from the state that it saved last.
         ConfigError: the folder is another run's, or the machine has no such device.
     """
     sets = DATA.maker(recipe.data.kind)(data, recipe)
@@ -48,7 +50,7 @@ def fit_recipe(
     stage = STAGES.maker(recipe.stage.kind)(recipe, fabric.device)
     trainer = Trainer(recipe, stage=stage, sets=sets, folder=place, fabric=fabric)
     stop = StopRequest(until)
-    with stop.on_signals():
+    with stop.on_signals(), full_disk(place.path):
         done = trainer.fit(stop)
     fabric.barrier()
     return trainer, done

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,12 @@ from torch import nn
 
 import streamsed
 from streamsed.errors import ConfigError
-from train.checkpoint import save_model
+from train.checkpoint import save_model, save_tensors
 from train.engine.stage import Sets
 from train.layering import Plain, signature
 from train.recipe.schema import Recipe, dump_recipe, identity, parse_recipe
 from train.shipped import find_checkpoint
+from train.writing import replacing
 
 RUN = "run.json"
 STATE = "state.pt"
@@ -115,7 +116,8 @@ class RunFolder:
             data: where that is, for an export to find it again.
 
         Raises:
-            ConfigError: it is another's, or cannot be written.
+            ConfigError: it is another's.
+            DataError: it cannot be written.
         """
         whose = run_identity(recipe, sets)
         file = self.path / RUN
@@ -135,20 +137,16 @@ class RunFolder:
                 "lightning": lightning.__version__,
             },
         }
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(described, indent=1)
-            self._replace(RUN, lambda part: part.write_text(text, encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{self.path}: cannot be written: {error.strerror}") from error
+        with replacing(self.path / RUN) as part:
+            part.write_text(json.dumps(described, indent=1), encoding="utf-8")
 
     def save_network(self, name: str, model: nn.Module, *, step: int) -> None:
         """Write a checkpoint such as ``best.pt``."""
-        self._replace(name, lambda part: save_model(part, model, step=step))
+        save_model(self.path / name, model, step=step)
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write the state to go on from."""
-        self._replace(STATE, lambda part: torch.save(state, part))
+        save_tensors(self.path / STATE, state)
 
     def load_state(self, device: torch.device) -> dict[str, Any] | None:
         """Read the state to go on from; None in a new run.
@@ -165,8 +163,3 @@ class RunFolder:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"{file}: cannot be read ({reason}); remove the folder") from error
         return state
-
-    def _replace(self, name: str, write: Callable[[Path], object]) -> None:
-        part = self.path / f"{name}.part"
-        write(part)
-        part.replace(self.path / name)
