@@ -21,7 +21,13 @@ from streamsed.cli.keys import keys
 from streamsed.cli.listen import listen
 from streamsed.cli.replay import replay
 from streamsed.cli.run import run
-from streamsed.cli.standard_streams import give_output_up, hold_descriptors, is_of_output, tell
+from streamsed.cli.standard_streams import (
+    give_output_up,
+    hold_descriptors,
+    is_of_output,
+    tell,
+    tolerate_lost_errors,
+)
 from streamsed.cli.status import status
 from streamsed.errors import (
     BundleError,
@@ -135,4 +141,5 @@ def _complain(error: Exception) -> int:
 def main() -> None:
     """Entry point of the ``streamsed`` command."""
     hold_descriptors()
+    tolerate_lost_errors()
     sys.exit(invoke(sys.argv[1:]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
+from typing import Any, TextIO, cast
 
 import typer
 
@@ -43,3 +45,31 @@ def give_output_up() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.close(null)
+
+
+class Lenient:
+    """A text stream that loses what cannot be written, rather than end the program for it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if that is possible."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what waits, if that is possible."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        """Be like the stream in everything else."""
+        return getattr(self._stream, name)
+
+
+def tolerate_lost_errors() -> None:
+    """Let nothing end for want of somebody who reads standard error."""
+    if sys.stderr is not None:
+        sys.stderr = cast(TextIO, Lenient(sys.stderr))

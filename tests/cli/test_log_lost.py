@@ -146,3 +146,13 @@ def test_output_that_nobody_takes(kind: Callable[[], Any], says: str) -> None:
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == bool(says)
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("kind", [full, closed])
+def test_a_replay_goes_on_without_its_progress(
+    kind: Callable[[], Any], bundle: Path, wav: Path, tmp_path: Path
+) -> None:
+    arguments = ["replay", str(wav), "--bundle", str(bundle), "-o", str(tmp_path / "out")]
+    with kind() as stderr, started(arguments, stderr) as process:
+        assert process.wait(PATIENCE_S) == 0
+    assert len((tmp_path / "out" / "events.tsv").read_text(encoding="utf-8").splitlines()) == 2
