@@ -42,7 +42,7 @@ class Reading:
     Attributes:
         wall_us: of UTC since 1970; may be set at any time.
         running_us: since the machine was started; comparable within one ``boot``.
-        boot: which run of the machine; empty where the system does not say.
+        boot: which run of the machine; empty where that is not known.
     """
 
     wall_us: int
@@ -91,7 +91,7 @@ class Ages:
     """Measures the age of what was stamped with the time of the clock.
 
     While the machine runs, and over restarts of the process, time is counted by the clock that
-    nobody sets, also in sleep. For how long a machine was off only the clock tells: that is
+    nobody sets, also in sleep. For how long a machine was off only the clock shows: that is
     believed once it has not been set for a while after the start, and else counts as nothing.
     Where a stamp may have been given more than once, as after the clock was put back, the latest
     such moment counts: too young rather than too old.

@@ -71,7 +71,7 @@ def failure() -> LogFailure:
 
 
 def _count_dropped(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001 - structlog's signature
-    """Let the first line that can be written again tell how many were dropped."""
+    """Let the first line that can be written again carry how many were dropped."""
     gone = failure()
     return event if gone.reason is None else {**event, "dropped_lines": gone.dropped_lines}
 

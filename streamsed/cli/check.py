@@ -20,7 +20,7 @@ from streamsed.cli.options import (
     SourceOption,
     configuration,
 )
-from streamsed.cli.standard_streams import tell
+from streamsed.cli.standard_streams import print_error
 from streamsed.errors import ConfigError, SourceError
 from streamsed.redaction import redacted
 
@@ -55,7 +55,7 @@ def check(
         provider=provider,
         publish={"bind": bind or None},
     )
-    # Only now, so that a mistake in the configuration is told at once.
+    # Only now, so that a mistake in the configuration is shown at once.
     from streamsed.service.plan import CLASS_COLUMNS, Plan
     from streamsed.service.supervision import Supervision
     from streamsed.sources.config import UrlSource
@@ -74,7 +74,7 @@ def check(
     missing = [entry for entry, _ in failures]
     if required := [error for entry, error in failures if Supervision.of(entry).required]:
         for error in required:
-            tell(f"streamsed: {redacted(str(error))}")
+            print_error(f"streamsed: {redacted(str(error))}")
         return 2
     return 1 if not kept or any(isinstance(entry, UrlSource) for entry in missing) else 0
 

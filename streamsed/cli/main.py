@@ -25,7 +25,7 @@ from streamsed.cli.standard_streams import (
     give_output_up,
     hold_descriptors,
     is_of_output,
-    tell,
+    print_error,
     tolerate_lost_errors,
 )
 from streamsed.cli.status import status
@@ -108,11 +108,11 @@ def invoke(arguments: Sequence[str]) -> int:
         code = app(list(arguments), prog_name="streamsed", standalone_mode=False, obj=invocation)
     except Exception as error:
         if isinstance(error, OSError) and is_of_output(error):
-            tell(f"streamsed: standard output cannot be written: {error.strerror}")
+            print_error(f"streamsed: standard output cannot be written: {error.strerror}")
             give_output_up()
             return FAILED
         if invocation.debug:
-            tell(redacted(traceback.format_exc()).rstrip())
+            print_error(redacted(traceback.format_exc()).rstrip())
             return FAILED
         return _complain(error)
     return code if isinstance(code, int) else DONE
@@ -134,7 +134,7 @@ def _complain(error: Exception) -> int:
     else:
         lines, code = (f"internal error: {error!r}; streamsed --debug shows where",), FAILED
     for line in lines:
-        tell(f"streamsed: {redacted(' '.join(line.splitlines()))}")
+        print_error(f"streamsed: {redacted(' '.join(line.splitlines()))}")
     return code
 
 

@@ -28,7 +28,7 @@ def hold_descriptors() -> None:
                 os.close(opened)
 
 
-def tell(text: str) -> None:
+def print_error(text: str) -> None:
     """Write a line to standard error, if that is possible."""
     with contextlib.suppress(OSError, ValueError):
         typer.echo(text, err=True)

@@ -25,7 +25,7 @@ STEADY_S = 3.0
 
 _PAUSES = 2.0  # of the longest that were made up for lately, have to pass before one is not
 _SEGMENT = 0.9
-_SEGMENTS = 9  # pauses that are remembered, and of which at least a third tell of segments
+_SEGMENTS = 9  # pauses that are remembered, and of which at least a third make segments
 _FALL_S = 0.05
 _RUNNING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the first counts in sleep too
 
@@ -34,7 +34,7 @@ class DelayEstimator:
     """Finds, from when audio came, when its first sample was recorded and how much was lost.
 
     The *delay* of some audio is when it came less its place in the stream. Nothing comes before it
-    was recorded, so the least delay of late is the best there is to tell the time by. It varies:
+    was recorded, so the least delay of late gives the time best. It varies:
     a server sends the last seconds at once to begin with, a playlist comes in segments, and after a
     pause the network catches up. What it does not do is to grow and stay so, unless audio was lost.
 
