@@ -90,7 +90,7 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("sources: [{name: a}]", ": sources[0]: type is missing"),
         (
             "sources: [{type: file, name: a, path: a.wav, pased: no}]",
-            ": sources[0].pased: unknown key; did you mean 'paced'? known: channel, name, paced",
+            ": sources[0].pased: unknown key; did you mean 'paced'? known: channel, gain_db, name",
         ),
         ("sources: [{type: file, name: a/b, path: a.wav}]", ": sources[0].name: "),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from streamsed.errors import ConfigError
 if TYPE_CHECKING:
     from streamsed.replay.job import Job
     from streamsed.replay.replay import Summary
+    from streamsed.sources.gain import GainDb
     from streamsed.sources.mono import Channel
 
 _STOPPED = 128  # a shell's exit code of a command that a signal ended, less the signal
@@ -49,6 +51,10 @@ def replay(
             metavar="CHANNEL", help="mix (of all channels), left, right or a number from 0."
         ),
     ] = "mix",
+    gain_db: Annotated[
+        str,
+        typer.Option(metavar="DB", help="Of recordings that are too quiet; or auto, up to 40."),
+    ] = "0",
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", "-j", min=1, max=1024, help="Processes; by default one a core."),
@@ -88,7 +94,7 @@ def replay(
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite exclude each other; give one")
     settings = configuration(config, bundle=bundle, provider=provider)
-    job = Job.of(settings, output, channel=_channel(channel))
+    job = Job.of(settings, output, channel=_channel(channel), gain_db=_gain(gain_db))
     if ground_truth is not None:
         _check_can_evaluate(ground_truth, tuple(job.postprocessing))
     recordings = find_recordings(paths, note=_ignore if quiet else _note)
@@ -129,6 +135,18 @@ def _channel(text: str) -> Channel:
         case number if number.isascii() and number.isdecimal():
             return int(number)
     raise ConfigError(f"--channel {text}: no channel; mix, left, right or a number from 0")
+
+
+def _gain(text: str) -> GainDb:
+    if text == "auto":
+        return "auto"
+    try:
+        gain_db = float(text)
+    except ValueError:
+        gain_db = math.nan
+    if not -60.0 <= gain_db <= 60.0:  # false for NaN
+        raise ConfigError(f"--gain-db {text}: no gain; -60 to 60, or auto")
+    return gain_db
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def _complain(progress: Progress) -> None:
         kept = "" if outcome.duration_s is None else "; what came before is kept"
         typer.echo(f"streamsed: {outcome.name}: {outcome.failure}{kept}", err=True)
     if outcome.remark is not None:
-        typer.echo(f"streamsed: {outcome.name}: {outcome.remark}; all of it was read", err=True)
+        typer.echo(f"streamsed: {outcome.name}: {outcome.remark}", err=True)
     for count, what in (
         (
             outcome.bad_samples,

@@ -48,6 +48,7 @@ def describe(job: Job) -> dict[str, Any]:
         "update_every_s": job.update_every_s,
         "disabled": sorted(job.disabled),
         "channel": job.channel,
+        "gain_db": job.gain_db,
     }
 
 

@@ -55,7 +55,7 @@ class _Group:
         self._width = min(report.max_batch, BATCH if report.device == "cpu" else 2**31)
         self._detector: Detector = job.detector()
         self._disabled = job.disabled
-        self._channel = job.channel
+        self._channel, self._gain_db = job.channel, job.gain_db
         self._folder = ReplayFolder(job.folder)
         self._waiting = deque(recordings)
         self._lanes: dict[str, Lane] = {}
@@ -85,7 +85,13 @@ class _Group:
         if recording.fault is not None:
             return Outcome.of(recording, failure=recording.fault)
         try:
-            lane = Lane(recording, self._manifest, self._folder, channel=self._channel)
+            lane = Lane(
+                recording,
+                self._manifest,
+                self._folder,
+                channel=self._channel,
+                gain_db=self._gain_db,
+            )
         except SourceError as error:
             return Outcome.of(recording, failure=str(error))
         self._detector.add(lane.name)

@@ -15,6 +15,7 @@ from streamsed.config import Config, Provider
 from streamsed.detect.detector import Detector
 from streamsed.detect.engine import Engine
 from streamsed.errors import BundleError
+from streamsed.sources.gain import GainDb
 from streamsed.sources.mono import Channel
 
 STEPS_AT_ONCE = 16  # nobody waits for what is decided
@@ -37,6 +38,7 @@ class Job:
         update_every_s: seconds of an event between updates; 0 for none.
         disabled: classes whose events are left out.
         channel: of each recording; see :data:`streamsed.sources.mono.Channel`.
+        gain_db: of each recording; see :data:`streamsed.sources.gain.GainDb`.
     """
 
     folder: Path
@@ -51,9 +53,12 @@ class Job:
     update_every_s: float
     disabled: frozenset[str]
     channel: Channel = "mix"
+    gain_db: GainDb = 0.0
 
     @classmethod
-    def of(cls, config: Config, folder: Path, *, channel: Channel = "mix") -> Self:
+    def of(
+        cls, config: Config, folder: Path, *, channel: Channel = "mix", gain_db: GainDb = 0.0
+    ) -> Self:
         """Take from a configuration what a replay needs.
 
         Raises:
@@ -74,6 +79,7 @@ class Job:
             update_every_s=config.detect.update_every_s,
             disabled=config.disabled,
             channel=channel,
+            gain_db=gain_db,
         )
 
     def engine(self) -> Engine:

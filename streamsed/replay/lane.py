@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID
 
+import numpy as np
+
 from streamsed.bundle.manifest import Manifest
 from streamsed.detect.events import FilteredFrames, Kind, Reason, Transition
+from streamsed.detect.loudness import Loudness
 from streamsed.errors import SourceError
 from streamsed.publish import compose
 from streamsed.publish.anchor import Anchor
@@ -20,6 +24,7 @@ from streamsed.replay.recordings import Recording
 from streamsed.replay.score_file import ScoreFile
 from streamsed.sources.block import Block
 from streamsed.sources.file import AudioFile
+from streamsed.sources.gain import GainDb, make_gain
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import EndOfSource
 
@@ -45,6 +50,7 @@ class Lane:
         manifest: the bundle's.
         folder: of the replay.
         channel: that is heard.
+        gain_db: of all recordings.
 
     Attributes:
         name: the recording's.
@@ -58,7 +64,13 @@ class Lane:
     """
 
     def __init__(
-        self, recording: Recording, manifest: Manifest, folder: ReplayFolder, *, channel: Channel
+        self,
+        recording: Recording,
+        manifest: Manifest,
+        folder: ReplayFolder,
+        *,
+        channel: Channel,
+        gain_db: GainDb,
     ) -> None:
         self.name = recording.name
         self.ended: Reason | None = None
@@ -75,6 +87,8 @@ class Lane:
             started_at=_EPOCH, sample_rate=self._rate, real_time=True, stream_id=UUID(int=0)
         )
         self._source = AudioFile(recording.name, recording.path, paced=False, channel=channel)
+        self._source.gain = make_gain(gain_db)
+        self._loudness = Loudness(self._rate, first_s=math.inf)
         self._source.open(self._rate)
         self._files: list[tuple[TextIO, Path]] = []
         try:
@@ -102,6 +116,11 @@ class Lane:
             self.ended, self._failure = Reason.SOURCE_LOST, f"internal error: {error!r}"
         else:
             self.heard_samples = block.end_sample
+            self._loudness.add(
+                energy=float(np.dot(block.samples, block.samples)),
+                samples=len(block.samples),
+                mix_loss_db=self._source.mix_loss_db,
+            )
             return block
         return None
 
@@ -120,6 +139,7 @@ class Lane:
     def finish(self) -> Outcome:
         """Close the files and give them their names; say what became of the recording."""
         self._source.close()
+        self._loudness.end()
         self._scores.end(self.heard_samples)
         for file, final in self._files:
             file.close()
@@ -131,7 +151,7 @@ class Lane:
             failure=self._failure,
             bad_samples=self.bad_samples + self._source.unusable_samples,
             bad_steps=self.bad_steps,
-            remark=self._source.remark,
+            remark="; ".join(filter(None, (self._source.remark, self._loudness.remark))) or None,
         )
 
     def discard(self) -> None:

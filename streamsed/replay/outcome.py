@@ -24,7 +24,8 @@ class Outcome(BaseModel):
         failure: why it could not be read, or not to its end; None if it was.
         bad_samples: that were no samples (NaN, infinite, absurd) and count as silence.
         bad_steps: steps whose scores were no numbers, and count as 0, or were clipped.
-        remark: what its header claims wrongly, though it was read to its end; None for nothing.
+        remark: what is odd about it, though it was read to its end: sizes that its header claims
+            wrongly, a level at which little is detected; None for nothing.
     """
 
     model_config = ConfigDict(frozen=True)

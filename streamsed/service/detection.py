@@ -272,7 +272,11 @@ class Detection:
             self._tally.decide(transition)
             self._publish_event(transition)
         for report in result.levels:
-            self._levels.note(report, self._streams[report.source].anchor)
+            stream = self._streams[report.source]
+            self._levels.note(report, stream.anchor)
+            if stream.note_level(report):
+                self._report_level(stream)
+                self._publish(compose.status(stream.condition()))
         for name in result.ended:
             stream = self._streams[name]
             assert stream.ending is not None
@@ -332,11 +336,19 @@ class Detection:
             return None
         return self._clips.end(transition.source, event_id, offset_sample=transition.offset_sample)
 
+    def _report_level(self, stream: Stream) -> None:
+        if stream.level_remark is None:
+            log.info("level_fits", source=stream.name)
+        else:
+            log.warning("level_odd", source=stream.name, why=stream.level_remark)
+
     def _conclude(self, stream: Stream, ending: Ending) -> None:
         """Say how a source ended, once all that came of its audio is said."""
         self._levels.forget(stream.name)
         if self._clips is not None:
             self._clips.forget(stream.name)
+        if stream.note_last_level():
+            self._report_level(stream)
         counts = stream.device_flags
         if stream.bad_steps.total:
             counts["bad_steps"] = stream.bad_steps.total

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 from streamsed.config import RetryConfig
 from streamsed.detect.events import Reason
+from streamsed.detect.level import LevelReport
+from streamsed.detect.loudness import Loudness
 from streamsed.publish.anchor import Anchor
 from streamsed.publish.messages import SourceCondition, SourceState
 from streamsed.service.backoff import Backoff
@@ -75,6 +77,7 @@ class Stream:
         self.bad_steps = LossBurst(quiet)  # in steps, not samples
         self._openings = 0
         self._silence = DigitalSilence(self._supervision.silence_s, sample_rate)
+        self._loudness = Loudness(sample_rate)
         self._sample_rate = sample_rate
         self._real_time = _in_real_time(config)
         self._stream_id = uuid4()
@@ -138,14 +141,35 @@ class Stream:
         if not self.heard:
             self.heard = True
             self._silence.restart()
+            self._loudness.restart()
             self._openings += 1
             self._stream_id = uuid4()
         self.position = block.end_sample
         if self._silence.update(block):
             state, message = SourceState.SILENT, "digital silence: every sample is zero"
         else:
-            state, message = SourceState.RUNNING, None
+            state, message = SourceState.RUNNING, self._loudness.remark
         return state is not self.state and self._change(state, message)
+
+    @property
+    def level_remark(self) -> str | None:
+        """What is odd about its level, for people; None if nothing is."""
+        return self._loudness.remark
+
+    def note_level(self, report: LevelReport) -> bool:
+        """Note how loud it is; return whether :attr:`level_remark` has changed."""
+        changed = self._loudness.add(
+            energy=report.energy,
+            samples=report.samples,
+            mix_loss_db=getattr(self.source, "mix_loss_db", None),
+        )
+        if changed and self.state is SourceState.RUNNING:
+            self.message = self._loudness.remark
+        return changed
+
+    def note_last_level(self) -> bool:
+        """Judge the level of one that ends; return as :meth:`note_level` does."""
+        return self._loudness.end()
 
     def end(self, ending: Ending) -> bool:
         """Note that the audio ended so; return whether that says anything new.

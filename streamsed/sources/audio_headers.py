@@ -157,7 +157,7 @@ def _short(claimed: int, rest: int) -> str | None:
 
 
 def _remark(claimed: int, rest: int) -> str:
-    return f"its header claims {claimed} bytes of samples, and there are {rest}"
+    return f"its header claims {claimed} bytes of samples, and there are {rest}, which were read"
 
 
 def _examine_wav(file: BinaryIO, end: int, order: str) -> Header:

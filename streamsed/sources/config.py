@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -14,9 +14,14 @@ from streamsed.errors import ConfigError
 from streamsed.redaction import disclosed
 from streamsed.sources.address import checked, host_of, shown
 from streamsed.sources.file_names import PLAYLIST_SUFFIXES, file_path, is_file_url
+from streamsed.sources.gain import GainDb, make_gain
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import Source
 from streamsed.sources.raw_samples import SampleFormat
+
+if TYPE_CHECKING:
+    from streamsed.sources.playlist import Playlist
+    from streamsed.sources.resampled import ResampledSource
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -78,6 +83,7 @@ class FileSource(_Strict):
     path: Annotated[Path, BeforeValidator(_path_of_url)]
     paced: bool = True
     channel: Channel = "mix"
+    gain_db: GainDb = 0.0
 
 
 class MicrophoneSource(_Returning):
@@ -94,6 +100,7 @@ class MicrophoneSource(_Returning):
     device: str | Annotated[int, Field(ge=0)] | None = None
     stall_s: Patience = 5.0
     channel: Channel = "mix"
+    gain_db: GainDb = 0.0
 
 
 class PipeSource(_Strict):
@@ -119,6 +126,7 @@ class PipeSource(_Strict):
     stall_s: Patience | None = None
     silence_s: Patience | None = None
     channel: Channel = "mix"
+    gain_db: GainDb = 0.0
 
 
 class UrlSource(_Returning):
@@ -141,6 +149,7 @@ class UrlSource(_Returning):
     ffmpeg: Path | None = None
     ffmpeg_options: tuple[str, ...] = ()
     channel: Channel = "mix"
+    gain_db: GainDb = 0.0
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Return what may be shown of it: it may stand in a traceback."""
@@ -159,6 +168,12 @@ def build(config: AnySource) -> Source:
     Raises:
         SourceError: this machine lacks a program for it.
     """
+    source = _without_gain(config)
+    source.gain = make_gain(config.gain_db)
+    return source
+
+
+def _without_gain(config: AnySource) -> ResampledSource | Playlist:
     # Imported here: a machine that only reads pipes needs no libsndfile, and so on.
     match config:
         case FileSource() if config.path.suffix.lower() in PLAYLIST_SUFFIXES:

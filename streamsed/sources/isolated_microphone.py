@@ -54,6 +54,11 @@ class IsolatedMicrophone(ResampledSource):
         """Samples lost to overruns so far, at the delivered rate; partly estimated."""
         return 0 if self._last is None else self._last.lost_samples
 
+    @property
+    def mix_loss_db(self) -> float | None:
+        """How far the mix of channels lies below them, of late; None if that is not known."""
+        return None if self._last is None else self._last.mix_loss_db
+
     def _acquire(self, sample_rate: int) -> int:
         self._received.clear()
         self._last = None

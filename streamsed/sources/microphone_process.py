@@ -6,6 +6,7 @@ Started by :class:`~streamsed.sources.isolated_microphone.IsolatedMicrophone`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import sys
@@ -18,7 +19,7 @@ from streamsed.errors import SourceError, SourceLost
 from streamsed.sources.microphone import Microphone
 from streamsed.sources.mono import Channel
 
-_HEADER = struct.Struct("<BIqdqqqq")
+_HEADER = struct.Struct("<BIqdqqqqd")
 
 
 class Kind(IntEnum):
@@ -47,6 +48,7 @@ class Record:
     unusable_samples: int = 0
     input_overflow: int = 0
     input_underflow: int = 0
+    mix_loss_db: float | None = None
 
     def pack(self) -> bytes:
         """Write it."""
@@ -59,6 +61,7 @@ class Record:
             self.unusable_samples,
             self.input_overflow,
             self.input_underflow,
+            math.nan if self.mix_loss_db is None else self.mix_loss_db,
         )
         return header + self.content
 
@@ -67,7 +70,7 @@ class Record:
         """Take the first record out of what was received; None if it is not whole yet."""
         if len(data) < _HEADER.size:
             return None
-        kind, size, first, started_at, lost, unusable, over, under = _HEADER.unpack_from(data)
+        kind, size, first, started_at, lost, unusable, over, under, mix = _HEADER.unpack_from(data)
         end = _HEADER.size + size
         if len(data) < end:
             return None
@@ -82,6 +85,7 @@ class Record:
             unusable_samples=unusable,
             input_overflow=over,
             input_underflow=under,
+            mix_loss_db=None if math.isnan(mix) else mix,
         )
 
 
@@ -138,6 +142,7 @@ def _record(request: Request, out: BinaryIO) -> None:
                 started_at=microphone.started_at.timestamp(),
                 lost_samples=microphone.lost_samples,
                 unusable_samples=microphone.unusable_samples,
+                mix_loss_db=microphone.mix_loss_db,
                 **microphone.status_flags,
             )
             _write(out, record)

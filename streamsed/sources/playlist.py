@@ -14,6 +14,7 @@ from streamsed.redaction import redacted
 from streamsed.sources.block import Block
 from streamsed.sources.file import AudioFile
 from streamsed.sources.file_names import Entry, printable, read_playlist
+from streamsed.sources.gain import Gain
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import EndOfSource
 
@@ -30,6 +31,7 @@ class Playlist:
 
     Attributes:
         name, live, unusable_samples: see :class:`~streamsed.sources.protocol.Source`.
+        gain: is applied to what is delivered; None for 0 dB. To be set while it is closed.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Playlist:
         self.name = name
         self.live = False
         self.unusable_samples = 0
+        self.gain: Gain | None = None
         self._path = path.expanduser()
         self._paced = paced
         self._channel: Channel = channel
@@ -60,6 +63,8 @@ class Playlist:
         self._closed.clear()
         self._rate, self._first_sample, self._end_sample = sample_rate, 0, 0
         self.unusable_samples, self._failures = 0, []
+        if self.gain is not None:
+            self.gain.begin(sample_rate)
         entries = read_playlist(self._path)
         entries = (Entry(str(self._path), self._path),) if entries is None else entries
         self._waiting, self._entries = deque(entries), len(entries)
@@ -79,6 +84,11 @@ class Playlist:
         """None are ever lost."""
         return 0
 
+    @property
+    def mix_loss_db(self) -> float | None:
+        """How far the mix of channels lies below them, of late; None if that is not known."""
+        return self._current.mix_loss_db
+
     def read(self, timeout_s: float) -> Block | None:
         """Return the next block; see :meth:`streamsed.sources.protocol.Source.read`.
 
@@ -97,7 +107,8 @@ class Playlist:
                 if block is None:
                     return None
                 self._end_sample = self._first_sample + block.end_sample
-                return Block(block.samples, self._first_sample + block.first_sample)
+                block = Block(block.samples, self._first_sample + block.first_sample)
+                return block if self.gain is None else self.gain.apply(block)
             self.unusable_samples += self._current.unusable_samples
             if self._closed.is_set():
                 return None

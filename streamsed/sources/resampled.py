@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from streamsed.errors import SourceLost
 from streamsed.sources.block import Block
+from streamsed.sources.gain import Gain, MixLevel
 from streamsed.sources.mono import Channel, silence_unusable, to_mono
 from streamsed.sources.protocol import EndOfSource
 from streamsed.sources.resampling import Resampler
@@ -37,6 +38,7 @@ class ResampledSource(ABC):
         live: see :class:`~streamsed.sources.protocol.Source`.
         channel: which channel is delivered.
         unusable_samples: NaN, infinite or absurd values so far; each was replaced by silence.
+        gain: is applied to what is delivered; None for 0 dB. To be set while it is closed.
     """
 
     def __init__(self, name: str, *, live: bool, channel: Channel) -> None:
@@ -44,6 +46,8 @@ class ResampledSource(ABC):
         self.live = live
         self.channel: Channel = channel
         self.unusable_samples = 0
+        self.gain: Gain | None = None
+        self._mix = MixLevel()
         self._started_at = datetime.now(UTC)
         self._resampler: Resampler | None = None
         self._ready: deque[Block] = deque()
@@ -63,6 +67,9 @@ class ResampledSource(ABC):
             self._ready.clear()
             self._end = None
             self.unusable_samples = 0
+            self._mix = MixLevel()
+            if self.gain is not None:
+                self.gain.begin(sample_rate)
             self._started_at = datetime.now(UTC)
             try:
                 self._resampler = Resampler(self._acquire(sample_rate), sample_rate)
@@ -80,6 +87,11 @@ class ResampledSource(ABC):
         """Samples known to be lost so far, at the delivered rate."""
         return 0
 
+    @property
+    def mix_loss_db(self) -> float | None:
+        """How far the mix of channels lies below them, of late; None if that is not known."""
+        return self._mix.loss_db
+
     def read(self, timeout_s: float) -> Block | None:
         """Return the next block; see :meth:`streamsed.sources.protocol.Source.read`.
 
@@ -94,18 +106,19 @@ class ResampledSource(ABC):
             assert self._resampler is not None, "read before open"
             while not self._closed.is_set():
                 if self._ready:
-                    return self._ready.popleft()
+                    block = self._ready.popleft()
+                    return block if self.gain is None else self.gain.apply(block)
                 if self._end is not None:
                     raise self._end
                 left_s = deadline - monotonic()
                 try:
-                    block = self._receive(max(0.0, left_s))
+                    received = self._receive(max(0.0, left_s))
                 except (EndOfSource, SourceLost) as end:
                     self._end = end
                     self._ready.extend(self._resampler.flush())
                     continue
-                if block is not None:
-                    self._ready.extend(self._resampler.push(block))
+                if received is not None:
+                    self._ready.extend(self._resampler.push(received))
                 elif left_s <= 0:
                     return None
         return None
@@ -147,4 +160,7 @@ class ResampledSource(ABC):
                 "unusable_samples_silenced", source=self.name, why="NaN, infinite or absurd"
             )
         self.unusable_samples += unusable
-        return to_mono(frames, index)
+        mono = to_mono(frames, index)
+        if index is None and frames.shape[1] > 1:
+            self._mix.add(frames, mono)
+        return mono
