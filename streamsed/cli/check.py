@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
@@ -27,9 +29,13 @@ from streamsed.redaction import redacted
 if TYPE_CHECKING:
     from streamsed.config import Config
     from streamsed.sources.config import AnySource
+    from streamsed.sources.protocol import Source
 
 OPEN_S = 30.0
 """So long all sources together may take to be opened."""
+
+LOOK_S = 2.0
+"""So long each that is open is read, for its level."""
 
 _TRIED_BYTES = 1 << 16
 
@@ -86,24 +92,58 @@ def _check_sources(config: Config, *, sample_rate: int) -> list[tuple[AnySource,
     from streamsed.sources.opening import try_to_open
 
     tried = [entry for entry in config.sources if not isinstance(entry, PipeSource)]
-    outcomes = try_to_open(
-        [build(entry) for entry in tried], sample_rate=sample_rate, within_s=OPEN_S
+    trials = try_to_open(
+        [build(_at_full_speed(entry)) for entry in tried],
+        sample_rate=sample_rate,
+        within_s=OPEN_S,
+        look=lambda source: _level_remark(source, sample_rate),
     )
-    errors = {
-        entry.name: error for entry, error in zip(tried, outcomes, strict=True) if error is not None
-    }
+    outcomes = {entry.name: trial for entry, trial in zip(tried, trials, strict=True)}
+    errors = {name: trial.error for name, trial in outcomes.items() if trial.error is not None}
     for entry in config.sources:
         error = errors.get(entry.name)
         if isinstance(entry, PipeSource):
             what = "not opened: standard input is not read here"
         elif error is None:
-            what = "can be opened"
+            remark = outcomes[entry.name].remark
+            what = f"can be opened; {remark}" if remark else "can be opened"
         elif Supervision.of(entry).required:
             what = f"cannot be opened, and is required: {error}"
         else:
             what = f"not there now: {error}"
         typer.echo(f"source    {entry.name}: {entry.type}, {redacted(what)}")
     return [(entry, errors[entry.name]) for entry in tried if entry.name in errors]
+
+
+def _at_full_speed(entry: AnySource) -> AnySource:
+    from streamsed.sources.config import FileSource
+
+    return entry.model_copy(update={"paced": False}) if isinstance(entry, FileSource) else entry
+
+
+def _level_remark(source: Source, sample_rate: int) -> str | None:
+    """Return what is odd about the level of a source that is open, as far as it shows so soon."""
+    from streamsed.detect.loudness import FIRST_S, Loudness
+    from streamsed.sources.protocol import EndOfSource
+
+    loudness = Loudness(sample_rate, first_s=math.inf)
+    over = monotonic() + LOOK_S
+    samples, silent = 0, True
+    with suppress(EndOfSource, SourceError):  # what breaks off later is no matter of opening
+        while samples < FIRST_S * sample_rate and (left_s := over - monotonic()) > 0:
+            if (block := source.read(left_s)) is None:
+                continue
+            samples += len(block.samples)
+            silent &= not block.samples.any()
+            loudness.add(
+                energy=float(block.samples @ block.samples),
+                samples=len(block.samples),
+                mix_loss_db=getattr(source, "mix_loss_db", None),
+            )
+    if samples and silent:
+        return f"but nothing but zeros in {samples / sample_rate:.1f} s"
+    loudness.end(shortest_s=1.0)
+    return loudness.remark
 
 
 def _check_binds(config: Config, held: ExitStack) -> None:

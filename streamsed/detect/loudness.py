@@ -57,9 +57,13 @@ class Loudness:
             self._window_s, self._samples, self._loudest_dbfs = LATER_S, 0, -math.inf
         return self._change(_cancels(mix_loss_db) or self._quiet)
 
-    def end(self) -> bool:
-        """Judge a stream that has ended within its first window; return as :meth:`add` does."""
-        if self._window_s == LATER_S or self._samples < SHORTEST_S * self._sample_rate:
+    def end(self, *, shortest_s: float = SHORTEST_S) -> bool:
+        """Judge a stream that has ended within its first window; return as :meth:`add` does.
+
+        Args:
+            shortest_s: less audio than this is not judged.
+        """
+        if self._window_s == LATER_S or self._samples < shortest_s * self._sample_rate:
             return False
         return self._change(self.remark or self._judge())
 

@@ -15,6 +15,7 @@ from streamsed.redaction import redacted
 from streamsed.sources.audio_headers import count_tags
 from streamsed.sources.child import ChildProcess
 from streamsed.sources.ffmpeg import find_ffmpeg
+from streamsed.sources.ffmpeg_reason import NO_AUDIO, first_reason
 
 Frames = NDArray[np.float32]
 
@@ -22,8 +23,6 @@ _SAMPLE = np.dtype("<f4")
 _HEADER_BYTES = 4096  # ffmpeg's are shorter than 100
 _OPEN_S = 60.0  # a disk that sleeps, a share on a busy network
 _TAGS = re.compile(r"^(?:[^\[\]]*\]\s*|\[[^\]]*\]\s*)+")  # the first line may lack its beginning
-_NO_AUDIO = ("matches no streams", "does not contain any stream")
-_GOES_WITHOUT = ("Error opening input", "Failed to set value", "Conversion failed")
 _REPEATED = "Last message repeated"
 # Between frames of MPEG audio there may be tags, and at the join of two files half a frame.
 _NO_FRAME = "Header missing"
@@ -118,13 +117,9 @@ class FfmpegDecoder:
 
     def _why(self) -> str:
         code = self._child.wait()
-        complaints = [_TAGS.sub("", line) for line in self._child.complaints]
         if code is not None and code < 0:
             return f"ffmpeg was killed by signal {-code}"
-        if not complaints or any(no in line for line in complaints for no in _NO_AUDIO):
-            return "there is no audio in it"
-        telling = [line for line in complaints if not line.startswith(_GOES_WITHOUT)]
-        return redacted((telling or complaints)[0])
+        return redacted(first_reason(self._child.complaints) or NO_AUDIO)
 
 
 def _command(path: Path, *, ignore_length: bool) -> list[str]:

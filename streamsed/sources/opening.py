@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 
 from streamsed.errors import SourceError
@@ -14,21 +15,40 @@ _AT_ONCE = 64
 _GIVE_UP_S = 3.0  # for one that is interrupted to end what it has begun
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of opening a source.
+
+    Attributes:
+        error: why it cannot be opened; None if it can.
+        remark: what is odd about it though it can; None if nothing is.
+    """
+
+    error: SourceError | None
+    remark: str | None = None
+
+
 def try_to_open(
-    sources: Sequence[Source], *, sample_rate: int, within_s: float
-) -> list[SourceError | None]:
+    sources: Sequence[Source],
+    *,
+    sample_rate: int,
+    within_s: float,
+    look: Callable[[Source], str | None] = lambda _: None,
+) -> list[Trial]:
     """Open and close sources, in threads of their own.
 
     Args:
         sources: not open.
         sample_rate: the bundle's, in Hz.
         within_s: what is not open then counts as not there; the end comes little later.
+        look: returns what is odd about a source that is open; may read from it for a moment.
 
     Returns:
-        For each source why it cannot be opened; None where it can.
+        What came of each.
     """
-    results: list[SourceError | None] = [
-        SourceError(f"{source.name}: does not answer within {within_s:g} s") for source in sources
+    results = [
+        Trial(SourceError(f"{source.name}: does not answer within {within_s:g} s"))
+        for source in sources
     ]
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in range(len(sources)):
@@ -40,7 +60,7 @@ def try_to_open(
                 index = waiting.get_nowait()
             except queue.Empty:
                 return
-            results[index] = _try_one(sources[index], sample_rate, results[index], over)
+            results[index] = _try_one(sources[index], sample_rate, results[index], over, look)
 
     over = threading.Event()
     threads = [
@@ -58,16 +78,19 @@ def try_to_open(
 
 
 def _try_one(
-    source: Source, sample_rate: int, too_late: SourceError | None, over: threading.Event
-) -> SourceError | None:
+    source: Source,
+    sample_rate: int,
+    too_late: Trial,
+    over: threading.Event,
+    look: Callable[[Source], str | None],
+) -> Trial:
     try:
         source.open(sample_rate)
+        return Trial(None, look(source))
     except SourceError as error:
-        return too_late if over.is_set() else error
+        return too_late if over.is_set() else Trial(error)
     except Exception as error:  # a fault in one source must not hide the others
-        return SourceError(f"{source.name}: internal error: {error!r}")
-    else:
-        return None
+        return Trial(SourceError(f"{source.name}: internal error: {error!r}"))
     finally:
         source.close()
 
