@@ -145,10 +145,9 @@ class Stream:
             self._openings += 1
             self._stream_id = uuid4()
         self.position = block.end_sample
+        state, message = SourceState.RUNNING, self._loudness.remark
         if self._silence.update(block):
             state, message = SourceState.SILENT, "digital silence: every sample is zero"
-        else:
-            state, message = SourceState.RUNNING, self._loudness.remark
         return state is not self.state and self._change(state, message)
 
     @property
