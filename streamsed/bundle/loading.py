@@ -179,6 +179,8 @@ def _selftest_array(
     if name not in arrays:
         raise BundleError(f"{path}: array {name!r} is missing")
     array = arrays[name]
+    if not isinstance(array, np.ndarray):
+        raise BundleError(f"{path}: array {name!r} is none")
     if array.dtype != np.float32 or array.shape[1:] != shape or array.ndim != len(shape) + 1:
         raise BundleError(
             f"{path}: array {name!r} is {array.dtype} {array.shape}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -92,7 +93,11 @@ def run(
         with _told_by_signals(daemon):
             if take_reload():  # it came while the bundle was loading
                 daemon.reload()
-            return daemon.run()
+            code = daemon.run()
+    if daemon.hangs:
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 @contextmanager

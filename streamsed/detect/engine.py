@@ -19,6 +19,8 @@ from streamsed.errors import BundleError
 
 Array = NDArray[np.float32]
 
+_FATAL = 4  # onnxruntime's highest log severity
+
 
 @dataclass(frozen=True, slots=True)
 class EngineReport:
@@ -119,6 +121,8 @@ class Engine:
             onnxruntime=ort.__version__,
         )
         self.chunks = np.zeros((batch, self.manifest.chunk_samples), np.float32)
+        self._options = ort.RunOptions()
+        self._options.log_severity_level = _FATAL  # what fails is raised, and logged by who catches
         self._members = self._allocate(sessions)
         self._free: list[int] = []
         self._capacity = 0
@@ -129,13 +133,27 @@ class Engine:
         for member in self.manifest.members:
             session, scores = sessions[member.name], np.zeros(shape, np.float32)
             members[member.name] = (
-                HostStates(session, member, chunks=self.chunks, scores=scores)
+                HostStates(
+                    session, member, chunks=self.chunks, scores=scores, options=self._options
+                )
                 if self.report.device == "cpu"
                 else DeviceStates(
-                    session, member, chunks=self.chunks, scores=scores, device=self.report.device
+                    session,
+                    member,
+                    chunks=self.chunks,
+                    scores=scores,
+                    device=self.report.device,
+                    options=self._options,
                 )
             )
         return members
+
+    def abort(self) -> None:
+        """Have the step that is being computed fail, and all to come; any thread may call it.
+
+        onnxruntime looks at this between two operators, also of a loop that never ends.
+        """
+        self._options.terminate = True
 
     def open(self) -> int:
         """Return a slot for a new stream, in the initial state; the lowest that is free."""

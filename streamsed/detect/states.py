@@ -50,14 +50,22 @@ class HostStates:
         member: its manifest entry.
         chunks: ``(max_batch, chunk_samples)`` float32, the input of every step.
         scores: ``(max_batch, frames_per_chunk, C)`` float32, the output.
+        options: of every run; None for the usual.
     """
 
     def __init__(
-        self, session: ort.InferenceSession, member: Member, *, chunks: Array, scores: Array
+        self,
+        session: ort.InferenceSession,
+        member: Member,
+        *,
+        chunks: Array,
+        scores: Array,
+        options: ort.RunOptions | None = None,
     ) -> None:
         self.scores = scores
         self.tags = np.zeros((len(scores), scores.shape[2]), np.float32) if member.tags else None
         self._session = session
+        self._options = options
         self._specs = member.states
         self._chunks = chunks
         self._rows = len(chunks)
@@ -113,7 +121,7 @@ class HostStates:
             pair = self._lanes[lane] if lane >= 0 else self._scratch
             binding = self._bind(pair[side], pair[1 - side], count)
             self._bindings[lane, side, count] = binding
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, self._options)
 
     def _bind(self, before: list[Array], after: list[Array], count: int) -> ort.IOBinding:
         binding = self._session.io_binding()
@@ -144,6 +152,7 @@ class DeviceStates:
         chunks: ``(max_batch, chunk_samples)`` float32 in main memory, the input of every step.
         scores: ``(max_batch, frames_per_chunk, C)`` float32 in main memory, the output.
         device: onnxruntime's name of the device.
+        options: of every run; None for the usual.
     """
 
     def __init__(
@@ -154,10 +163,12 @@ class DeviceStates:
         chunks: Array,
         scores: Array,
         device: str,
+        options: ort.RunOptions | None = None,
     ) -> None:
         self.scores = scores
         self.tags = np.zeros((len(scores), scores.shape[2]), np.float32) if member.tags else None
         self._session = session
+        self._options = options
         self._specs = member.states
         self._rows = len(chunks)
         self._device = device
@@ -193,7 +204,7 @@ class DeviceStates:
         binding = self._bindings.get((lane, side))
         if binding is None:
             binding = self._bindings[lane, side] = self._bind(lane, side)
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, self._options)
         binding.synchronize_outputs()
         if len(rows) < self._rows:
             still = np.ones(self._rows, np.bool_)

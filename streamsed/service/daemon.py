@@ -69,6 +69,8 @@ class Daemon:
         tally: what detection counts of its work.
         levels: the latest level of each source.
         monitor: serves metrics and health; None if that is not wanted.
+        hangs: whether a thread still computes after :meth:`run`, which the interpreter would not
+            survive in good order: end the process by ``os._exit``.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Daemon:
         self._stop_reason: str | None = None
         self._failure: BaseException | None = None
         self._finished = False
+        self.hangs = False
         self._ready = False
         self._reload_asked = False
         self._inbox: Inbox[Stream] = Inbox()
@@ -239,6 +242,9 @@ class Daemon:
             hung = self._hangs
             with contextlib.suppress(StreamsedError):  # the publisher may be what failed
                 detection.interrupt(Reason.INTERRUPTED if hung else Reason.SHUTDOWN)
+            self._plan.engine.abort()
+            worker.join(_JOIN_S)
+            self.hangs = worker.is_alive()
         return self._conclude(hung=hung)
 
     @property
@@ -247,7 +253,7 @@ class Daemon:
         return began is not None and time.monotonic() - began > _HUNG_S
 
     def _conclude(self, *, hung: bool) -> int:
-        failure = self._failure or self.publisher.failure
+        failure = self.publisher.failure if hung else self._failure or self.publisher.failure
         lost = [stream.name for stream in self.streams if stream.state is SourceState.LOST]
         if hung:
             message = "detection hangs; open events were interrupted"
