@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -19,15 +20,20 @@ def read_regular(path: Path, *, most_bytes: int, follow_links: bool = True) -> b
         OSError: it cannot be read, is no regular file, or is too long; ``strerror`` gives why.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # the last: a pipe without writer
-    with os.fdopen(os.open(path, flags | (0 if follow_links else os.O_NOFOLLOW)), "rb") as file:
-        status = os.fstat(file.fileno())
+    descriptor = os.open(path, flags | (0 if follow_links else os.O_NOFOLLOW))
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(22, f"is {kind_of(status.st_mode)}, not a regular file", str(path))
+            reason = f"is {kind_of(status.st_mode)}, not a regular file"
+            raise OSError(errno.EINVAL, reason, str(path))
         if status.st_size > most_bytes:
-            raise OSError(27, f"is longer than {most_bytes} bytes", str(path))
-        content = file.read(most_bytes + 1)
+            raise OSError(errno.EFBIG, f"is longer than {most_bytes} bytes", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(most_bytes + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > most_bytes:
-        raise OSError(27, f"is longer than {most_bytes} bytes", str(path))
+        raise OSError(errno.EFBIG, f"is longer than {most_bytes} bytes", str(path))
     return content
 
 

@@ -9,6 +9,7 @@ are written in groups. What need not survive a power cut is written without.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import stat
@@ -27,6 +28,7 @@ from pydantic import ValidationError
 from streamsed.detect.events import Kind
 from streamsed.publish.ledger import LARGEST_NUMBER
 from streamsed.publish.messages import EventMessage, Moment, NumberedMessage
+from streamsed.regular_file import kind_of
 
 APPLICATION_ID = 0x53454431  # "SED1"; `file` shows it
 VERSION = 2
@@ -214,7 +216,7 @@ class Journal:
         """
         self._path = path
         for beside in ("", *BESIDE):
-            _refuse_what_is_no_file(path.with_name(path.name + beside))
+            _refuse_what_is_no_file(path.with_name(path.name + beside), link=not beside)
         _refuse_what_would_be_rolled_back(path.with_name(path.name + "-journal"))
         # Its content is nobody else's business; SQLite gives its other files the same mode. A
         # file that is there is not touched: closing it here would undo SQLite's own locks on it.
@@ -513,16 +515,27 @@ def _moment(text: bytes | None) -> Moment | None:
         return None
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
-    """Refuse a folder, a pipe or a device, which SQLite would wait for, or take for empty."""
+def _refuse_what_is_no_file(path: Path, *, link: bool) -> None:
+    """Refuse a folder, a pipe or a device, which SQLite would wait for, or take for empty.
+
+    Args:
+        path: what is looked at; it need not exist.
+        link: whether it may be a link to a file.
+    """
+    if path.is_symlink() and not link:
+        raise NotAJournal(f"{path.name} is a link")
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         if path.is_symlink():
             raise NotAJournal(f"{path.name} is a link to nothing") from None
         return
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotAJournal(f"{path.name} is a link to itself") from None
+        raise
     if not stat.S_ISREG(mode):
-        raise NotAJournal(f"{path.name} is no file")
+        raise NotAJournal(f"{path.name} is {kind_of(mode)}")
 
 
 def _refuse_what_would_be_rolled_back(path: Path) -> None:

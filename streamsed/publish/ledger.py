@@ -28,6 +28,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from streamsed.publish.messages import EventMessage
+from streamsed.regular_file import read_regular
 
 NAMES = ("journal.ledger.a", "journal.ledger.b")
 LARGEST_NUMBER = 2**53 - 2**32  # beyond that JSON readers no longer count one by one
@@ -240,22 +241,16 @@ class _File:
 
 def _read(path: Path) -> _File:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        content = read_regular(path, most_bytes=_MOST_BYTES, follow_links=False)
+        changed_ns = path.stat().st_ctime_ns
     except FileNotFoundError:
         return _File()
     except OSError:
         return _File(damaged=True)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
-            return _File(damaged=True)
-        try:
-            lines = list(_lines(file.read()))
-        except OSError:
-            return _File(damaged=True)
+    lines = list(_lines(content))
     records = tuple(record for line in lines if (record := _parsed(line)) is not None)
     damaged = len(records) < len(lines) or bool(records and not records[0].snapshot)
-    return _File(records, damaged, status.st_ctime_ns)
+    return _File(records, damaged, changed_ns)
 
 
 def _lines(content: bytes) -> Iterator[bytes]:

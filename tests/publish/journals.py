@@ -117,10 +117,10 @@ def flip(path: Path, place: int, bit: int) -> None:
             file.write(bytes([byte[0] ^ (1 << bit)]))
 
 
-def kept(folder: Path) -> tuple[dict[int, str], list[tuple[int, int]]]:
+def kept(folder: Path, *, since: int = 0) -> tuple[dict[int, str], list[tuple[int, int]]]:
     """Return what whoever asks is given: JSON by number, and the numbers that are missing."""
     with contextlib.closing(JournalReader(folder / JOURNAL_NAME)) as reader:
-        found = reader.after(0, rows=1_000_000)
+        found = reader.after(since, rows=1_000_000)
     return {seq: body for seq, _, body in found.rows}, found.gaps
 
 
