@@ -182,7 +182,7 @@ def main() -> None:
         "kills": KILLS,
         "messages in the journal": len(held),
         "numbers that are not one more than the one before": sum(
-            seq != place for place, seq in enumerate(held, 1)
+            seq != place for place, seq in enumerate(held, min(held))
         ),
         "messages that the subscriber had": len(seen.numbers),
         "twice, or out of order": sum(
