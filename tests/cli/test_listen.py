@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -306,8 +307,7 @@ def test_what_the_journal_no_longer_has_is_said(tmp_path: Path) -> None:
     server = Server(tmp_path / "journal")
     server.address = f"ipc://{tmp_path}/socket"
     server.requests = f"ipc://{tmp_path}/socket-requests"
-    (tmp_path / "journal").mkdir()
-    (tmp_path / "journal" / "journal.sqlite.broken").touch()
+    shutil.rmtree(tmp_path / "journal")
     with server.running() as publisher:
         say(publisher, 1)
         first = publisher.last_seq

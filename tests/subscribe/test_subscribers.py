@@ -48,6 +48,7 @@ class Server:
     """What of a daemon a subscriber sees; it may be stopped and started, and says what it said."""
 
     def __init__(self, folder: Path) -> None:
+        prepare(folder)
         self.folder = folder
         self.address, self.requests = free_addresses()
         self.said: list[int] = []
@@ -87,7 +88,6 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Server:
-    prepare(tmp_path)
     return Server(tmp_path)
 
 
@@ -264,17 +264,25 @@ def test_what_the_journal_no_longer_has_is_a_gap(server: Server) -> None:
         assert found == [Gap(7, first, GapReason.REMOVED), first, first + 1]
 
 
-def test_a_daemon_that_lost_its_numbers(server: Server) -> None:
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_daemon_that_lost_its_numbers(server: Server, anew: bool) -> None:
+    """They are above all that was used before; from 1 they begin only for one that pretends."""
     with Subscriber(server.address, topics=ALL, since=0, requests=server.requests) as subscriber:
         with server.running() as publisher:
             say(publisher, 10)
             assert numbers(subscriber, 10) == list(range(1, 11))
         for path in server.folder.iterdir():
             path.unlink()
+        if anew:
+            prepare(server.folder)
         with server.running() as publisher:
             say(publisher, 3)
-            found = numbers(subscriber, 3)
-    assert found == [Gap(10, 1, GapReason.RESTARTED), 1, 2, 3]
+            last = publisher.last_seq
+            gap, *found = numbers(subscriber, last)
+    assert found == [last - 2, last - 1, last]
+    assert isinstance(gap, Gap)
+    assert (gap.after, gap.before) == (10, last - 2)
+    assert (gap.reason is GapReason.RESTARTED) is anew
 
 
 def test_without_answers_it_goes_on_and_says_so(
