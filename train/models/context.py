@@ -39,16 +39,20 @@ class BidirectionalGRU(nn.Module):
         """
         for layer in self.layers:
             assert isinstance(layer, nn.GRU)
-            x = layer(x)[0] if valid is None else _held_gru(layer, x, valid)
+            x = layer(x)[0] if valid is None else held_gru(layer, x, valid)
         return x
 
 
-def _held_gru(gru: nn.GRU, x: Tensor, valid: Tensor) -> Tensor:
-    """Run one bidirectional layer with its update gates shut where ``valid`` is False."""
+def held_gru(gru: nn.GRU, x: Tensor, valid: Tensor) -> Tensor:
+    """Run one GRU layer, of one direction or both, that stands still where ``valid`` is False.
+
+    Its update gates are shut there.
+    """
     column = torch.zeros(3 * gru.hidden_size, 1, dtype=x.dtype, device=x.device)
     column[gru.hidden_size : 2 * gru.hidden_size] = HELD  # gates: reset, update, new
+    suffixes = ("", "_reverse") if gru.bidirectional else ("",)
     weights = []
-    for suffix in ("", "_reverse"):
+    for suffix in suffixes:
         weights += [
             torch.cat([getattr(gru, f"weight_ih_l0{suffix}"), column], dim=1),
             getattr(gru, f"weight_hh_l0{suffix}"),
@@ -56,8 +60,10 @@ def _held_gru(gru: nn.GRU, x: Tensor, valid: Tensor) -> Tensor:
             getattr(gru, f"bias_hh_l0{suffix}"),
         ]
     x = torch.cat([x, (~valid).to(x.dtype)[:, :, None]], dim=2)
-    hidden = torch.zeros(2, x.shape[0], gru.hidden_size, dtype=x.dtype, device=x.device)
-    output: Tensor = torch.gru(x, hidden, weights, True, 1, 0.0, gru.training, True, True)[0]
+    hidden = torch.zeros(len(suffixes), x.shape[0], gru.hidden_size, dtype=x.dtype, device=x.device)
+    output: Tensor = torch.gru(
+        x, hidden, weights, True, 1, 0.0, gru.training, gru.bidirectional, True
+    )[0]
     return output
 
 
