@@ -22,6 +22,7 @@ from train.commands.export import export, latency
 from train.commands.fit import fit
 from train.commands.join import join
 from train.commands.plan import compare, plan, recipe
+from train.commands.pseudo_label import pseudo_label
 from train.commands.regraph import regraph
 from train.commands.separate import separate
 from train.commands.soundscapes import soundscapes
@@ -127,6 +128,7 @@ app.command()(latency)
 app.command()(compare)
 app.command()(join)
 app.command()(plan)
+app.command()(pseudo_label)
 app.command()(recipe)
 app.command()(regraph)
 app.command()(separate)

@@ -198,7 +198,13 @@ class Detection(Stage):
 
     @torch.no_grad()
     def prepare(
-        self, batch: Batch[Tensor], networks: Networks, at: At, *, name: str = STUDENT
+        self,
+        batch: Batch[Tensor],
+        networks: Networks,
+        at: At,
+        *,
+        name: str = STUDENT,
+        mixing: bool = True,
     ) -> tuple[Batch[Tensor], Tensor]:
         """Mix and augment a batch, its targets with it.
 
@@ -207,6 +213,7 @@ class Detection(Stage):
             networks: of the stage.
             at: the step.
             name: of the network whose front end makes features.
+            mixing: whether clips are mixed up at all.
 
         Returns:
             The batch, its inputs now the features ``(B, T, F)`` that a network is given, or the
@@ -220,7 +227,7 @@ class Detection(Stage):
         if model.from_audio:
             return batch, beyond_the_end(batch)
         batch = replace(batch, inputs=linear_mels(model, batch.inputs))
-        partners = draw_partners(batch.rows, self.recipe.mixup, at.rng)
+        partners = draw_partners(batch.rows, self.recipe.mixup, at.rng) if mixing else None
         if partners is not None:
             batch = mix(batch, partners, labels=self.recipe.mixup.labels)
         front_end = model.front_end

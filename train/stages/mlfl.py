@@ -1,0 +1,325 @@
+"""Training of MLFL: three branches, and what unlabelled clips teach two networks.
+
+The paper trains with a mean teacher. Its released code has guided learning instead, in which a
+second network, better at tags for its pooling of time, and the first learn tags from each other.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from train.data.batches import Batch, OrderedBatches
+from train.data.classes import CLASSES
+from train.data.loading import load
+from train.data.sets.clips import ClipSets
+from train.data.targets import STRONG, WEAK
+from train.engine.networks import Learned, Networks, Role
+from train.engine.schedules import At, Ramp, Schedule
+from train.engine.stage import Sets, Terms
+from train.losses.detection import strong_consistency, weak_consistency
+from train.losses.focal import focal
+from train.losses.known import mean_known
+from train.losses.metric import Adaptation, Frames, domain_adaptation
+from train.models.mlfl import MLFL
+from train.models.model import ModelConfig, Output
+from train.models.registry import MODELS, build
+from train.stages.detection import (
+    STUDENT,
+    TEACHER,
+    Detection,
+    DetectionConfig,
+    linear_mels,
+    model_of,
+)
+from train.stages.registry import STAGES
+from train.stages.validation import objective, weak_f1
+
+if TYPE_CHECKING:
+    from train.recipe.schema import Recipe
+
+GUIDE = "guide"
+REAL = ("weak", "unlabelled", "strong_real")
+"""Sets of recorded clips; those of ``strong`` are synthetic."""
+
+
+@dataclass(frozen=True)
+class FocalConfig:
+    """Focal loss of the detection branch; the paper gives neither number.
+
+    Attributes:
+        gamma: 0 makes it the cross-entropy.
+        alpha: weight of positives; null weighs neither.
+    """
+
+    gamma: float = 2.0
+    alpha: float | None = None
+
+
+@dataclass(frozen=True)
+class AdaptationConfig:
+    """Metric learning between synthetic and recorded clips.
+
+    Attributes:
+        synthetic_real: weight of pairs of a synthetic and a recorded clip.
+        real_real: of two recorded ones.
+        synthetic_synthetic: of two synthetic ones.
+        near: positive pairs are to be nearer than this.
+        far: negative pairs are to be farther apart than this.
+        real_labels: frames of recorded clips are those of ``target``, such as FBCRNN's pseudo
+            labels (the paper), or the network's ``own`` scores times the clip's tags, above 0.5
+            (the released code).
+        target: name of the frame labels of recorded clips.
+    """
+
+    synthetic_real: float = 1.0
+    real_real: float = 1.0
+    synthetic_synthetic: float = 0.5
+    near: float = 0.4
+    far: float = 0.6
+    real_labels: Literal["pseudo", "own"] = "pseudo"
+    target: str = "pseudo_strong"
+
+
+@dataclass(frozen=True)
+class BranchWeights:
+    """Weights of the branches' losses; the released code's are 1 : 2 : 1."""
+
+    pooling: float = 1.0
+    detection: float = 2.0
+    adaptation: float = 1.0
+
+
+@dataclass(frozen=True)
+class MLFLStageConfig(DetectionConfig):
+    """Options of :class:`MLFLStage`.
+
+    Attributes:
+        learning: ``mean_teacher`` (the paper), ``guided`` (the released code), or ``labels``, with
+            nothing learned from unlabelled clips but pseudo labels.
+        consistency: weight of the squared differences to the mean teacher.
+        guide: of ``guided``, the network that tags better; an mlfl of coarser frames.
+        guided_epochs: of ``guided``, the epochs over which the weight of the other's tags rises
+            to 1.
+        focal: loss of the detection branch.
+        adaptation: null for none.
+        weights: of the branches.
+    """
+
+    learning: Literal["mean_teacher", "guided", "labels"] = "mean_teacher"
+    consistency: Ramp = field(default_factory=Ramp)
+    guide: Annotated[ModelConfig, MODELS] | None = None
+    guided_epochs: int = 100
+    focal: FocalConfig = field(default_factory=FocalConfig)
+    adaptation: AdaptationConfig | None = field(default_factory=AdaptationConfig)
+    weights: BranchWeights = field(default_factory=BranchWeights)
+    kind: Literal["mlfl"] = "mlfl"
+
+    def network_names(self) -> tuple[str, ...]:
+        """Return the student's name, and its teacher's or its guide's."""
+        if self.learning == "guided":
+            return (STUDENT, GUIDE)
+        return super().network_names()
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse other models, and learning that lacks its second network."""
+        super().check(recipe)
+        for kind in (recipe.model.kind, *([self.guide.kind] if self.guide else [])):
+            if not issubclass(MODELS.maker(kind), MLFL):
+                raise ValueError(f"stage mlfl trains an mlfl; a {kind} is none")
+        if (self.learning == "guided") != (self.guide is not None):
+            raise ValueError("stage.guide goes with stage.learning guided, and with no other")
+        if self.learning == "mean_teacher" and self.teacher is None:
+            raise ValueError("stage.learning mean_teacher needs stage.teacher")
+        adaptation = self.adaptation
+        if adaptation and adaptation.real_labels == "pseudo":
+            known = getattr(recipe.data, "labels", {})
+            if adaptation.target not in known:
+                raise ValueError(
+                    f"stage.adaptation.target {adaptation.target}: data.labels has no such labels; "
+                    "name one of them, or set stage.adaptation.real_labels to own"
+                )
+
+
+def _example() -> dict[str, Any]:
+    return {
+        "model": asdict(MODELS.example("mlfl")(CLASSES)),
+        "stage": {"adaptation": {"real_labels": "own"}},
+    }
+
+
+@STAGES.register(MLFLStageConfig, example=_example)
+class MLFLStage(Detection):
+    """Tags by the pooling branch, focal loss of the detection branch, metric learning."""
+
+    averages_run = True
+
+    @property
+    def config(self) -> MLFLStageConfig:
+        """The stage's own options."""
+        assert isinstance(self.recipe.stage, MLFLStageConfig)
+        return self.recipe.stage
+
+    def networks(self) -> dict[str, Role]:
+        """Return the student, and its teacher or its guide."""
+        roles = super().networks()
+        if self.config.learning == "guided":
+            roles.pop(TEACHER, None)
+            assert self.config.guide is not None
+            roles[GUIDE] = Learned(build(self.config.guide))
+        return roles
+
+    def figures(self, name: str, networks: Networks, sets: Sets) -> dict[str, float]:
+        """Score the clips to validate on; of a guide, whose frames are coarser, their tags alone.
+
+        See the base class.
+        """
+        if name != GUIDE:
+            return super().figures(name, networks, sets)
+        assert isinstance(sets, ClipSets)
+        if sets.weak is None:
+            return {"weak_f1": math.nan, "objective": 0.0}
+        model, tags = model_of(networks, name).eval(), {}
+        batches = OrderedBatches(sets.inputs, sets.weak, batch=self.recipe.validation.batch)
+        for batch in load(batches, range(len(batches)), workers=self.recipe.machine.workers):
+            mels = linear_mels(model, batch.inputs.to(self.device))
+            with torch.no_grad():
+                found = model.clip(model.front_end.features(mels)).clip
+            assert found is not None
+            tags |= dict(zip(batch.names, found.float().cpu().numpy(), strict=True))
+        model.train()
+        figure = weak_f1(tags, sets.weak)
+        return {"weak_f1": figure, "objective": objective({"weak_f1": figure}, "weak_f1")}
+
+    def schedules(self) -> dict[str, Schedule]:
+        """Return the weight of consistency."""
+        return {"consistency": self.config.consistency}
+
+    def terms(self, batch: Batch[Tensor], networks: Networks, at: At) -> Terms:
+        """Return the branches' losses and what the second network adds; see the base class."""
+        config, raw = self.config, batch
+        batch, padding = self.prepare(raw, networks, at)
+        student = self.run(networks, STUDENT, batch, padding)
+        terms = self._labelled(student, batch, padding)
+        if config.learning == "mean_teacher":
+            terms |= self._consistent(student, networks, batch, padding, at.weight("consistency"))
+        elif config.learning == "guided":
+            terms |= self._guided(student, networks, batch, at)
+        if config.adaptation is not None:
+            terms["adaptation"] = config.weights.adaptation * self._adapted(
+                student, raw, batch, networks, at, config.adaptation
+            )
+        return terms
+
+    def _labelled(self, output: Output, batch: Batch[Tensor], padding: Tensor) -> Terms:
+        config = self.config
+        terms: Terms = {}
+        for name in config.clip_targets:
+            target, known = batch.targets[name], batch.targets[name].known
+            if name == WEAK and config.clip_labels == "tags":
+                known = known & ~batch.targets[STRONG].known
+            terms[name] = config.weights.pooling * _tags(output, target.values, known)
+        for name in config.frame_targets:
+            target = batch.targets[name]
+            known = target.known[:, None] & ~padding
+            known = known if target.frames is None else known & target.frames
+            losses = focal(
+                output.extra["branch"],
+                target.values,
+                gamma=config.focal.gamma,
+                alpha=config.focal.alpha,
+            )
+            terms[name] = config.weights.detection * mean_known(losses, known)
+        return terms
+
+    def _consistent(
+        self,
+        student: Output,
+        networks: Networks,
+        batch: Batch[Tensor],
+        padding: Tensor,
+        weight: float,
+    ) -> Terms:
+        teacher = self.run(networks, TEACHER, batch, padding)
+        assert student.clip is not None
+        assert teacher.clip is not None
+        frames = [
+            strong_consistency(student.extra[name], teacher.extra[name])
+            for name in ("surface", "branch")
+        ]
+        return {
+            "strong_consistency": weight * torch.stack(frames).mean(),
+            "weak_consistency": weight * weak_consistency(student.clip, teacher.clip),
+        }
+
+    def _guided(self, student: Output, networks: Networks, batch: Batch[Tensor], at: At) -> Terms:
+        """Return the guide's loss of tags, and what each learns from the other's tags."""
+        config = self.config
+        guide = self.run(networks, GUIDE, batch, None)
+        assert student.clip is not None
+        assert guide.clip is not None
+        weak = batch.targets[WEAK]
+        known = weak.known & ~batch.targets[STRONG].known
+        rise = min(1.0, (at.epoch + 1) / config.guided_epochs)
+        theirs, mine = ((of.clip.detach() > 0.5).float() for of in (guide, student))  # type: ignore[union-attr]
+        return {
+            "guide": config.weights.pooling * _tags(guide, weak.values, known),
+            "guided": rise * _tags(student, theirs, ~weak.known),
+            "guiding": rise * _tags(guide, mine, ~weak.known),
+        }
+
+    def _adapted(
+        self,
+        student: Output,
+        raw: Batch[Tensor],
+        batch: Batch[Tensor],
+        networks: Networks,
+        at: At,
+        config: AdaptationConfig,
+    ) -> Tensor:
+        """Return the metric loss of unmixed clips, in a pass of their own if these were mixed."""
+        if batch.targets is not raw.targets:
+            batch, padding = self.prepare(raw, networks, at, mixing=False)
+            student = self.run(networks, STUDENT, batch, padding)
+        synthetic, real = self._frames(student, batch, config)
+        weights = Adaptation(config.synthetic_real, config.real_real, config.synthetic_synthetic)
+        return domain_adaptation(synthetic, real, weights=weights, near=config.near, far=config.far)
+
+    def _frames(
+        self, student: Output, batch: Batch[Tensor], config: AdaptationConfig
+    ) -> tuple[Frames, Frames]:
+        """Return the synthetic and the recorded frames of a batch, and what is known of them."""
+        points, strong, weak = (
+            student.extra["projection"],
+            batch.targets[STRONG],
+            batch.targets[WEAK],
+        )
+        recorded = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+        for name in REAL:
+            if name in batch.rows:
+                recorded[batch.rows[name]] = True
+        inside = torch.arange(points.shape[1], device=points.device)[None] < batch.frames[:, None]
+        synthetic = Frames(points, strong.values, weak.values, inside & strong.known[:, None])
+        if config.real_labels == "own":
+            known = weak.known
+            own = torch.sigmoid(student.extra["branch"].detach().float())
+            frames, tags = own * weak.values[:, None], weak.values
+        else:
+            pseudo = batch.targets[config.target]
+            known = pseudo.known
+            frames = pseudo.values
+            tags = torch.where(weak.known[:, None], weak.values, frames.amax(dim=1))
+        real = Frames(points, frames, tags, inside & known[:, None])
+        return synthetic.rows(~recorded & strong.known), real.rows(recorded & known)
+
+
+def _tags(output: Output, targets: Tensor, known: Tensor) -> Tensor:
+    """Return the cross-entropy ``()`` of tags, from logits, of known rows."""
+    logits = output.extra["tags"].float()
+    losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return mean_known(losses, known)
