@@ -50,6 +50,15 @@ class EnsembleMember:
         return self.checkpoint.model
 
     @property
+    def tags(self) -> bool:
+        """Whether it yields tags."""
+        try:
+            self.model.step(tags=True)
+        except ConfigError:
+            return False
+        return True
+
+    @property
     def parameters(self) -> int:
         """Number of weights."""
         return sum(weights.numel() for weights in self.model.parameters())
@@ -61,9 +70,16 @@ class EnsembleMember:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Members of one bundle; they agree on classes, score frames and steps."""
+    """Members of one bundle; they agree on classes, score frames and steps.
+
+    Attributes:
+        members: one graph each.
+        tag_threshold: the tags of members that yield them are written as well, and a class counts
+            only while the mean of its tags exceeds this; None for no gate.
+    """
 
     members: tuple[EnsembleMember, ...]
+    tag_threshold: float | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -152,7 +168,13 @@ class Ensemble:
         members, selftest, differences = [], {}, {}
         for member, frames in zip(self.members, look_ahead, strict=True):
             graph = folder / f"{member.name}.onnx"
-            entry = export_step(member.model, graph, name=member.name, latency_frames=frames)
+            entry = export_step(
+                member.model,
+                graph,
+                name=member.name,
+                latency_frames=frames,
+                tags=self.tag_threshold is not None and member.tags,
+            )
             differences[member.name] = max(
                 check_parity(member.model, graph, entry, probe) for probe in (audio, noise, *probes)
             )
@@ -170,7 +192,9 @@ class Ensemble:
             "chunk_samples": config.chunk_samples,
             "frame_samples": config.frame_samples,
             "members": members,
-            "postprocessing": {label: {} for label in self.classes},
+            "postprocessing": {
+                label: {"tag_threshold": self.tag_threshold} for label in self.classes
+            },
             "provenance": {"recipe": "", "data": "", "licences": []},
         }
         write_manifest(folder, manifest, files=self.files)
@@ -182,7 +206,12 @@ class Ensemble:
         return tuple(f"{member.name}.pt" for member in self.members)
 
 
-def read_ensemble(paths: Sequence[Path], weights: Sequence[float] | None = None) -> Ensemble:
+def read_ensemble(
+    paths: Sequence[Path],
+    weights: Sequence[float] | None = None,
+    *,
+    tag_threshold: float | None = None,
+) -> Ensemble:
     """Read checkpoints that are to be one bundle.
 
     All step by the longest step among them, which changes no weight.
@@ -190,6 +219,7 @@ def read_ensemble(paths: Sequence[Path], weights: Sequence[float] | None = None)
     Args:
         paths: of the checkpoints.
         weights: one each; None for equal ones.
+        tag_threshold: of the gate; see :class:`Ensemble`.
 
     Raises:
         ConfigError: a file is no checkpoint, or the members do not fit together.
@@ -212,14 +242,21 @@ def read_ensemble(paths: Sequence[Path], weights: Sequence[float] | None = None)
             raise ConfigError(f"{path}: {odd[0]} differs from that of {paths[0]}")
     chunk = max(checkpoint.model.config.chunk_samples for checkpoint in checkpoints)
     names = _names([run.recipe.name if run else p.name for run, p in zip(runs, paths, strict=True)])
-    return Ensemble(
+    ensemble = Ensemble(
         tuple(
             EnsembleMember(name, _stepping(checkpoint, chunk), weight, run)
             for name, checkpoint, weight, run in zip(
                 names, checkpoints, weights or [1.0] * len(paths), runs, strict=True
             )
-        )
+        ),
+        tag_threshold,
     )
+    if tag_threshold is not None:
+        if not 0.0 <= tag_threshold < 1.0:
+            raise ConfigError(f"--tag-threshold {tag_threshold:g}: must be from 0 to below 1")
+        if not any(member.tags for member in ensemble.members):
+            raise ConfigError("--tag-threshold: no member yields tags")
+    return ensemble
 
 
 def _names(wanted: Sequence[str]) -> list[str]:

@@ -34,7 +34,9 @@ class FittedRules:
 
 
 def fit_rules(bundle: Path, held_out: HeldOut) -> FittedRules:
-    """Fit windows and thresholds as the recipe says; those that the bundle has count for nothing.
+    """Fit windows and thresholds as the recipe says.
+
+    Those that the bundle has count for nothing, but for its gate by tags.
 
     Raises:
         StreamsedError: recordings or labels cannot be used.
@@ -43,7 +45,10 @@ def fit_rules(bundle: Path, held_out: HeldOut) -> FittedRules:
     windows_s, without = held_out.windows()
     replayed = held_out.replay(bundle, config.part)
     start = {
-        label: ClassPostprocessing(median_s=WINDOW_S if windows_s is None else windows_s[label])
+        label: ClassPostprocessing(
+            median_s=WINDOW_S if windows_s is None else windows_s[label],
+            tag_threshold=replayed.manifest.postprocessing[label].tag_threshold,
+        )
         for label in replayed.manifest.classes
     }
     manifest = replayed.manifest.model_copy(update={"postprocessing": start})

@@ -41,6 +41,10 @@ def export(
     data: DataOption = None,
     bank: BankOption = None,
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "1",
+    tag_threshold: Annotated[
+        float | None,
+        typer.Option(help="Gate every class by the mean of the members' tags; else no tags."),
+    ] = None,
 ) -> None:
     """Write checkpoints as a bundle: fitted, checked, measured, with a card.
 
@@ -49,7 +53,9 @@ def export(
     """
     from train.assemble import assemble  # noqa: PLC0415
 
-    ensemble, held_out = _read(checkpoints, weights, recipe, data, bank, latency=latency)
+    ensemble, held_out = _read(
+        checkpoints, weights, recipe, data, bank, latency=latency, tag_threshold=tag_threshold
+    )
     reached = assemble(ensemble, held_out, output, latency_s=latency, version=version).overall
     typer.echo(
         f"{output}: PSDS1 {reached.psds1:.3f}, PSDS2 {reached.psds2:.3f}, "
@@ -103,6 +109,7 @@ def _read(
     bank: Path | None,
     *,
     latency: float | None = None,
+    tag_threshold: float | None = None,
 ) -> tuple[Ensemble, HeldOut]:
     """Read what is exported, and find what it is fitted on; refuse before long work."""
     from train.data.sets.scenes import ScenesConfig  # noqa: PLC0415
@@ -115,7 +122,7 @@ def _read(
         shares = None if weights is None else [float(weight) for weight in weights.split(",")]
     except ValueError as error:
         raise ConfigError(f"--weights {weights}: must be numbers, such as 0.5,0.5") from error
-    ensemble = read_ensemble(checkpoints, shares)
+    ensemble = read_ensemble(checkpoints, shares, tag_threshold=tag_threshold)
     ensemble.look_ahead(latency)
     run = ensemble.members[0].run
     if recipe is not None:
