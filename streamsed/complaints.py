@@ -88,6 +88,50 @@ def mistakes(
     return list(found)
 
 
+def truths_for_numbers(
+    content: Any, *, model: Any, written: Mapping[Location, str]
+) -> Iterator[Mistake]:
+    """Yield where ``on`` or ``no`` stands for a number, which pydantic takes for 1 or 0.
+
+    Args:
+        content: was validated as ``model``.
+        model: a pydantic model, a dataclass, a union of them.
+        written: values that YAML takes for something else than text, as they stand in the file.
+    """
+    schema: Mapping[str, Any] | None = None
+    for location, text in written.items():
+        value = _value(content, location)
+        if isinstance(value, bool):
+            schema = schema or TypeAdapter(model).json_schema()
+            if _node(schema, content, location).get("type") in ("number", "integer"):
+                taken = (
+                    f"{as_yaml(value)}{'' if text == as_yaml(value) else f', as YAML takes {text}'}"
+                )
+                yield Mistake(location, f"input should be a number, not {taken}")
+
+
+def _value(content: Any, location: Location) -> Any:
+    for part in location:
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):  # of a layer that another lies over
+            return None
+    return content
+
+
+def _node(schema: Mapping[str, Any], content: Any, location: Location) -> Mapping[str, Any]:
+    """Return the JSON schema of a value."""
+    node = _resolve(schema, schema)
+    for part in location:
+        if "discriminator" in node:
+            tag = content.get(node["discriminator"]["propertyName"])
+            if (reference := node["discriminator"]["mapping"].get(tag)) is None:
+                return {}
+            node = _resolve(schema, {"$ref": reference})
+        content, node = content[part], _resolve(schema, _descend(node, part))
+    return node
+
+
 def one_line(error: ValidationError, *, model: Any) -> str:
     """Return all mistakes in one line, where there is no file to name lines of."""
     return "; ".join(str(each) for each in mistakes(error, model=model))

@@ -229,6 +229,23 @@ def test_a_mistake_in_a_source_is_one_line_with_the_keys_that_were_written(
         ),
         ("threads: 010", ":1: threads: 010 is 8 for YAML, which takes it for base 8; write that"),
         ("queue_s: 1:30", ":1: queue_s: 1:30 is 90 for YAML, which takes it for base 60; write t"),
+        (
+            "detect:\n  classes: {Dog: {enter: on}}",
+            ":2: detect.classes.Dog.enter: input should be a",
+        ),
+        ("queue_s: yes", ":1: queue_s: input should be a number, not true, as YAML takes yes"),
+        (
+            "sources: [{type: pipe, name: a, channels: true}]",
+            "].channels: input should be a number",
+        ),
+        (
+            "publish: {bind: ['tcp://[::1]:5577', 'tcp://[::1]:5578']}",
+            "'tcp://[::1]:5578' is in the way of 'tcp://[::1]:5578', where requests are answered",
+        ),
+        (
+            "sources: [{type: url, name: a, url: 'file:///x'}]",
+            "].url: 'file:///x' is a file; type:",
+        ),
         ("log:\n\tlevel: info", ":2: is no YAML: there is a tab; YAML indents with spaces"),
         ("log: &l {<<: 3}", ":1: is no YAML: << takes an alias of a mapping"),
         ("log: &l {<<: *l}", ":1: is no YAML: it is nested too deeply, or an alias holds itself"),

@@ -83,13 +83,12 @@ class PublishConfig(Strict):
             check_bind(address, guarded=self.insecure or self.curve is not None)
         if clash := overlap(self.bind, self.request_binds):
             one, other = clash
-            derived = self.requests is None and other in self.request_binds
-            raise ValueError(
-                f"{one!r} and {other!r} cannot both be bound"
-                + ("; requests are answered on the port after each of bind, " if derived else "; ")
-                + "name addresses that differ"
-                + (", or `requests`" if derived else "")
-            )
+            if self.requests is None and other in self.request_binds:
+                raise ValueError(
+                    f"{one!r} is in the way of {other!r}, where requests are answered (the port "
+                    "after each of bind); name addresses further apart, or `requests`"
+                )
+            raise ValueError(f"{one!r} and {other!r} cannot both be bound; drop one of them")
         return self
 
     @property

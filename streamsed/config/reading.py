@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from streamsed.complaints import Mistake, mistakes, suggest
+from streamsed.complaints import Mistake, mistakes, suggest, truths_for_numbers
 from streamsed.config.config import Config, name_mistakes
 from streamsed.errors import ConfigError
 from streamsed.sources.config import FileSource
@@ -60,6 +60,8 @@ def _validated(document: Document) -> Config:
         config = Config.model_validate(content)
     except ValidationError as error:
         found += mistakes(error, model=Config, written=document.written)
+    if ("sources",) not in (mistake.location for mistake in found):
+        found += truths_for_numbers(content, model=Config, written=document.written)
     sources = content.get("sources", [{"name": "mic"}])
     if isinstance(sources, list) and ("sources",) not in (mistake.location for mistake in found):
         # What lies between sources is looked at though one of them is wrong by itself.

@@ -32,6 +32,8 @@ def checked(url: str) -> str:
         ValueError: it is none; the message shows no part that may be secret.
     """
     scheme, separator, rest = url.partition("://")
+    if scheme.lower() == "file":
+        raise ValueError(f"{shown(url)!r} is a file; type: file, with path: {shown(url)}")
     if not separator or scheme.lower() not in SCHEMES or not rest:
         raise ValueError(
             f"{shown(url)!r} is no address of a stream; {SCHEMES[0]}://HOST/PATH would be "
