@@ -242,8 +242,13 @@ class Daemon:
             hung = self._hangs
             with contextlib.suppress(StreamsedError):  # the publisher may be what failed
                 detection.interrupt(Reason.INTERRUPTED if hung else Reason.SHUTDOWN)
-            self._plan.engine.abort()
-            worker.join(_JOIN_S)
+            if not hung:
+                worker.join(_HUNG_S)  # a step that is under way ends
+            if worker.is_alive():
+                given_up = self._failure
+                self._plan.engine.abort()
+                worker.join(_JOIN_S)
+                self._failure = given_up  # what comes of that is no failure of its own
             self.hangs = worker.is_alive()
         return self._conclude(hung=hung)
 
@@ -253,7 +258,7 @@ class Daemon:
         return began is not None and time.monotonic() - began > _HUNG_S
 
     def _conclude(self, *, hung: bool) -> int:
-        failure = self.publisher.failure if hung else self._failure or self.publisher.failure
+        failure = self._failure or self.publisher.failure
         lost = [stream.name for stream in self.streams if stream.state is SourceState.LOST]
         if hung:
             message = "detection hangs; open events were interrupted"

@@ -81,6 +81,27 @@ def test_a_reader_that_hangs_is_left_behind(
     assert statuses(messages, "fine")[-1].message is None
 
 
+def test_more_audio_than_can_be_processed_is_given_up(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many sources at a stop: every event ends with it, and nothing counts as interrupted."""
+    for limit in ("_DRAIN_S", "_GIVE_UP_S"):
+        monkeypatch.setattr(f"streamsed.service.daemon.{limit}", 0.0)
+    audio = tones([("low", 0.1, 60.0), ("mid", 0.1, 60.0)], duration_s=60.0)
+    many = [recording(tmp_path / f"{number}.wav", audio) for number in range(40)]
+    with running(configure(bundle, many)) as run:
+        messages = run.until(("kind", Kind.ONSET))
+        run.daemon.stop("received SIGTERM")
+        messages += run.until_stopped()
+    assert run.exit_code == 0
+    found = events(messages)
+    onsets = {e.event_id for e in found if e.kind is Kind.ONSET}
+    offsets = [e for e in found if e.kind is Kind.OFFSET]
+    assert {e.event_id for e in offsets} == onsets
+    assert len(offsets) == len(onsets)
+    assert {e.reason for e in offsets} <= {Reason.SHUTDOWN, Reason.END_OF_STREAM, Reason.SILENCE}
+
+
 def test_a_subscriber_that_takes_nothing_does_not_hold_the_end_up(
     bundle: Path, tmp_path: Path
 ) -> None:
