@@ -11,8 +11,9 @@
                     print("something may be missing", message)
 
 Every message comes once, in order, over lost connections, restarts of the daemon and stalls of the
-subscriber: what was missed is asked for and comes from the daemon's journal. What cannot be had any
-more is a :class:`Gap`.
+subscriber: what was missed is requested, for as long as it takes, and comes from the daemon's
+journal. What that no longer has is a :class:`Gap`; so is what a daemon does not account for that
+runs and answers no requests, or none within a minute.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ __all__ = [
 
 _RECEIVE_HIGH_WATER = 100_000
 _SEND_HIGH_WATER = 10  # requests that wait for a daemon that is not there
+_PROBE_MS, _PROBE_TIMEOUT_MS = 5_000, 15_000
 _AT_ONCE = 100  # messages read before anything is done about them
 
 
@@ -105,6 +107,8 @@ class _Sockets:
         connecting.set(zmq.LINGER, 0)
         connecting.set(zmq.RECONNECT_IVL, 100)
         connecting.set(zmq.RECONNECT_IVL_MAX, 2000)
+        connecting.set(zmq.HEARTBEAT_IVL, _PROBE_MS)  # a connection that was cut without a word
+        connecting.set(zmq.HEARTBEAT_TIMEOUT, _PROBE_TIMEOUT_MS)  # is made anew
         connecting.set(zmq.IPV6, "[" in address)
         if keys is not None:
             keys.apply(connecting)
@@ -138,7 +142,7 @@ class Subscriber:
         Args:
             address: one that the daemon binds.
             topics: prefixes, such as ``event/kitchen/`` or ``event/kitchen/Dog/``; an empty
-                string for everything.
+                string for everything. One to 100, of at most 300 characters each.
             since: ``seq`` of the last message that is known, to go on from there; 0 for all that
                 the daemon has kept. None begins with what is published from now on, after replays
                 of how things stand (see :mod:`streamsed.publish.messages`).
@@ -147,7 +151,7 @@ class Subscriber:
             keys: for a daemon that asks for keys; with none or others it is silent.
 
         Raises:
-            PublishError: an address is malformed.
+            PublishError: an address, the topics or ``since`` cannot be used.
         """
         self._conversation = Conversation(topics, since=since)
         # The process's context, which is never ended: ending one of its own would wait for ever
@@ -238,7 +242,7 @@ class AsyncSubscriber:
         """Connect, in the background; see :class:`Subscriber`.
 
         Raises:
-            PublishError: an address is malformed.
+            PublishError: an address, the topics or ``since`` cannot be used.
         """
         self._conversation = Conversation(topics, since=since)
         self._sockets = _Sockets(

@@ -151,6 +151,10 @@ class BoundSocket:
             "clients_disconnected", to=self._key, why="the key of one was removed; others reconnect"
         )
 
+    def note_read(self, subscriptions: int) -> None:
+        """Note that there is nothing left to read, and how many subscriptions came before that."""
+        self._front.note_read(subscriptions)
+
     def close(self) -> None:
         """Close, once subscribers took what was sent or the linger is over; twice is fine."""
         if not self._abandoned.detach():

@@ -42,6 +42,7 @@ _CUT_S = 2.0  # between those that are closed because too much is held
 _REST_S = 0.0005  # between turns, so that a busy connection costs few of them
 _THROTTLED_S = 0.02  # how often it is looked whether more may be read
 _LOOK_S = 1.0  # how often connections are looked at
+_PROVE_S = 5.0  # in which what was sent comes to be a subscription, if it is one
 _LOG_S = 60.0  # between warnings of one kind
 
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
@@ -61,9 +62,9 @@ class FrontLimits:
         bytes_s: that it may send in the long run.
         all_burst_bytes: that all may send at once.
         all_bytes_s: that all may send in the long run; who has sent the least comes first.
-        held_bytes: that all open connections may have sent, but for a handshake each; beyond that
-            no more is read, and the one that has sent the most is closed. Infinite where nothing
-            is kept of it.
+        held_bytes: that all open connections may have sent, but for a handshake each, and for what
+            proved to be no subscription; beyond that no more is read, and the one that has sent
+            the most is closed. Infinite where nothing is kept of it.
     """
 
     connections: int = 256
@@ -102,7 +103,9 @@ class _Link:
         "outward",
         "passed_at",
         "peer",
+        "proving",
         "received",
+        "recent",
         "server",
         "server_readable",
         "since",
@@ -115,7 +118,8 @@ class _Link:
         self.allowance = allowance
         self.since = self.moved_at = now
         self.passed_at = math.inf  # when libzmq got it
-        self.received = 0
+        self.received = 0  # but for what proved to be no subscription
+        self.recent = self.proving = 0  # of it, in this span of time and in the one before
         self.inward = b""  # from the client, not yet taken by libzmq
         self.outward = b""  # from libzmq, not yet taken by the client
         self.client_readable = self.client_writable = True
@@ -163,6 +167,8 @@ class Front:
         self._logged: dict[str, float] = {}
         self._drop = False
         self._deaf = False
+        self._subscriptions = self._subscriptions_before = 0
+        self._all_read_at = self._prove_at = now
         self._end_at = math.inf
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
@@ -184,6 +190,26 @@ class Front:
         """Close all connections, soon; clients may come back at once. Any thread may call this."""
         self._drop = True
         os.eventfd_write(self._wake, 1)
+
+    def note_read(self, subscriptions: int) -> None:
+        """Note that libzmq has nothing left to read. For the thread that owns its socket.
+
+        Args:
+            subscriptions: read since the last time.
+        """
+        self._subscriptions += subscriptions
+        self._all_read_at = time.monotonic()
+
+    def _prove(self, now: float) -> None:
+        """Count no longer what brought no subscription: probes of connections (RFC 37), mostly."""
+        if self._subscriptions == self._subscriptions_before and self._all_read_at > self._prove_at:
+            for link in self._open:
+                self._held -= link.held
+                link.received -= link.proving
+                self._held += link.held
+        for link in self._open:
+            link.proving, link.recent = link.recent, 0
+        self._subscriptions_before, self._prove_at = self._subscriptions, now
 
     def deafen(self) -> None:
         """Accept and read nothing from now on; what is sent goes on to the clients."""
@@ -275,6 +301,8 @@ class Front:
             moved |= self._send(link, now)
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
+            if now >= self._prove_at + _PROVE_S:
+                self._prove(now)
             for link in list(self._open):
                 if link.server is None and now - link.since > _SIGNATURE_S:
                     self._close(link)
@@ -368,6 +396,7 @@ class Front:
             self._all.left -= len(came)
         self._held -= link.held
         link.received += len(came)
+        link.recent += len(came)
         self._held += link.held
         link.moved_at = now
         link.inward += came

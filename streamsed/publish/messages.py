@@ -285,6 +285,7 @@ class Heartbeat(_Message):
     Attributes:
         last_seq: number of the last numbered message; 0 before the first.
         interval_s: until the next heartbeat.
+        requests_answered: whether there is a socket for requests.
     """
 
     schema_: Literal["streamsed.heartbeat/1"] = Field("streamsed.heartbeat/1", alias="schema")
@@ -297,6 +298,7 @@ class Heartbeat(_Message):
     sources: tuple[SourceCondition, ...]
     journal: JournalCondition = JournalCondition(state=JournalState.OFF)
     log: LogCondition = LogCondition()
+    requests_answered: bool = True
     published: Utc
 
     TOPIC: ClassVar[bytes] = b"heartbeat/"

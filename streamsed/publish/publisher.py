@@ -23,6 +23,7 @@ from streamsed.publish.messages import Heartbeat
 from streamsed.publish.outbox import Outbox
 
 _AT_ONCE = 512  # messages sent, and subscriptions read, before the rest has its turn
+_LOOK_S = 1.0  # the longest wait
 _REPLAY_S = 0.2  # shortest time between replays, however many subscribe
 _LONGEST_REPLAY_S = 3.2  # the same while they keep subscribing
 _STOP_S = 10.0  # for what was handed over to be sent, which takes milliseconds
@@ -103,6 +104,7 @@ class Publisher:
         self._joined_at = -math.inf
         self._replay_at = -math.inf
         self._replay_s = _REPLAY_S
+        self._read = 0  # subscriptions, since there was nothing left to read
         self._outgoing: deque[Entry] = deque()
         self._taken = threading.Condition()
         self._sent_seq = 0
@@ -203,7 +205,7 @@ class Publisher:
         beat_at = time.monotonic()
         while True:
             due = min(beat_at, self._replay_at) if self._joined else beat_at
-            wait_ms = math.ceil((due - time.monotonic()) * 1e3)
+            wait_ms = math.ceil(min(due - time.monotonic(), _LOOK_S) * 1e3)
             poller.poll(0 if self._outgoing else max(0, wait_ms))
             with contextlib.suppress(BlockingIOError):
                 self._wake_out.recv(4096)
@@ -240,8 +242,11 @@ class Publisher:
             try:
                 frame = self._socket.recv_multipart(zmq.DONTWAIT)[0]
             except zmq.Again:
+                self._bound.note_read(self._read)
+                self._read = 0
                 return
             if frame[:1] == b"\1":
+                self._read += 1
                 self._join(frame[1:])
 
     def _join(self, topic: bytes) -> None:

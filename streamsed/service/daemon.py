@@ -423,6 +423,7 @@ class Daemon:
             sources=tuple(stream.condition() for stream in self.streams),
             journal=self.publisher.recorder.condition,
             log=log_condition(),
+            requests_answered=bool(self.responder.endpoints),
             published=published,
         )
 

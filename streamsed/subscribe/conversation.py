@@ -1,4 +1,4 @@
-"""Conversation: what a subscriber hears, asks and is answered. No I/O, and no clock of its own."""
+"""Conversation: what a subscriber receives and requests. No I/O, and no clock of its own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from streamsed.complaints import one_line
+from streamsed.errors import PublishError
 from streamsed.publish.messages import MESSAGE, Heartbeat
 from streamsed.publish.requests import Missing, SinceRequest
 from streamsed.subscribe.delivery import Delivery, Gap
 
 _HEARTBEAT = Heartbeat.TOPIC.decode()
 _NUMBERED = ("event/", "status/")
-_ANSWER_S = 1.0  # after which a request is made anew
-_PATIENCE_S = 5.0  # with a daemon that is heard; after it what came is handed on all the same
+_ANSWER_S = 1.0  # after which a request is made anew; each time twice as long, up to
+_LONGEST_ANSWER_S = 10.0
+_MOST_ASKED = 16  # requests whose answer is still of use, however late
+_PATIENCE_S = 60.0  # with a daemon that runs; after it what came is handed on all the same
+_AWAY_S = 3.0  # without a heartbeat
 _PACE_S = 0.02  # between requests; what comes meanwhile is settled by one answer
 
 Said = tuple[str, bytes]
@@ -30,6 +35,7 @@ class _Envelope(BaseModel):
     replay: bool = False
     last_seq: int | None = None
     uptime_s: float | None = None
+    requests_answered: bool = True
 
 
 class _Answer(BaseModel):
@@ -58,8 +64,12 @@ class Conversation:
         Args:
             topics: prefixes that the user wants.
             since: number of the last message that the user knows; None to begin with what comes.
+
+        Raises:
+            PublishError: no request could be made of these: too many topics or none, one that is
+                too long, or a number that none can be.
         """
-        self._topics = tuple(topics)
+        self._topics = _checked(topics, since=since)
         every_number = all(p.startswith(self._topics) for p in _NUMBERED)
         self._numbered = any(
             kind.startswith(topic) or topic.startswith(kind)
@@ -68,12 +78,13 @@ class Conversation:
         )
         self._delivery: Delivery[Said] = Delivery(since=since, every_number=every_number)
         self._question = 0
-        self._asked: tuple[bytes, int] | None = None  # its mark, and since when
+        self._asked: dict[bytes, int] = {}  # by the mark of each request, the number it began at
         self._ask_at = 0.0
-        self._answer_by = 0.0
+        self._answer_s = _ANSWER_S
         self._first_asked: float | None = None
         self._heard_at = -math.inf
-        self._uptime_s = math.inf  # of a daemon whose heart was not heard
+        self._uptime_s = math.inf  # of a daemon whose heartbeat has not come yet
+        self._answers = True
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
@@ -87,6 +98,8 @@ class Conversation:
 
     def published(self, frames: Sequence[bytes], now: float) -> None:
         """Take the frames of a message."""
+        if now - self._heard_at > _AWAY_S:  # connected anew: what was requested may be lost
+            self._ask_at, self._answer_s = min(self._ask_at, now), _ANSWER_S
         self._heard_at = now
         topic, payload = frames[0].decode(errors="replace"), b"".join(frames[1:])
         said = topic, payload
@@ -97,6 +110,7 @@ class Conversation:
             envelope = _Envelope()
         if topic == _HEARTBEAT and envelope.uptime_s is not None:
             self._uptime_s = envelope.uptime_s
+            self._answers = envelope.requests_answered
         if topic == _HEARTBEAT and envelope.last_seq is not None and self._numbered:
             self._delivery.heard_of(envelope.last_seq)
         if not wanted:
@@ -112,40 +126,37 @@ class Conversation:
         """Return the frames of what is to be asked now, if anything is."""
         if self.ready:
             return None  # first things first; this also bounds what is caught up at a time
-        if self._asked is not None:
-            if now < self._answer_by:
-                return None
-            self._asked = None
-            if self._is_ignored:
-                self._give_up(now)
-                return None
         since = self._delivery.needs
         if since is None or now < self._ask_at:
             return None
+        if self._is_ignored:
+            self._give_up(now)
+            return None
         self._question += 1
         mark = self._question.to_bytes(8, "big")
-        self._asked = mark, since
-        self._answer_by = now + _ANSWER_S
-        self._ask_at = now + _PACE_S
+        self._asked[mark] = since
+        if len(self._asked) > _MOST_ASKED:
+            del self._asked[min(self._asked)]
+        self._ask_at = now + self._answer_s
+        self._answer_s = min(2 * self._answer_s, _LONGEST_ANSWER_S)
         if self._first_asked is None:
             self._first_asked = now
         request = SinceRequest(get="since", seq=since, topics=self._topics)
         return [mark, b"", request.model_dump_json().encode()]
 
     def answered(self, frames: Sequence[bytes], now: float) -> None:
-        """Take the frames of an answer."""
-        if self._asked is None or len(frames) != 3 or frames[0] != self._asked[0]:
-            return  # to an earlier question
-        since = self._asked[1]
-        self._asked = None
+        """Take the frames of an answer, however late: it tells what came after its number."""
+        if len(frames) != 3 or (since := self._asked.pop(frames[0], None)) is None:
+            return
         try:
             answer = _Answer.model_validate_json(frames[2])
         except ValidationError:  # an error, of a daemon that cannot answer now or understands not
-            self._ask_at = now + _ANSWER_S
-            if self._is_ignored:
-                self._give_up(now)
             return
+        if since > (self._delivery.cursor or 0):
+            return  # to a question from before a restart
         self._first_asked = None
+        self._answer_s = _ANSWER_S
+        self._ask_at = now + _PACE_S
         self._delivery.caught_up(
             since,
             through=answer.through,
@@ -153,28 +164,46 @@ class Conversation:
             messages=[(message["seq"], _said(message)) for message in answer.messages],
             missing=[(missing.first, missing.last) for missing in answer.missing],
         )
+        if answer.last_seq < since:  # the daemon counts anew: what it was asked before is void
+            self._asked.clear()
 
     def wait_s(self, now: float) -> float | None:
         """Say when :meth:`request` is to be called again, if nothing comes before; None: never."""
-        if self._asked is not None:
-            return max(0.0, self._answer_by - now)
         return None if self._delivery.needs is None else max(0.0, self._ask_at - now)
 
     @property
     def _is_ignored(self) -> bool:
-        """Whether a daemon that runs and is heard has not answered for long.
+        """Whether a daemon that runs answers no requests, or has answered none for very long.
 
-        One that is gone, or has just begun, may answer yet: nothing is lost by waiting.
+        One that is gone, has just begun, or is slow may answer yet: nothing is lost by waiting.
         """
+        if not self._answers:
+            return True
         if self._first_asked is None:
             return False
-        heard_s = self._heard_at - self._first_asked
-        return heard_s >= _PATIENCE_S and self._uptime_s >= _PATIENCE_S
+        live_s = self._heard_at - self._first_asked
+        return live_s >= _PATIENCE_S and self._uptime_s >= _PATIENCE_S
 
     def _give_up(self, now: float) -> None:
         self._delivery.unanswered()
         self._first_asked = None
-        self._ask_at = now + _PATIENCE_S
+        self._answer_s = _ANSWER_S
+        self._ask_at = now + min(_PATIENCE_S, _LONGEST_ANSWER_S)
+
+
+def _checked(topics: Sequence[str], *, since: int | None) -> tuple[str, ...]:
+    """Return the topics, if requests can be made for them."""
+    if isinstance(topics, str | bytes):
+        raise PublishError(f"topics is the text {topics!r}; write a list of prefixes")
+    try:
+        request = SinceRequest(get="since", seq=since or 0, topics=tuple(topics))
+        "".join(request.topics).encode()
+    except ValidationError as error:
+        complaint = one_line(error, model=SinceRequest)
+        raise PublishError(f"cannot subscribe: {complaint}") from error
+    except (TypeError, UnicodeEncodeError) as error:
+        raise PublishError(f"cannot subscribe to {topics!r}: {error}") from error
+    return request.topics
 
 
 def _said(message: dict[str, Any]) -> Said:

@@ -34,7 +34,8 @@ class Gap:
         after: number of the last message that is accounted for.
         before: number from which on all is well again.
         reason: ``removed``: the journal no longer holds them, or never did. ``unanswered``: the
-            daemon does not answer requests; until it does, losses on some topics go unseen.
+            daemon runs and answers no requests, or none for a minute; until it does, losses on
+            some topics go unseen.
             ``restarted``: the daemon has lost its numbers, and counts from the beginning.
     """
 

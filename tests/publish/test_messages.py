@@ -123,6 +123,7 @@ CONTRACT = {
         "sources": ("array", CONDITION),
         "journal": JOURNAL,
         "log": LOG,
+        "requests_answered": "boolean",
         "published": "date-time",
     },
     "streamsed.level/1": {

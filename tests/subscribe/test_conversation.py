@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from streamsed.client import AsyncSubscriber, Subscriber
+from streamsed.errors import PublishError
 from streamsed.subscribe.conversation import Conversation
 from streamsed.subscribe.delivery import Gap, GapReason
 
@@ -63,13 +67,67 @@ def test_it_asks_once_and_again_if_there_is_no_answer() -> None:
 
 def test_a_daemon_that_is_heard_and_never_answers_is_given_up() -> None:
     conversation = jumped()
-    for tenth in range(100):
-        now = tenth / 10
+    for second in range(100):
+        now = float(second)
         beat(conversation, now, last_seq=5, uptime_s=1000.0 + now)
         conversation.request(now)
-        if now < 5.0:
+        if now < 60.0:
             assert not conversation.ready
     assert seqs(conversation) == [Gap(1, 5, GapReason.UNANSWERED), 5]
+
+
+def test_an_answer_that_is_late_is_as_good() -> None:
+    conversation = Conversation(["event/", "status/"], since=1)
+    asked = []
+    for second in range(50):  # each answer takes 20 seconds
+        beat(conversation, float(second), last_seq=5, uptime_s=1000.0 + second)
+        if (frames := conversation.request(float(second))) is not None:
+            asked.append((second + 20, frames[0], json.loads(frames[2])["seq"]))
+        if asked and asked[0][0] == second:
+            _, mark, since = asked.pop(0)
+            messages = [{"seq": seq} for seq in range(since + 1, min(since + 3, 6))]
+            through = messages[-1]["seq"] if messages else 5
+            reply = answer(mark, through=through, last_seq=5, messages=messages)
+            conversation.answered(reply, float(second))
+    assert seqs(conversation) == [2, 3]
+    for second in range(50, 100):
+        beat(conversation, float(second), last_seq=5, uptime_s=1000.0 + second)
+        if (frames := conversation.request(float(second))) is not None:
+            asked.append((second + 20, frames[0], json.loads(frames[2])["seq"]))
+        if asked and asked[0][0] <= second:
+            _, mark, since = asked.pop(0)
+            messages = [{"seq": seq} for seq in range(since + 1, 6)]
+            reply = answer(mark, through=5, last_seq=5, messages=messages)
+            conversation.answered(reply, float(second))
+    assert seqs(conversation) == [4, 5]
+
+
+def test_a_daemon_without_a_socket_for_requests_is_not_waited_for() -> None:
+    conversation = jumped()
+    content = body(last_seq=5, uptime_s=1000.0, requests_answered=False)
+    conversation.published([b"heartbeat/", content], 1.0)
+    conversation.request(1.0)
+    assert seqs(conversation) == [Gap(1, 5, GapReason.UNANSWERED), 5]
+
+
+@pytest.mark.parametrize(
+    ("topics", "since", "why"),
+    [
+        ([], None, "topics"),
+        (["event/"] * 101, None, "topics"),
+        (["event/", "x" * 301], None, "topics"),
+        ("event/", None, "write a list"),
+        ([5], None, "topics"),
+        (["\udc80"], None, "cannot subscribe"),
+        (["event/"], -1, "seq"),
+        (["event/"], 2**63, "seq"),
+    ],
+)
+def test_what_no_request_can_be_made_of_is_refused(topics: Any, since: Any, why: str) -> None:
+    with pytest.raises(PublishError, match=why):
+        Subscriber("tcp://127.0.0.1:1", topics=topics, since=since)
+    with pytest.raises(PublishError, match=why):
+        AsyncSubscriber("tcp://127.0.0.1:1", topics=topics, since=since)
 
 
 def test_one_that_is_gone_is_waited_for() -> None:
@@ -90,11 +148,12 @@ def test_one_that_is_gone_is_waited_for() -> None:
 def test_an_answer_that_is_an_error_is_none() -> None:
     conversation = jumped()
     error = body(schema="streamsed.error/1", error="the journal cannot be read now")
-    for second in range(1, 9):
+    for second in range(1, 90):
         beat(conversation, float(second), last_seq=5, uptime_s=1000.0)
         if (frames := conversation.request(float(second))) is not None:
             conversation.answered([frames[0], b"", error], float(second))
-        assert bool(conversation.ready) == (second >= 5)
+        if second < 60:
+            assert not conversation.ready
     assert seqs(conversation) == [Gap(1, 5, GapReason.UNANSWERED), 5]
 
 

@@ -1,0 +1,92 @@
+"""Whatever is stalled or cut on the way: each message once, in order, and no gap."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from time import sleep
+
+import pytest
+
+from streamsed.client import Gap, Subscriber
+from streamsed.detect.events import Kind
+from tests.publish.journals import event
+from tests.subscribe.proxy import Proxy
+from tests.subscribe.test_subscribers import ALL, Server, numbers, say
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    return Server(tmp_path)
+
+
+@pytest.mark.parametrize("topics", [ALL, ("event/",)])
+def test_requests_that_stall_for_long_end_in_no_gap(server: Server, topics: Sequence[str]) -> None:
+    with server.running() as publisher, Proxy(server.requests) as requests:
+        say(publisher, 1, lambda: event(Kind.ONSET))
+        first = publisher.last_seq
+        say(publisher, 20, lambda: event(Kind.ONSET))
+        requests.stall()
+        with Subscriber(
+            server.address, topics=topics, since=first, requests=requests.address
+        ) as subscriber:
+            assert subscriber.receive(7.0) is None, "without an answer the order is not known"
+            requests.flow()
+            say(publisher, 1, lambda: event(Kind.ONSET))
+            assert numbers(subscriber, first + 21) == list(range(first + 1, first + 22))
+
+
+@pytest.mark.parametrize("topics", [ALL, ("event/",)])
+def test_whatever_is_stalled_and_cut_nothing_is_missed(
+    server: Server, topics: Sequence[str]
+) -> None:
+    over = threading.Event()
+    with (
+        server.running() as publisher,
+        Proxy(server.address) as messages,
+        Proxy(server.requests) as requests,
+        Subscriber(
+            messages.address, topics=topics, since=0, requests=requests.address
+        ) as subscriber,
+    ):
+
+        def disturb() -> None:
+            for _ in range(4):
+                for proxy in (messages, requests):
+                    proxy.cut()
+                    sleep(0.2)
+                    proxy.stall()
+                    sleep(0.2)
+                    proxy.flow()
+            over.set()
+
+        say(publisher, 1, lambda: event(Kind.ONSET))
+        first = publisher.last_seq
+        disturbing = threading.Thread(target=disturb)
+        disturbing.start()
+        while not over.is_set():
+            say(publisher, 5, lambda: event(Kind.ONSET))
+            sleep(0.01)
+        disturbing.join()
+        say(publisher, 1, lambda: event(Kind.ONSET))
+        found = numbers(subscriber, publisher.last_seq)
+    assert not any(isinstance(one, Gap) for one in found)
+    assert found == list(range(first, publisher.last_seq + 1))
+
+
+def test_a_slow_reader_catches_up(server: Server) -> None:
+    with (
+        server.running() as publisher,
+        Proxy(server.address) as messages,
+        Subscriber(messages.address, topics=ALL, since=0, requests=server.requests) as subscriber,
+    ):
+        say(publisher, 1, lambda: event(Kind.ONSET))
+        first = publisher.last_seq
+        messages.stall()  # what is published meanwhile is more than is kept for it
+        for _ in range(15):
+            say(publisher, 1000, lambda: event(Kind.ONSET))
+        messages.cut()
+        messages.flow()
+        found = numbers(subscriber, publisher.last_seq)
+    assert found == list(range(first, publisher.last_seq + 1))
