@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -30,6 +30,7 @@ _VERSION = b"1.0"
 _DOMAIN = b"streamsed"
 _LOOK_S = 1.0  # at the folder, for keys that were removed
 _REMEMBERED = 1_000
+_LONGEST_NAME = 64
 
 log = structlog.get_logger()
 
@@ -78,8 +79,14 @@ class AllowedClients:
         return {path: content for path, (_, content) in self._known.items()}
 
     def names(self) -> Mapping[str, str]:
-        """Return the name of each public key that is allowed now."""
-        return {key: path.stem for path, key in self.files().items() if isinstance(key, str)}
+        """Return the name of each public key that is allowed now, fit to be printed."""
+        return {key: _name(path) for path, key in self.files().items() if isinstance(key, str)}
+
+
+def _name(path: Path) -> str:
+    """Return a file's name as text that any log and any protocol takes, whatever it is made of."""
+    name = path.stem.encode(errors="replace").decode()
+    return "".join(char if char.isprintable() else "?" for char in name)[:_LONGEST_NAME]
 
 
 def _versions(folder: Path) -> dict[Path, tuple[int, ...]]:
@@ -88,14 +95,20 @@ def _versions(folder: Path) -> dict[Path, tuple[int, ...]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(PUBLIC_SUFFIX):
-                with contextlib.suppress(FileNotFoundError):  # removed at this moment
+                try:
                     status = entry.stat()
-                    versions[Path(entry.path)] = (
-                        status.st_mtime_ns,
-                        status.st_size,
-                        status.st_ino,
-                        status.st_mode,
-                    )
+                except FileNotFoundError:  # removed at this moment, or a link to nowhere
+                    continue
+                except OSError:  # links in a loop, for example: reading it says why
+                    versions[Path(entry.path)] = ()
+                    continue
+                versions[Path(entry.path)] = (
+                    status.st_mtime_ns,
+                    status.st_size,
+                    status.st_ino,
+                    status.st_mode,
+                    status.st_ctime_ns,
+                )
     return versions
 
 
@@ -137,6 +150,17 @@ class Admission:
         socket.curve_secretkey = self.pair.secret.encode()
         socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
         socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # with nobody to ask, nobody is let in
+
+
+@contextlib.contextmanager
+def _logged_failures() -> Iterator[None]:
+    """Let nothing but the end of the context end the thread that lets people in."""
+    try:
+        yield
+    except zmq.ContextTerminated:
+        raise
+    except Exception:
+        log.exception("admission_failed")
 
 
 class Doorkeeper:
@@ -183,12 +207,19 @@ class Doorkeeper:
         try:
             while True:
                 if self._socket.poll(int(_LOOK_S * 1e3)):
-                    self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
+                    request = self._socket.recv_multipart()
+                    self._socket.send_multipart(self._answer_whatever_happens(request))
                 if time.monotonic() >= look_at:
-                    self._look()
+                    with _logged_failures():
+                        self._look()
                     look_at = time.monotonic() + _LOOK_S
         except zmq.ContextTerminated:
             self._socket.close()
+
+    def _answer_whatever_happens(self, request: list[bytes]) -> list[bytes]:
+        with _logged_failures():
+            return self._answer(request)
+        return [_VERSION, request[1], b"300", b"internal error", b"", b""]
 
     def _look(self) -> None:
         if self._inside - self._clients.names().keys():

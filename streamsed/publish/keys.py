@@ -155,12 +155,16 @@ def check_name(name: str) -> None:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        with path.open("rb") as file:
+        if not stat.S_ISREG(path.stat().st_mode):  # a FIFO would hang, and a device might do things
+            raise KeysError(f"{path}: is no regular file; it should hold a key")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - not to wait, whatever it has become
             text = file.read(_LONGEST_FILE_BYTES).decode(errors="replace")
     except FileNotFoundError as error:
         raise KeysError(f"{path}: no such file; `streamsed keys new` makes keys") from error
-    except OSError as error:
-        raise KeysError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise KeysError(f"{path}: cannot be read: {why}") from error
     return {match["kind"]: match["key"] for match in _LINE.finditer(text)}
 
 

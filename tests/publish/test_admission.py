@@ -264,6 +264,33 @@ def test_a_broken_file_costs_one_client(admission: Admission) -> None:
     assert admission.clients.names() == {laptop.own.public: "laptop"}
 
 
+def test_whatever_lies_in_the_folder_costs_nobody_else(admission: Admission) -> None:
+    laptop = known(admission, "laptop")
+    phone = known(admission, "phone")
+    folder = admission.clients.folder
+    os.mkfifo(folder / "fifo.key")
+    (folder / "folder.key").mkdir()
+    (folder / "zeros.key").symlink_to("/dev/zero")
+    (folder / "loop.key").symlink_to("loop.key")
+    (folder / "nowhere.key").symlink_to("nothing at all")
+    (folder / "wide.key").write_bytes("curve\n public-key = 'x'".encode("utf-16"))
+    with (folder / "huge.key").open("wb") as huge:
+        huge.truncate(2**40)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket.key"))
+    (folder / ".key").touch()
+    (folder / "closed.key").touch(mode=0)
+    (folder / "two\nlines\x1b[31m.key").write_text(f'public-key = "{phone.own.public}"\n')
+    (folder / "phone.key").unlink()
+    with open(os.path.join(os.fsencode(folder), b"\xff\xfe.key"), "w") as strange:  # noqa: PTH118, PTH123
+        strange.write(f'public-key = "{laptop.own.public}"\n')
+    with publishing(admission) as address:
+        for keys in (laptop, phone):
+            with listening(address, keys) as subscriber:
+                receive(subscriber)
+    assert all(name.isprintable() for name in admission.clients.names().values())
+
+
 def test_a_folder_that_is_not_safe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeysError, match="no such folder; `streamsed keys allow` makes it"):
         AllowedClients(tmp_path / "nothing")

@@ -371,6 +371,11 @@ def test_malformed_addresses_are_refused(address: str) -> None:
         check_bind(address, guarded=True)
 
 
+def test_an_abstract_socket_is_refused_for_everybody_may_connect() -> None:
+    with pytest.raises(ValueError, match="everybody on this machine may connect"):
+        check_bind("ipc://@streamsed", guarded=True)
+
+
 def test_default_binds_follow_the_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
