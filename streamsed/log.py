@@ -13,6 +13,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from streamsed.log_repeats import RepeatLimit
 from streamsed.log_sink import LogFailure, LogSink
+from streamsed.printable import printable, printable_lines
 from streamsed.redaction import disclosed
 
 # Of syslog(3), as systemd reads them at the head of a line: sd-daemon(3).
@@ -55,6 +56,7 @@ def configure(
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
             _redact,
             _count_dropped,
+            *([_make_printable] if console else []),  # JSON is, by itself
             renderer,
             *([_with_priority] if _is_journal() else []),
         ],
@@ -78,6 +80,13 @@ def _count_dropped(logger: WrappedLogger, method: str, event: EventDict) -> Even
 
 def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001 - structlog's signature
     return {key: disclosed(value, key=key) for key, value in event.items()}
+
+
+def _make_printable(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:  # noqa: ARG001 - structlog's signature
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = (printable_lines if key == "exception" else printable)(value)
+    return event
 
 
 def _is_journal() -> bool:

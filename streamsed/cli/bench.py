@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamsed.cli.options import BundleOption
+from streamsed.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,7 +41,8 @@ def bench(
     loaded = streamsed.bundle.load(find_bundle(bundle or DEFAULT_BUNDLE))
     manifest = loaded.manifest
     console = Console(highlight=False)
-    console.print(f"bundle {manifest.name} {manifest.version}, {len(manifest.classes)} classes")
+    head = f"bundle {manifest.name} {manifest.version}, {len(manifest.classes)} classes"
+    console.print(printable(head), markup=False)
     with console.status("streams on one core") as status:
         throughput = measure(loaded, budget_s=0.5 * seconds)
         console.print(throughput_table(throughput))
@@ -71,6 +73,8 @@ def throughput_table(throughput: Throughput) -> Table:
 
 def latency_table(onsets: list[OnsetLatency]) -> Table:
     """From the onset in the audio to the message at a subscriber, by class; medians."""
+    from rich.markup import escape
+
     parts = ("look_ahead_s", "median_s", "min_on_s", "hop_s", "compute_s", "transport_s", "total_s")
     table = _table(
         "Latency of an onset in ms: medians, and the 99th percentile of the total",
@@ -87,7 +91,7 @@ def latency_table(onsets: list[OnsetLatency]) -> Table:
         )
         totals = [o.total_s for o in mine]
         p99 = quantiles(totals, n=100)[-1] if len(totals) > 1 else totals[0]
-        table.add_row(label, *shown, f"{1e3 * p99:.0f}")
+        table.add_row(escape(printable(label)), *shown, f"{1e3 * p99:.0f}")
     return table
 
 

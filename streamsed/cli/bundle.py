@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from streamsed.cli.columns import echo_columns
+from streamsed.cli.output import echo, echo_lines
 from streamsed.errors import BundleError, ConfigError
 
 bundle = typer.Typer(
@@ -29,7 +30,7 @@ class ActivationName(StrEnum):
 @bundle.callback(invoke_without_command=True)
 def _help(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        echo_lines(context.get_help())
 
 
 @bundle.command("list")
@@ -47,7 +48,7 @@ def list_bundles() -> int:
         try:
             manifest = load(folder).manifest
         except BundleError as error:
-            typer.echo(f"cannot be used: {error}", err=True)
+            echo(f"cannot be used: {error}", err=True)
             continue
         hidden = folder.name in names
         names.add(folder.name)
@@ -56,7 +57,7 @@ def list_bundles() -> int:
         rows.append((name, manifest.version, str(len(manifest.classes)), rate, str(folder)))
     if not rows:
         folders = ", ".join(str(folder) for folder in model_folders())
-        typer.echo(f"no bundle in {folders}; {ENVIRONMENT} adds folders", err=True)
+        echo(f"no bundle in {folders}; {ENVIRONMENT} adds folders", err=True)
         return 1
     echo_columns(("name", "version", "classes", "rate", "folder"), rows)
     return 0
@@ -77,24 +78,22 @@ def show(
         path = folder / "card.md"
         if not path.is_file():
             raise BundleError(f"{path}: this bundle has no card")
-        typer.echo(path.read_text(encoding="utf-8"), nl=False)
+        echo_lines(path.read_text(encoding="utf-8"), nl=False)
         return 0
     rate = manifest.sample_rate
     frames = manifest.latency_frames
-    typer.echo(f"bundle      {manifest.name} {manifest.version} from {folder}")
-    typer.echo(f"takes       mono audio at {rate} Hz, {manifest.chunk_samples / rate:g} s a step")
-    typer.echo(
-        f"gives       scores of {manifest.frame_s:g} s, {frames * manifest.frame_s:g} s behind"
-    )
+    echo(f"bundle      {manifest.name} {manifest.version} from {folder}")
+    echo(f"takes       mono audio at {rate} Hz, {manifest.chunk_samples / rate:g} s a step")
+    echo(f"gives       scores of {manifest.frame_s:g} s, {frames * manifest.frame_s:g} s behind")
     for member in manifest.members:
         numbers = sum(_size(state.shape) for state in member.states)
-        typer.echo(
+        echo(
             f"member      {member.name}: {member.graph}, weight {member.weight:g}, look-ahead "
             f"{member.latency_frames * manifest.frame_s:g} s, {numbers} numbers of state a source"
         )
-    typer.echo(f"made by     {manifest.provenance.recipe}")
-    typer.echo(f"trained on  {manifest.provenance.data}")
-    typer.echo(f"licences    {', '.join(manifest.provenance.licences) or '-'}")
+    echo(f"made by     {manifest.provenance.recipe}")
+    echo(f"trained on  {manifest.provenance.data}")
+    echo(f"licences    {', '.join(manifest.provenance.licences) or '-'}")
     rows = []
     for label in manifest.classes:
         rules = manifest.postprocessing[label]
@@ -210,19 +209,19 @@ def make(
     hop_s = windowing.hop_samples / rate
     ahead = windowing.look_ahead_hops
     load = made.step_s / hop_s
-    typer.echo(
+    echo(
         f"{output}: {len(made.bundle.manifest.classes)} classes; windows of "
         f"{windowing.window_samples / rate:g} s every {hop_s:g} s; self-test passed"
     )
-    typer.echo(
+    echo(
         f"scores come {ahead * hop_s:g} s late, as means of {ahead + 1} window(s); a step takes "
         f"{1e3 * made.step_s:.1f} ms of a core each {hop_s:g} s, a load of {load:.1%}"
     )
     if load > 1.0:
-        typer.echo("note: that is more than one core can do; a longer --hop would be right")
+        echo("note: that is more than one core can do; a longer --hop would be right")
     if made.interface.single:
-        typer.echo("note: the model has no free batch axis, so sources are computed one by one")
-    typer.echo(f"try: streamsed run --bundle {output} --source mic")
+        echo("note: the model has no free batch axis, so sources are computed one by one")
+    echo(f"try: streamsed run --bundle {output} --source mic")
     return 0
 
 

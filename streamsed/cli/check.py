@@ -11,8 +11,6 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import typer
-
 from streamsed.cli.columns import echo_columns
 from streamsed.cli.options import (
     BindOption,
@@ -22,6 +20,7 @@ from streamsed.cli.options import (
     SourceOption,
     configuration,
 )
+from streamsed.cli.output import echo
 from streamsed.cli.standard_streams import print_error
 from streamsed.errors import ConfigError, SourceError
 from streamsed.redaction import redacted
@@ -67,9 +66,9 @@ def check(
     from streamsed.sources.config import UrlSource
 
     plan = Plan.of(settings)
-    typer.echo(f"config    {settings.origin}")
-    typer.echo(f"bundle    {plan.bundle_line}; self-test passed")
-    typer.echo(f"provider  {plan.provider_line}")
+    echo(f"config    {settings.origin}")
+    echo(f"bundle    {plan.bundle_line}; self-test passed")
+    echo(f"provider  {plan.provider_line}")
     failures = _check_sources(settings, sample_rate=plan.bundle.manifest.sample_rate)
     echo_columns(CLASS_COLUMNS, plan.class_rows())
     kept = _check_journal(settings)
@@ -111,7 +110,7 @@ def _check_sources(config: Config, *, sample_rate: int) -> list[tuple[AnySource,
             what = f"cannot be opened, and is required: {error}"
         else:
             what = f"not there now: {error}"
-        typer.echo(f"source    {entry.name}: {entry.type}, {redacted(what)}")
+        echo(f"source    {entry.name}: {entry.type}, {redacted(what)}")
     return [(entry, errors[entry.name]) for entry in tried if entry.name in errors]
 
 
@@ -157,16 +156,16 @@ def _check_binds(config: Config, held: ExitStack) -> None:
         )
         held.callback(bound.close)
         for address in binds:
-            typer.echo(f"{purpose:<9} {address}, which is free")
+            echo(f"{purpose:<9} {address}, which is free")
     if admission is None:
         return
     clients = admission.clients
     names = ", ".join(sorted(clients.names().values()))
-    typer.echo(f"keys      asked for; the daemon's is {admission.pair.public}")
-    typer.echo(f"clients   {names or 'none'} may connect: {clients.folder}")
+    echo(f"keys      asked for; the daemon's is {admission.pair.public}")
+    echo(f"clients   {names or 'none'} may connect: {clients.folder}")
     for problem in clients.files().values():
         if not isinstance(problem, str):
-            typer.echo(f"client    cannot connect: {problem}")
+            echo(f"client    cannot connect: {problem}")
 
 
 def _check_metrics(config: Config, held: ExitStack) -> None:
@@ -178,7 +177,7 @@ def _check_metrics(config: Config, held: ExitStack) -> None:
     address = http_address(config.metrics.bind, insecure=config.metrics.insecure)
     server = HttpServer(*address, pages={})
     held.callback(server.close)
-    typer.echo(f"metrics   {server.url}/metrics, which is free")
+    echo(f"metrics   {server.url}/metrics, which is free")
 
 
 def _check_journal(config: Config) -> bool:
@@ -186,9 +185,9 @@ def _check_journal(config: Config) -> bool:
         return True
     path = config.journal.path.absolute()
     if (problem := _unwritable(path)) is None:
-        typer.echo(f"journal   goes to {path}")
+        echo(f"journal   goes to {path}")
     else:
-        typer.echo(f"journal   cannot be kept, and messages go without: {problem}")
+        echo(f"journal   cannot be kept, and messages go without: {problem}")
     return problem is None
 
 
@@ -199,7 +198,7 @@ def _check_clips(config: Config) -> None:
     if (problem := _unwritable(path)) is not None:
         raise ConfigError(f"{config.origin}: clips.path: {problem}")
     free_mb = shutil.disk_usage(_there(path)).free // 2**20
-    typer.echo(f"clips     go to {path}, where {free_mb} MB are free")
+    echo(f"clips     go to {path}, where {free_mb} MB are free")
 
 
 def _there(path: Path) -> Path:

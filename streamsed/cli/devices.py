@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from streamsed.cli.columns import echo_columns
+from streamsed.cli.output import echo
 
 
 def devices() -> int:
@@ -13,7 +12,7 @@ def devices() -> int:
 
     found = list_devices()
     if not found:
-        typer.echo("streamsed: the sound system has no input device", err=True)
+        echo("streamsed: the sound system has no input device", err=True)
         return 1
     echo_columns(
         ("index", "id", "name", "host", "channels", "rate", "default"),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamsed.cli.output import echo, echo_lines
+
 if TYPE_CHECKING:
     from streamsed.evaluate.evaluation import Evaluation
     from streamsed.evaluate.material import Material
@@ -177,13 +179,13 @@ def evaluate_and_show(
             status.update("drawing the report")
             _write(evaluation, material, output)
     if json:
-        typer.echo(metrics_text(evaluation), nl=False)
+        echo_lines(metrics_text(evaluation), nl=False)
         for note in evaluation.notes:
-            typer.echo(f"note: {note}", err=True)
+            echo(f"note: {note}", err=True)
     elif not quiet:
         print_evaluation(evaluation, figures_console())
     if output is not None and not json and not quiet:
-        typer.echo(f"report: {output / 'report.html'}")
+        echo(f"report: {output / 'report.html'}")
     return evaluation
 
 

@@ -11,6 +11,8 @@ import typer
 
 from streamsed.cli.columns import echo_columns
 from streamsed.cli.options import ConfigOption, configuration
+from streamsed.cli.output import echo
+from streamsed.printable import printable_json
 
 if TYPE_CHECKING:
     from streamsed.publish.messages import EventMessage
@@ -82,13 +84,13 @@ def events(
     shown = found[1:] if more else found
     if json:
         for body in shown:
-            typer.echo(body)
+            echo(printable_json(body))
     elif shown:
         echo_columns(_HEAD, (_row(EventMessage.model_validate_json(body)) for body in shown))
     else:
-        typer.echo("streamsed: no such event", err=True)
+        echo("streamsed: no such event", err=True)
     if more:
-        typer.echo(f"streamsed: the newest {limit}; there are more (--limit 0: all)", err=True)
+        echo(f"streamsed: the newest {limit}; there are more (--limit 0: all)", err=True)
     return 0
 
 

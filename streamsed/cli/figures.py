@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from streamsed.printable import printable
+
 if TYPE_CHECKING:
     from streamsed.evaluate.evaluation import ClassLatency, Evaluation, Interval, Metric
 
@@ -46,7 +48,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     if evaluation.latency:
         console.print(_latencies(evaluation.latency, classes))
     for note in evaluation.notes:
-        console.print(Text(f"note: {note}"), soft_wrap=not console.is_terminal)
+        console.print(Text(printable(f"note: {note}")), soft_wrap=not console.is_terminal)
 
 
 def _headline(metrics: Sequence[Metric]) -> Table:
@@ -190,11 +192,14 @@ def _table(title: str, heads: Iterable[str], *, texts: Sequence[int] = (0,)) -> 
     for number, head in enumerate(heads):
         text = number in texts  # which gives way on a narrow terminal; figures do not
         table.add_column(
-            Text(head), justify="left" if text else "right", no_wrap=not text, overflow="fold"
+            Text(printable(head)),
+            justify="left" if text else "right",
+            no_wrap=not text,
+            overflow="fold",
         )
     return table
 
 
 def _add(table: Table, *cells: str) -> None:
     """Add a row of plain text: labels may hold what rich would take for markup."""
-    table.add_row(*map(Text, cells))
+    table.add_row(*(Text(printable(cell)) for cell in cells))

@@ -9,6 +9,7 @@ import typer
 
 from streamsed.cli.columns import echo_columns
 from streamsed.cli.options import ConfigOption, configuration
+from streamsed.cli.output import echo, echo_lines
 from streamsed.errors import ConfigError, KeysError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ ClientsOption = Annotated[
 @keys.callback(invoke_without_command=True)
 def _help(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        echo_lines(context.get_help())
 
 
 @keys.command()
@@ -47,9 +48,9 @@ def new(
 
     pair = KeyPair.generate()
     public, secret = pair.write(folder, name)
-    typer.echo(f"{secret}  secret: it stays where it is needed")
-    typer.echo(f"{public}  public: give it to the other side, or the key itself:")
-    typer.echo(pair.public)
+    echo(f"{secret}  secret: it stays where it is needed")
+    echo(f"{public}  public: give it to the other side, or the key itself:")
+    echo(pair.public)
     return 0
 
 
@@ -60,7 +61,7 @@ def show(
     """Print the public key of a file."""
     from streamsed.publish.keys import public_key
 
-    typer.echo(public_key(file))
+    echo(public_key(file))
     return 0
 
 
@@ -88,7 +89,7 @@ def allow(
         if public in known:
             raise KeysError(f"{folder}: the key is allowed already, as {known[public]!r}")
     write_public(folder / f"{name}{PUBLIC_SUFFIX}", public)
-    typer.echo(f"{name} may connect: {public}")
+    echo(f"{name} may connect: {public}")
     return 0
 
 
@@ -110,7 +111,7 @@ def deny(
         files[name].unlink()
     except OSError as error:
         raise KeysError(f"{files[name]}: cannot be removed: {error.strerror}") from error
-    typer.echo(f"{name} may not connect any more")
+    echo(f"{name} may not connect any more")
     return 0
 
 
@@ -125,7 +126,7 @@ def list_clients(*, clients: ClientsOption = None, config: ConfigOption = None) 
     if rows:
         echo_columns(("client", "public key"), rows)
     else:
-        typer.echo(f"{allowed.folder}: nobody may connect; streamsed keys allow lets clients in")
+        echo(f"{allowed.folder}: nobody may connect; streamsed keys allow lets clients in")
     return 0
 
 

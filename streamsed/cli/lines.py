@@ -9,6 +9,7 @@ import typer
 from streamsed.cli import levels
 from streamsed.client import Gap, GapReason
 from streamsed.detect.events import Kind
+from streamsed.printable import printable_model
 from streamsed.publish.messages import (
     AnyMessage,
     DaemonMessage,
@@ -22,7 +23,8 @@ _COLOURS = {Kind.ONSET: typer.colors.GREEN, Kind.UPDATE: None, Kind.OFFSET: type
 
 
 def line(message: AnyMessage) -> str:
-    """Write a message as one line, with colours (which ``typer.echo`` drops off a terminal)."""
+    """Write a message as one line, with colours, for :func:`echo_styled`."""
+    message = printable_model(message)
     match message:
         case EventMessage():
             return _event(message)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamsed.cli.options import KeyOption, ServerKeyOption, curve_keys
+from streamsed.cli.output import echo, echo_styled
 from streamsed.errors import MessageError
+from streamsed.printable import printable_json
 
 if TYPE_CHECKING:
     from streamsed.client import Subscriber
@@ -75,9 +77,9 @@ def listen(
             read = Reader(topics=_NEEDED if json else ("",))
             for name, payload, message in _watch(subscriber, connect, read, give_up=until_stop):
                 if name.startswith(wanted) and json:
-                    typer.echo(payload)
+                    echo(printable_json(payload.decode(errors="replace")))
                 elif name.startswith(wanted) and message is not None:
-                    typer.echo(line(message))
+                    echo_styled(line(message))
                 stopped = (
                     isinstance(message, DaemonMessage)
                     and message.state is DaemonState.STOPPED
@@ -85,7 +87,7 @@ def listen(
                 )
                 if stopped and until_stop:
                     return 0
-        typer.echo(f"streamsed: {connect} fell silent without saying that it stops", err=True)
+        echo(f"streamsed: {connect} fell silent without saying that it stops", err=True)
         return 1
     except KeyboardInterrupt:
         pass
@@ -116,7 +118,7 @@ class Reader:
             return parse(payload)
         except MessageError as error:
             if not self._warned:
-                typer.echo(f"streamsed: {error}; skipping all such messages", err=True)
+                echo(f"streamsed: {error}; skipping all such messages", err=True)
             self._warned = True
             return None
 
@@ -137,10 +139,10 @@ def _watch(
         frames = subscriber.receive_frames(1.0)
         now = time.monotonic()
         if isinstance(frames, Gap):
-            typer.echo(f"streamsed: {gap_line(frames)}", err=True)
+            echo(f"streamsed: {gap_line(frames)}", err=True)
         elif frames is not None:
             if missed:
-                typer.echo(f"streamsed: {address} can be heard", err=True)
+                echo(f"streamsed: {address} can be heard", err=True)
             heard_at, missed, ever = now, False, True
             message = read(*frames)
             if isinstance(message, Heartbeat):
@@ -151,6 +153,4 @@ def _watch(
         elif not missed and now - heard_at > silence_s:
             missed = True
             why = "does it run, and does it let you in?"
-            typer.echo(
-                f"streamsed: nothing to be heard from {address}: {why} Still trying", err=True
-            )
+            echo(f"streamsed: nothing to be heard from {address}: {why} Still trying", err=True)

@@ -19,6 +19,7 @@ from streamsed.cli.evaluate import evaluate
 from streamsed.cli.events import events
 from streamsed.cli.keys import keys
 from streamsed.cli.listen import listen
+from streamsed.cli.output import echo, echo_lines
 from streamsed.cli.replay import replay
 from streamsed.cli.run import run
 from streamsed.cli.standard_streams import (
@@ -91,10 +92,10 @@ def _options(
 ) -> None:
     context.obj.debug = debug
     if version:
-        typer.echo(f"streamsed {__version__}")
+        echo(f"streamsed {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        echo_lines(context.get_help())
 
 
 def invoke(arguments: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from streamsed.cli.options import (
     ProviderOption,
     configuration,
 )
+from streamsed.cli.output import echo
 from streamsed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def replay(
                 lambda waiting: place.work(waiting, stopped=lambda: bool(received)), show
             )
     if not summary.complete:
-        typer.echo(
+        echo(
             f"streamsed: stopped by {signal.Signals(received[0]).name} after "
             f"{summary.tally.done} of {len(recordings)} recordings; "
             "the same command with --resume goes on",
@@ -114,14 +115,14 @@ def replay(
         )
         return _STOPPED + received[0]
     if not quiet:
-        typer.echo(_summary_line(summary))
+        echo(_summary_line(summary))
     if ground_truth is not None:
         _evaluate(job, ground_truth, quiet=quiet)
     return 1 if summary.tally.failures else 0
 
 
 def _note(line: str) -> None:
-    typer.echo(f"streamsed: {line}", err=True)
+    echo(f"streamsed: {line}", err=True)
 
 
 def _ignore(line: str) -> None:

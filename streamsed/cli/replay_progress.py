@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
+from streamsed.cli.output import echo
 
 if TYPE_CHECKING:
     from streamsed.replay.replay import Progress
@@ -42,7 +42,7 @@ class _Lines:
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _LINE_EVERY_S
-            typer.echo(f"streamsed: {_state(progress, now - self._began)}", err=True)
+            echo(f"streamsed: {_state(progress, now - self._began)}", err=True)
 
 
 @contextmanager
@@ -92,9 +92,9 @@ def _complain(progress: Progress) -> None:
         return
     if outcome.failure is not None:
         kept = "" if outcome.duration_s is None else "; what came before is kept"
-        typer.echo(f"streamsed: {outcome.name}: {outcome.failure}{kept}", err=True)
+        echo(f"streamsed: {outcome.name}: {outcome.failure}{kept}", err=True)
     if outcome.remark is not None:
-        typer.echo(f"streamsed: {outcome.name}: {outcome.remark}", err=True)
+        echo(f"streamsed: {outcome.name}: {outcome.remark}", err=True)
     for count, what in (
         (
             outcome.bad_samples,
@@ -103,4 +103,4 @@ def _complain(progress: Progress) -> None:
         (outcome.bad_steps, "steps whose scores are no numbers count as 0, or are clipped"),
     ):
         if count:
-            typer.echo(f"streamsed: {outcome.name}: {what}: {count}", err=True)
+            echo(f"streamsed: {outcome.name}: {what}: {count}", err=True)

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import typer
-
 from streamsed.cli.extras import require_cluster
+from streamsed.cli.output import echo
 from streamsed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def workplace(
     from streamsed.replay.cluster.crew import Crew
     from streamsed.replay.cluster.groups import replay_on_cluster
 
-    with Crew(scheduler, tell=lambda line: typer.echo(f"streamsed: {line}", err=True)) as crew:
+    with Crew(scheduler, tell=lambda line: echo(f"streamsed: {line}", err=True)) as crew:
 
         def work(
             waiting: Sequence[Recording], *, stopped: Callable[[], bool]

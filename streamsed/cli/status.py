@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from streamsed.cli.options import KeyOption, ServerKeyOption, curve_keys
+from streamsed.cli.output import echo
 from streamsed.errors import MessageError
+from streamsed.printable import printable_json, printable_model
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -53,10 +55,10 @@ def status(
             return _watch(asker, json=json)
         answer = asker.ask()
         if answer is None:
-            typer.echo(f"streamsed: {asker.silence}", err=True)
+            echo(f"streamsed: {asker.silence}", err=True)
             return 1
         if json:
-            typer.echo(answer)
+            echo(printable_json(answer.decode(errors="replace")))
         else:
             _console().print(_rendered(answer))
         return 0
@@ -113,7 +115,7 @@ def _watch(asker: _Asker, *, json: bool) -> int:
     """Show one answer after the other until Ctrl-C; only the first has to come."""
     answer = asker.ask()
     if answer is None:
-        typer.echo(f"streamsed: {asker.silence}", err=True)
+        echo(f"streamsed: {asker.silence}", err=True)
         return 1
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
         show = _show_json if json else _screen(stack, asker.silence)
@@ -126,7 +128,7 @@ def _watch(asker: _Asker, *, json: bool) -> int:
 
 def _show_json(answer: bytes | None) -> None:
     if answer is not None:
-        typer.echo(answer)
+        echo(printable_json(answer.decode(errors="replace")))
 
 
 def _screen(stack: contextlib.ExitStack, silence: str) -> Callable[[bytes | None], None]:
@@ -161,7 +163,7 @@ def _rendered(answer: bytes) -> RenderableType:
     from streamsed.publish.daemon_status import DaemonStatus
 
     try:
-        return render(DaemonStatus.model_validate_json(answer))
+        return render(printable_model(DaemonStatus.model_validate_json(answer)))
     except ValidationError as error:
         raise MessageError(
             f"was answered {answer[:200]!r}, which is no status: {error.errors()[0]['msg']}"
