@@ -10,6 +10,8 @@ from typing import Any, TextIO, cast
 
 import typer
 
+from streamsed.printable import printable
+
 _OF_OUTPUT = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, errno.EDQUOT}
 
 
@@ -31,7 +33,7 @@ def hold_descriptors() -> None:
 def print_error(text: str) -> None:
     """Write a line to standard error, if that is possible."""
     with contextlib.suppress(OSError, ValueError):
-        typer.echo(text, err=True)
+        typer.echo(printable(text), err=True)
 
 
 def is_of_output(error: OSError) -> bool:
