@@ -11,8 +11,8 @@ import pytest
 
 from streamsed.client import Gap, Subscriber
 from streamsed.detect.events import Kind
+from streamsed.testing.proxy import Proxy
 from tests.publish.journals import event
-from tests.subscribe.proxy import Proxy
 from tests.subscribe.test_subscribers import ALL, Server, numbers, say
 
 
