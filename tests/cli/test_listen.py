@@ -56,6 +56,7 @@ def heartbeat(last_seq: int, now: datetime) -> Heartbeat:
         provider="CPUExecutionProvider",
         bundle=BUNDLE,
         sources=(condition,),
+        requests_answered=False,
         published=now,
     )
 
