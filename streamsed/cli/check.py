@@ -23,6 +23,7 @@ from streamsed.cli.options import (
 from streamsed.cli.output import echo
 from streamsed.cli.standard_streams import print_error
 from streamsed.errors import ConfigError, SourceError
+from streamsed.printable import printable
 from streamsed.redaction import redacted
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def check(
     missing = [entry for entry, _ in failures]
     if required := [error for entry, error in failures if Supervision.of(entry).required]:
         for error in required:
-            print_error(f"streamsed: {redacted(str(error))}")
+            print_error(f"streamsed: {redacted(printable(error))}")
         return 2
     return 1 if not kept or any(isinstance(entry, UrlSource) for entry in missing) else 0
 

@@ -10,7 +10,7 @@ from typing import Any, TextIO, cast
 
 import typer
 
-from streamsed.printable import printable
+from streamsed.printable import printable_lines
 
 _OF_OUTPUT = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, errno.EDQUOT}
 
@@ -31,9 +31,9 @@ def hold_descriptors() -> None:
 
 
 def print_error(text: str) -> None:
-    """Write a line to standard error, if that is possible."""
+    """Write lines to standard error, if that is possible."""
     with contextlib.suppress(OSError, ValueError):
-        typer.echo(printable(text), err=True)
+        typer.echo(printable_lines(text), err=True)
 
 
 def is_of_output(error: OSError) -> bool:
