@@ -5,8 +5,12 @@ from __future__ import annotations
 from train.experiments.comparison import ComparisonPage
 from train.experiments.data_steps import Mixtures, Soundscapes
 from train.experiments.jss import JSSPage
+from train.experiments.label_steps import PseudoLabel
+from train.experiments.mlfl import MLFLPage
 from train.experiments.model_steps import Fit, Join
+from train.experiments.same_clips import SameClips
 from train.experiments.score_steps import Fuse, Score
+from train.experiments.selection import FuseBest
 
-STEPS = (Soundscapes, Mixtures, Fit, Join, Score, Fuse)
-PAGES = (ComparisonPage, JSSPage)
+STEPS = (Soundscapes, Mixtures, SameClips, Fit, Join, PseudoLabel, Score, Fuse, FuseBest)
+PAGES = (ComparisonPage, JSSPage, MLFLPage)
