@@ -140,7 +140,8 @@ def one_line(error: ValidationError, *, model: Any) -> str:
 def suggest(word: str, known: Iterable[str]) -> str:
     """Name what was probably meant, and everything that may be meant."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1)
+    close = [name for name in known if name.casefold() == word.casefold() and name != word]
+    close = close or difflib.get_close_matches(word, known, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return f"{meant}known: {', '.join(known)}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _SPAN = re.compile(r"(?P<count>\d+(?:\.\d+)?)(?P<unit>[smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_LATEST = 10_000  # events that are looked at for names
 _HEAD = ("onset", "offset", "source", "class", "duration", "peak", "reason")
 
 
@@ -72,8 +74,9 @@ def events(
     from streamsed.publish.history import history
     from streamsed.publish.messages import EventMessage
 
+    folder = journal or configuration(config).journal.path
     found = history(
-        journal or configuration(config).journal.path,
+        folder,
         begin=_moment(since) if since else None,
         end=_moment(until) if until else None,
         sources=source or (),
@@ -88,10 +91,30 @@ def events(
     elif shown:
         echo_columns(_HEAD, (_row(EventMessage.model_validate_json(body)) for body in shown))
     else:
-        echo("streamsed: no such event", err=True)
+        why = _unknown_names(folder, sources=source or (), labels=label or ())
+        echo(f"streamsed: no such event{why}", err=True)
     if more:
         echo(f"streamsed: the newest {limit}; there are more (--limit 0: all)", err=True)
     return 0
+
+
+def _unknown_names(folder: Path, *, sources: Sequence[str], labels: Sequence[str]) -> str:
+    """Return what names are asked for that no event of the journal has, and what was meant."""
+    from streamsed.complaints import suggest
+    from streamsed.publish.history import history
+    from streamsed.publish.messages import EventMessage
+
+    if not (sources or labels):
+        return ""
+    kept = [EventMessage.model_validate_json(body) for body in history(folder, limit=_LATEST)]
+    for kind, asked, known in (
+        ("source", sources, {event.source for event in kept}),
+        ("class", labels, {event.label for event in kept}),
+    ):
+        for name in asked:
+            if known and name not in known:
+                return f": the journal has no {kind} {name!r}; {suggest(name, known)}"
+    return ""
 
 
 def _row(event: EventMessage) -> tuple[str, ...]:

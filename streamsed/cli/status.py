@@ -60,7 +60,7 @@ def status(
         if json:
             echo(printable_json(answer.decode(errors="replace")))
         else:
-            _console().print(_rendered(answer))
+            _console().print(_rendered(answer, asker.ask("active")))
         return 0
 
 
@@ -94,9 +94,9 @@ class _Asker:
                 f"write tcp://HOST:PORT or ipc:///PATH"
             ) from error
 
-    def ask(self) -> bytes | None:
+    def ask(self, what: str = "status") -> bytes | None:
         """Return the answer; None if none came in time."""
-        self._socket.send(b'{"get": "status"}')
+        self._socket.send(b'{"get": "%s"}' % what.encode())
         return self._socket.recv() if self._socket.poll(round(_PATIENCE_S * 1e3)) else None
 
     def __enter__(self) -> Self:
@@ -118,7 +118,7 @@ def _watch(asker: _Asker, *, json: bool) -> int:
         echo(f"streamsed: {asker.silence}", err=True)
         return 1
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
-        show = _show_json if json else _screen(stack, asker.silence)
+        show = _show_json if json else _screen(stack, asker)
         while True:
             show(answer)
             time.sleep(_WATCH_S)
@@ -131,7 +131,7 @@ def _show_json(answer: bytes | None) -> None:
         echo(printable_json(answer.decode(errors="replace")))
 
 
-def _screen(stack: contextlib.ExitStack, silence: str) -> Callable[[bytes | None], None]:
+def _screen(stack: contextlib.ExitStack, asker: _Asker) -> Callable[[bytes | None], None]:
     """Return what shows an answer, on a terminal in the place of the one before."""
     from rich.console import Group
     from rich.live import Live
@@ -146,8 +146,8 @@ def _screen(stack: contextlib.ExitStack, silence: str) -> Callable[[bytes | None
     def show(answer: bytes | None) -> None:
         nonlocal shown
         if answer is not None:
-            shown = _rendered(answer)
-        whole = shown if answer is not None else Group(shown, Text(silence, style="red"))
+            shown = _rendered(answer, asker.ask("active"))
+        whole = shown if answer is not None else Group(shown, Text(asker.silence, style="red"))
         if live is not None:
             live.update(whole, refresh=True)
         else:
@@ -156,14 +156,21 @@ def _screen(stack: contextlib.ExitStack, silence: str) -> Callable[[bytes | None
     return show
 
 
-def _rendered(answer: bytes) -> RenderableType:
+def _rendered(answer: bytes, active: bytes | None) -> RenderableType:
+    """Lay out two answers: of the status, and of the open events."""
     from pydantic import ValidationError
 
     from streamsed.cli.status_table import render
     from streamsed.publish.daemon_status import DaemonStatus
+    from streamsed.publish.messages import EventMessage
+    from streamsed.publish.requests import ActiveReply
 
     try:
-        return render(printable_model(DaemonStatus.model_validate_json(answer)))
+        open_events: dict[str, tuple[EventMessage, ...]] = {}
+        if active is not None:
+            sources = ActiveReply.model_validate_json(active).sources
+            open_events = {name: tuple(map(printable_model, of)) for name, of in sources.items()}
+        return render(printable_model(DaemonStatus.model_validate_json(answer)), open_events)
     except ValidationError as error:
         raise MessageError(
             f"was answered {answer[:200]!r}, which is no status: {error.errors()[0]['msg']}"

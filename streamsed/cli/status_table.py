@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from streamsed.cli import levels
 from streamsed.publish.daemon_status import DaemonStatus, LatencyStatus, SourceStatus
-from streamsed.publish.messages import SourceState
+from streamsed.publish.messages import EventMessage, SourceState
 
 _COLOURS = {SourceState.RUNNING: "green", SourceState.ENDED: "dim"}
 _TROUBLE = "red"
@@ -18,11 +18,15 @@ _MOST_CLASSES = 3
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
-def render(status: DaemonStatus) -> RenderableType:
+OpenEvents = Mapping[str, Sequence[EventMessage]]
+"""By source, the latest message of each event that is open."""
+
+
+def render(status: DaemonStatus, open_events: OpenEvents | None = None) -> RenderableType:
     """Lay out a status: four lines on the daemon, and a line for each source."""
     trouble = [Text(status.trouble, style=_TROUBLE)] if status.trouble else []
     lines = [Text(line) for line in _daemon_lines(status)]
-    return Group(*trouble, *lines, "", _table(status))
+    return Group(*trouble, *lines, "", _table(status, open_events or {}))
 
 
 def _daemon_lines(status: DaemonStatus) -> Iterator[str]:
@@ -51,12 +55,13 @@ def _lateness(latency: LatencyStatus | None) -> str:
     return f"{latency.p50_s:.2f} s late, {latency.p99_s:.2f} s at p99 of {latency.messages}"
 
 
-def _table(status: DaemonStatus) -> Table:
+def _table(status: DaemonStatus, open_events: OpenEvents) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("source", "state", "level"):
         table.add_column(name, no_wrap=True)
     for name in ("rms dBFS", "peak dBFS", "waits"):
         table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("open events")
     table.add_column("top classes now")
     table.add_column("remarks")
     for source in status.sources:
@@ -69,10 +74,19 @@ def _table(status: DaemonStatus) -> Table:
             "" if level is None else levels.decibels(level.rms_dbfs),
             "" if level is None else levels.decibels(level.peak_dbfs),
             f"{source.queued_s:.1f} s",
+            Text(_open(open_events.get(source.source, ()), status)),
             Text("" if level is None else levels.top(level, _MOST_CLASSES)),
             Text(", ".join(_remarks(source))),
         )
     return table
+
+
+def _open(events: Sequence[EventMessage], status: DaemonStatus) -> str:
+    """Name the events of a source that are open, and for how long, by the clock of its audio."""
+    return ", ".join(
+        f"{event.label} {duration((status.asked - event.onset.utc).total_seconds())}"
+        for event in events
+    )
 
 
 def _remarks(source: SourceStatus) -> Iterator[str]:

@@ -6,7 +6,7 @@ are added by the publisher as it sends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -110,15 +110,23 @@ def status(condition: SourceCondition) -> Draft:
     return lambda seq, published: StatusMessage(seq=seq, published=published, **fields)
 
 
-def level(report: LevelReport, *, anchor: Anchor, classes: Sequence[str]) -> Level:
+def level(
+    report: LevelReport,
+    *,
+    anchor: Anchor,
+    classes: Sequence[str],
+    disabled: Collection[str] = (),
+) -> Level:
     """Say how loud a source was.
 
     Args:
         report: what was measured.
         anchor: of the source, as it stands now.
         classes: the bundle's.
+        disabled: those of them whose scores are nobody's concern.
     """
-    best = report.scores.argsort()[::-1][:TOP_CLASSES].tolist()
+    order = report.scores.argsort()[::-1].tolist()
+    best = [i for i in order if classes[i] not in disabled][:TOP_CLASSES]
     return Level(
         end=anchor.moment(report.end_sample),
         duration=report.samples / anchor.sample_rate,

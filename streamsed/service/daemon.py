@@ -119,6 +119,7 @@ class Daemon:
         self.monitor = self._outlets.monitor
         self.levels = Levels(
             classes=manifest.classes,
+            disabled=config.disabled,
             every_s=config.publish.levels_every_s,
             publish=self.publisher.remark,
         )

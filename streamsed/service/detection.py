@@ -130,7 +130,7 @@ class Detection:
         self._follow(plan)
         if self._clips is not None:
             self._clips.follow(clip_extent(plan))
-        self._levels.adopt(plan.bundle.manifest.classes)
+        self._levels.adopt(plan.bundle.manifest.classes, disabled=plan.config.disabled)
         self._tally.expect(plan.bundle.manifest.classes)
         self._more_to_come = more_to_come
 

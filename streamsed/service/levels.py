@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from streamsed.detect.level import LevelReport
 from streamsed.publish import compose
@@ -26,16 +26,19 @@ class Levels:
         *,
         classes: Sequence[str],
         every_s: float,
+        disabled: Collection[str] = (),
         publish: Callable[[compose.Remark], None],
     ) -> None:
         """Begin.
 
         Args:
             classes: the bundle's.
+            disabled: classes that no level names.
             every_s: interval of messages, in each source's audio; 0 for no messages.
             publish: takes messages without a number.
         """
         self._classes = tuple(classes)
+        self._disabled = frozenset(disabled)
         self._every_s = every_s
         self._publish = publish
         self._latest: dict[str, Level] = {}
@@ -43,7 +46,7 @@ class Levels:
 
     def note(self, report: LevelReport, anchor: Anchor) -> None:
         """Keep a report of a source, whose anchor this is, and say what is due."""
-        self._latest[report.source] = compose.level(report, anchor=anchor, classes=self._classes)
+        self._latest[report.source] = self._level(report, anchor)
         if not self._every_s:
             return
         before = self._unsaid.pop(report.source, None)
@@ -51,12 +54,15 @@ class Levels:
         if joined.samples < self._every_s * anchor.sample_rate:
             self._unsaid[report.source] = joined
             return
-        level = compose.level(joined, anchor=anchor, classes=self._classes)
+        level = self._level(joined, anchor)
         self._publish(compose.level_message(report.source, level))
 
-    def adopt(self, classes: Sequence[str]) -> None:
-        """Take reports of another bundle's classes from now on."""
-        self._classes = tuple(classes)
+    def _level(self, report: LevelReport, anchor: Anchor) -> Level:
+        return compose.level(report, anchor=anchor, classes=self._classes, disabled=self._disabled)
+
+    def adopt(self, classes: Sequence[str], *, disabled: Collection[str] = ()) -> None:
+        """Take reports of another bundle's classes, or with others disabled, from now on."""
+        self._classes, self._disabled = tuple(classes), frozenset(disabled)
         self._unsaid.clear()
 
     def forget(self, source: str) -> None:

@@ -92,6 +92,10 @@ def test_json_is_the_latest_message_of_each(recorder: Recorder) -> None:
 def test_nothing_found_is_no_error(recorder: Recorder) -> None:
     done = execute("events", "--source", "cellar")
     assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("streamsed: no such event: the journal has no source 'cellar'; ")
+    done = execute("events", "--label", "dog")
+    assert "no class 'dog'; did you mean 'Dog'? known: " in done.stderr
+    done = execute("events", "--since", "0s")
     assert done.stderr == "streamsed: no such event\n"
 
 

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from streamsed.cli.status_table import duration, render
+from streamsed.detect.events import Kind
 from streamsed.publish.daemon_status import (
     ClipsCondition,
     ClipsState,
@@ -24,6 +25,7 @@ from streamsed.publish.daemon_status import (
 from streamsed.publish.messages import (
     BundleName,
     ClassScore,
+    EventMessage,
     JournalCondition,
     JournalState,
     Level,
@@ -31,6 +33,7 @@ from streamsed.publish.messages import (
     SourceState,
 )
 from tests.cli.command import Process, execute, process
+from tests.publish.journals import event
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -102,7 +105,7 @@ def test_a_table_for_people() -> None:
     assert gap == ""
     heads = re.split(" {2,}", columns)
     assert heads[:6] == ["source", "state", "level", "rms dBFS", "peak dBFS", "waits"]
-    assert heads[6:] == ["top classes now", "remarks"]
+    assert heads[6:] == ["open events", "top classes now", "remarks"]
     assert kitchen.split("  ", 1)[0] == "kitchen"
     for part in ("running 5 min", "[##########-----     ]", "-30.0", "-15.0", "0.1 s", "Dog 0.81"):
         assert part in kitchen
@@ -111,6 +114,19 @@ def test_a_table_for_people() -> None:
     assert "-inf" in desk
     assert "5.0 s" in desk
     assert desk.endswith("digital silence, back 2 times")
+
+
+def test_open_events_stand_beside_their_source() -> None:
+    message = event(Kind.ONSET)(1, NOW)
+    assert isinstance(message, EventMessage)
+    onset = Moment(seconds=1.0, sample=16_000, utc=NOW - timedelta(seconds=75))
+    opened = message.model_copy(update={"onset": onset})
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(render(status(source("kitchen"), source("hall")), {"kitchen": (opened,)}))
+    kitchen, hall = captured.get().splitlines()[-2:]
+    assert "Dog 1 min 15 s" in kitchen
+    assert "Dog" not in hall
 
 
 def test_trouble_comes_first() -> None:

@@ -40,6 +40,16 @@ def test_levels_are_published_at_their_interval(bundle: Path, tmp_path: Path) ->
     assert numbered == list(range(1, len(numbered) + 1)), "levels take no numbers"
 
 
+def test_levels_name_no_class_that_is_switched_off(bundle: Path, tmp_path: Path) -> None:
+    source = recording(tmp_path / "kitchen.wav", AUDIO)
+    off = {"classes": {"low": {"enabled": False}}}
+    config = configure(bundle, [source], publish={"levels_every_s": 2.0}, detect=off)
+    with running(config) as run:
+        found = [m for m in run.until_stopped() if isinstance(m, LevelMessage)]
+    assert found
+    assert "low" not in {each.label for message in found for each in message.top}
+
+
 def test_levels_are_not_published_unasked(bundle: Path, tmp_path: Path) -> None:
     source = recording(tmp_path / "kitchen.wav", AUDIO)
     with running(configure(bundle, [source])) as run:
