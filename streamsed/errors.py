@@ -21,6 +21,21 @@ ConfigError may have several.
 
 from __future__ import annotations
 
+__all__ = [
+    "BundleError",
+    "ConfigError",
+    "DataError",
+    "JournalError",
+    "KeysError",
+    "MessageError",
+    "ProviderError",
+    "PublishError",
+    "ReplayError",
+    "SourceError",
+    "SourceLost",
+    "StreamsedError",
+]
+
 
 class StreamsedError(Exception):
     """Base class; catching it catches everything this package raises for a user."""

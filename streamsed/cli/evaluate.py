@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -207,6 +208,24 @@ def _make(folder: Path) -> None:
         raise ConfigError(f"{folder}: cannot be made: {error.strerror}") from error
 
 
+def _provenance() -> dict[str, str]:
+    """Return what makes a report repeatable: command, folder, date, versions."""
+    import platform
+    import shlex
+    from datetime import datetime
+    from importlib.metadata import version
+
+    libraries = ("numpy", "psds_eval", "sed_eval", "sed_scores_eval")
+    return {
+        "Command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "In": str(Path.cwd()),
+        "On": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "With": ", ".join(
+            [f"Python {platform.python_version()}", *(f"{n} {version(n)}" for n in libraries)]
+        ),
+    }
+
+
 def _write(evaluation: Evaluation, material: Material, folder: Path) -> None:
     from streamsed.errors import ConfigError
     from streamsed.evaluate.report import write_report
@@ -214,6 +233,6 @@ def _write(evaluation: Evaluation, material: Material, folder: Path) -> None:
 
     try:
         write_metrics(evaluation, folder / "metrics.json")
-        write_report(evaluation, material, folder)
+        write_report(evaluation, material, folder, provenance=_provenance())
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: {error.strerror}") from error

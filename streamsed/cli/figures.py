@@ -14,7 +14,14 @@ from rich.text import Text
 from streamsed.printable import printable
 
 if TYPE_CHECKING:
-    from streamsed.evaluate.evaluation import ClassLatency, Evaluation, Interval, Metric
+    from streamsed.evaluate.evaluation import (
+        Averages,
+        ClassLatency,
+        Evaluation,
+        Interval,
+        Metric,
+        Rates,
+    )
 
 NONE = "-"
 """What stands in place of a figure that is not defined."""
@@ -43,6 +50,8 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         console.print(_headline(evaluation.metrics))
         for some in _groups(evaluation.metrics, classes, width=console.width):
             console.print(_by_class(some, classes))
+    if evaluation.averages:
+        console.print(_averages(evaluation.averages))
     if evaluation.counts:
         console.print(_errors(evaluation))
     if evaluation.latency:
@@ -102,6 +111,23 @@ def _by_class(metrics: Sequence[Metric], classes: Iterable[str]) -> Table:
         values = (_value(m.key, m.per_class.get(label, math.nan)) for m in metrics)
         _add(table, label, *values)
     return table
+
+
+def _averages(averages: Mapping[str, Averages]) -> Table:
+    names = ("precision", "recall", "F1", "error rate")
+    table = _table(
+        "Precision, recall and error rate (deletions and insertions, without substitutions)",
+        ("", *(f"micro\n{name}" for name in names), *(f"macro\n{name}" for name in names)),
+    )
+    for each in averages.values():
+        cells = [cell for rates in (each.micro, each.macro) for cell in _rates(rates)]
+        _add(table, each.title, *cells)
+    return table
+
+
+def _rates(rates: Rates) -> list[str]:
+    shares = [_value("", value) for value in (rates.precision, rates.recall, rates.f1)]
+    return [*shares, NONE if math.isnan(rates.error_rate) else f"{rates.error_rate:.3f}"]
 
 
 def _errors(evaluation: Evaluation) -> Table:

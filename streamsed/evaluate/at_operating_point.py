@@ -9,7 +9,7 @@ from streamsed.evaluate import collar, intersection, segments, tagging
 from streamsed.evaluate.confusion import confusion
 from streamsed.evaluate.counts import class_counts, errors_by_recording
 from streamsed.evaluate.detections import OperatingPoint
-from streamsed.evaluate.evaluation import ClassCounts, Confusion, Metric, RecordingErrors
+from streamsed.evaluate.evaluation import Averages, ClassCounts, Confusion, Metric, RecordingErrors
 from streamsed.evaluate.f1 import ErrorCounts, macro
 from streamsed.evaluate.figure import Figure, Parameters
 from streamsed.evaluate.intervals import Intervals
@@ -26,6 +26,7 @@ class AtOperatingPoint:
     confusion: Confusion | None = None
     by_recording: tuple[RecordingErrors, ...] = ()
     notes: tuple[str, ...] = ()
+    averages: Mapping[str, Averages] = field(default_factory=dict)
 
 
 def at_operating_point(material: Material, point: OperatingPoint | None) -> AtOperatingPoint:
@@ -57,6 +58,18 @@ def at_operating_point(material: Material, point: OperatingPoint | None) -> AtOp
         )
         return Figure(metric, counts.resampled_f1)
 
+    notes = point.notes
+    if point.events.empty:
+        notes = (
+            "nothing was detected at the operating point: its figures are 0 or undefined",
+            *notes,
+        )
+    criteria = {
+        "event": ("Event-based", event),
+        "intersection": ("Intersection-based", intersections),
+        "segment": ("Segment-based", segment),
+        "tagging": ("Clip-level tagging", tags),
+    }
     found = Intervals.of(point.events, recordings=recordings, classes=classes)
     true = Intervals.of(material.truth, recordings=recordings, classes=classes)
     return AtOperatingPoint(
@@ -75,5 +88,8 @@ def at_operating_point(material: Material, point: OperatingPoint | None) -> AtOp
         counts=class_counts(event, found, true, classes=classes, hours=material.hours),
         confusion=confusion(found, true, classes),
         by_recording=errors_by_recording(event, recordings),
-        notes=point.notes,
+        notes=notes,
+        averages={
+            key: counts.averages(title, classes) for key, (title, counts) in criteria.items()
+        },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,41 @@ class ClassCounts:
     def wrong(self) -> int:
         """Detections that match no true event, whether they touch one or not."""
         return self.found - self.hits
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Precision, recall, F1 and error rate; NaN where undefined.
+
+    Attributes:
+        precision: ``TP / (TP + FP)``.
+        recall: ``TP / (TP + FN)``.
+        f1: ``2 TP / (2 TP + FP + FN)``.
+        error_rate: ``(FN + FP) / (TP + FN)``: deletions and insertions over what is true. Without
+            substitutions, which would count a miss and a false alarm at one time as one error.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    error_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """Rates by one criterion.
+
+    Attributes:
+        title: of the criterion, for people.
+        micro: of the counts of all classes together.
+        macro: means over the classes with truth; precision over those of them with detections.
+        per_class: by label.
+    """
+
+    title: str
+    micro: Rates
+    macro: Rates
+    per_class: Mapping[str, Rates]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,6 +217,8 @@ class Evaluation:
         confusion: None without an operating point.
         by_recording: the worst first; empty without an operating point.
         notes: what was mended, left out or could not be computed, and why; a line each.
+        averages: by criterion (``event``, ``intersection``, ``segment``, ``tagging``); empty
+            without an operating point.
     """
 
     classes: tuple[str, ...]
@@ -195,3 +232,4 @@ class Evaluation:
     confusion: Confusion | None
     by_recording: tuple[RecordingErrors, ...]
     notes: tuple[str, ...]
+    averages: Mapping[str, Averages] = field(default_factory=dict)

@@ -57,6 +57,7 @@ def evaluate(
         f1_over_threshold=over.curves,
         confusion=at.confusion,
         by_recording=at.by_recording,
+        averages=at.averages,
         notes=(*mends, *over.notes, *too_long, *at.notes, *_left_out(material), *doubts),
     )
 

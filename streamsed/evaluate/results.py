@@ -8,6 +8,8 @@
     metrics.<key>       value, per_class.<label>, interval {low, high, level} or null,
                         title, computed_by, parameters
     counts.<label>      truth, found, hits, missed, wrong, false_alarms, false_alarms_per_hour
+    averages.<criterion>      title; micro, macro, per_class.<label>: each {precision, recall, f1,
+                        error_rate}
     latency_s.<label>   onset, offset: each {count, p50, p90, p99}, seconds of audio
     roc.<key>           max_efpr, efpr [], effective_tpr [], per_class.<label> []
     f1_over_threshold.<key>   thresholds [], macro [], per_class.<label> []
@@ -27,6 +29,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ from numpy.typing import NDArray
 
 from streamsed.errors import DataError
 from streamsed.evaluate.evaluation import (
+    Averages,
     ClassCounts,
     ClassLatency,
     Confusion,
@@ -92,6 +96,7 @@ def document(evaluation: Evaluation) -> dict[str, Any]:
         "latency_s": {label: _latency(latency) for label, latency in evaluation.latency.items()},
         "roc": {curve.key: _roc(curve) for curve in evaluation.roc},
         "f1_over_threshold": {curve.key: _curve(curve) for curve in evaluation.f1_over_threshold},
+        "averages": {key: _averages(each) for key, each in evaluation.averages.items()},
         "confusion": None if evaluation.confusion is None else _confusion(evaluation.confusion),
         "by_recording": [_errors(errors) for errors in evaluation.by_recording],
         "notes": evaluation.notes,
@@ -109,6 +114,15 @@ def _metric(metric: Metric) -> dict[str, Any]:
         "interval": None
         if interval is None
         else {"low": interval.low, "high": interval.high, "level": interval.level},
+    }
+
+
+def _averages(averages: Averages) -> dict[str, Any]:
+    return {
+        "title": averages.title,
+        "micro": asdict(averages.micro),
+        "macro": asdict(averages.macro),
+        "per_class": {label: asdict(rates) for label, rates in averages.per_class.items()},
     }
 
 

@@ -20,7 +20,12 @@ PARAMETERS: dict[str, float | int | str] = {
     "average": "macro over the classes with truth",
 }
 BEST_PARAMETERS: dict[str, float | int | str] = {
+    "call": "sed_scores_eval.segment_based.best_fscore",
     "segment_length": SEGMENT_S,
+    "min_precision": 0.0,
+    "min_recall": 0.0,
+    "beta": 1.0,
+    "time_decimals": 6,
     "segment_score": "maximum of the frames that it overlaps",
     "threshold": "by class, the best for this very truth: an oracle, not for use",
     "average": "macro over the classes with truth, all recordings pooled",
@@ -78,5 +83,9 @@ def best_segment_f1(
         library_truth(truth, list(durations_s), plain),
         dict(durations_s),
         segment_length=SEGMENT_S,
+        min_precision=0.0,
+        min_recall=0.0,
+        beta=1.0,
+        time_decimals=6,
     )
     return float(values["macro_average"]), {name: float(values[plain[name]]) for name in present}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamsed.evaluate.evaluation import ClassCounts, Confusion, Metric
+from streamsed.evaluate.evaluation import Averages, ClassCounts, Confusion, Metric
 from streamsed.evaluate.report.wording import LONGEST, count, figure_of_merit, legible, rate
 
 
@@ -98,6 +98,19 @@ def error_rows(counts: Mapping[str, ClassCounts]) -> tuple[Row, ...]:
             )
         )
     return tuple(rows)
+
+
+def average_rows(averages: Mapping[str, Averages]) -> list[tuple[str, list[str]]]:
+    """Return each criterion with precision, recall, F1 and error rate, micro, then macro."""
+    rows = []
+    for each in averages.values():
+        cells = []
+        for rates in (each.micro, each.macro):
+            shares = (rates.precision, rates.recall, rates.f1)
+            cells += [figure_of_merit("", value) for value in shares]
+            cells.append(rate(rates.error_rate))
+        rows.append((each.title, cells))
+    return rows
 
 
 def error_totals(counts: Mapping[str, ClassCounts]) -> tuple[str, ...]:

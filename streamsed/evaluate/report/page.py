@@ -15,6 +15,7 @@ from streamsed.evaluate.detections import operating_point
 from streamsed.evaluate.evaluation import Evaluation, Metric
 from streamsed.evaluate.material import Material
 from streamsed.evaluate.report.class_tables import (
+    average_rows,
     confusion_rows,
     error_rows,
     error_totals,
@@ -72,6 +73,7 @@ def write_report(
     *,
     title: str = "Evaluation",
     worst: int = 8,
+    provenance: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``report.html``: one file, which fetches nothing.
 
@@ -81,6 +83,7 @@ def write_report(
         folder: where to; made if it is not there.
         title: of the page.
         worst: how many pictures of the recordings with most errors.
+        provenance: what it was made with and when, for people: command, date, inputs, versions.
 
     Returns:
         The path of the report.
@@ -115,6 +118,8 @@ def write_report(
             metric_rows=metric_rows(by_class, evaluation.classes),
             error_rows=error_rows(evaluation.counts),
             error_totals=error_totals(evaluation.counts),
+            average_rows=average_rows(evaluation.averages),
+            provenance={legible(k): legible(v) for k, v in (provenance or {}).items()},
             rocs=[
                 roc_chart(curve, value=areas.get(curve.key, math.nan), name=f"roc{index}")
                 for index, curve in enumerate(evaluation.roc)
