@@ -8,12 +8,14 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import venv
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.sockets import PATIENCE_S
 from tests.train.tiny_bank import write_bank
@@ -258,3 +260,29 @@ def check_client(
     out, _ = client.communicate(timeout=PATIENCE_S)
     assert client.returncode == 0
     assert out.count("onset Speech") == out.count("offset Speech") > 0
+
+
+def test_the_containers_commands_name_what_there_is() -> None:
+    """No base image can be had here: the file is read, and what it copies and runs is looked up."""
+    lines = (ROOT / "packaging" / "Containerfile").read_text(encoding="utf-8")
+    commands = re.sub(r"\\\n", " ", lines).splitlines()
+    steps = [line.split(maxsplit=1) for line in commands if line and not line.startswith("#")]
+    known = {
+        *("ARG", "FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "VOLUME", "EXPOSE"),
+        *("STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"),
+    }
+    assert {name for name, _ in steps} <= known
+    assert [name for name, _ in steps].index("USER") < len(steps) - 1, "it does not run as root"
+    for name, rest in steps:
+        if name == "COPY" and not rest.startswith("--from"):
+            assert (ROOT / rest.split()[0]).exists()
+    compose = yaml.safe_load((ROOT / "packaging" / "compose.yaml").read_text(encoding="utf-8"))
+    for service in compose["services"].values():
+        context = ROOT / "packaging" / service["build"]["context"]
+        assert (context / service["build"]["dockerfile"]).is_file()
+        extras = service["build"].get("args", {}).get("EXTRAS")
+        optional = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        assert extras is None or extras in optional["project"]["optional-dependencies"]
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            assert source in compose["volumes"] or (ROOT / "packaging" / source).exists()
