@@ -20,7 +20,7 @@ CLASSES = ("a", "b", "c")
 
 def mlfl_config(**changes: Any) -> MLFLConfig:
     config: MLFLConfig = MODELS.example("mlfl")(CLASSES)
-    return replace(config, **changes)
+    return replace(config, **{"detection": "surface", **changes})
 
 
 def fbcrnn_config(**changes: Any) -> FBCRNNConfig:

@@ -79,6 +79,7 @@ def _example(classes: tuple[str, ...]) -> MLFLConfig:
         planes=(PlaneConfig(8, (5, 5), (2, 4)), PlaneConfig(8, (3, 3), (2, 4))),
         shift_frames=2,
         projection=8,
+        detection="branch",
         window_frames=22,
     )
 
