@@ -13,7 +13,6 @@ embeddings alone. Kernels ``w`` start at zero: all frames count the same at firs
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
@@ -132,11 +131,11 @@ def disentangled_shares(
     """
     if not 0.0 < least <= 1.0:
         raise ValueError(f"least {least}; must be above 0, at most 1")
-    counts: Counter[str] = Counter()
+    counts: dict[str, float] = dict.fromkeys(classes, 0.0)
     for clip in tags:
         if 0 < len(clip) <= most_together:
             for label in clip:
-                counts[label] += 1 / len(clip)
+                counts[label] = counts.get(label, 0.0) + 1 / len(clip)
     highest = max((counts[label] for label in classes), default=0.0)
     if not highest:
         raise ValueError(f"no clip of at most {most_together} classes: shares are not defined")

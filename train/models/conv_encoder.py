@@ -84,6 +84,16 @@ class ConvModelConfig:
             raise ValueError(f"planes pool {self.front_end.n_mels} bands to none")
 
     @property
+    def kind(self) -> str:
+        """Name of the model."""
+        raise NotImplementedError
+
+    @property
+    def latency_frames(self) -> int:
+        """Look-ahead of scores."""
+        raise NotImplementedError
+
+    @property
     def pooled_frames(self) -> int:
         """Feature frames of one score frame."""
         pooled = 1
