@@ -38,7 +38,7 @@ from train.stages.detection import (
     model_of,
 )
 from train.stages.registry import STAGES
-from train.stages.validation import objective, weak_f1
+from train.stages.validation import Scores, objective, weak_f1
 
 if TYPE_CHECKING:
     from train.recipe.schema import Recipe
@@ -184,7 +184,8 @@ class MLFLStage(Detection):
         assert isinstance(sets, ClipSets)
         if sets.weak is None:
             return {"weak_f1": math.nan, "objective": 0.0}
-        model, tags = model_of(networks, name).eval(), {}
+        model = model_of(networks, name).eval()
+        tags: dict[str, Scores] = {}
         batches = OrderedBatches(sets.inputs, sets.weak, batch=self.recipe.validation.batch)
         for batch in load(batches, range(len(batches)), workers=self.recipe.machine.workers):
             mels = linear_mels(model, batch.inputs.to(self.device))
