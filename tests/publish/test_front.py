@@ -15,9 +15,12 @@ from time import monotonic
 import pytest
 import zmq
 
-from streamsed.client import Heartbeat, Subscriber
+from streamsed.client import CurveKeys, Heartbeat, Subscriber
+from streamsed.publish import front
+from streamsed.publish.admission import Admission
 from streamsed.publish.binding import SocketLimits
 from streamsed.publish.front import FrontLimits
+from streamsed.publish.keys import KeyPair, write_public
 from streamsed.publish.messages import BundleName
 from streamsed.publish.publisher import Publisher
 from tests.sockets import PATIENCE_S, RANDOM_PORT, receive
@@ -40,11 +43,14 @@ def beat(last_seq: int, published: datetime) -> Heartbeat:
 
 
 @contextmanager
-def publishing(bind: str = RANDOM_PORT, **limits: float) -> Iterator[str]:
+def publishing(
+    bind: str = RANDOM_PORT, admission: Admission | None = None, **limits: float
+) -> Iterator[str]:
     publisher = Publisher(
         [bind],
         heartbeat=beat,
         heartbeat_s=BEAT_S,
+        admission=admission,
         limits=SocketLimits(linger_s=0.1, front=FrontLimits(**limits)),  # type: ignore[arg-type]
     )
     publisher.start()
@@ -82,13 +88,17 @@ FLOODS: dict[str, Callable[[], list[bytes]]] = {
 
 
 @contextmanager
-def flooding(address: str, make: Callable[[], list[bytes]], clients: int = 3) -> Iterator[None]:
+def flooding(
+    address: str, make: Callable[[], list[bytes]], keys: CurveKeys | None = None, clients: int = 3
+) -> Iterator[None]:
     """Several clients that send as much as they can until the end."""
     over = threading.Event()
 
     def flood() -> None:
         with zmq.Context() as context, context.socket(zmq.XSUB) as hostile:
             hostile.set(zmq.LINGER, 0)
+            if keys is not None:
+                keys.apply(hostile)
             hostile.connect(address)
             while not over.is_set():
                 if hostile.poll(10, zmq.POLLOUT):
@@ -125,6 +135,29 @@ def test_a_flood_silences_nobody_and_keeps_newcomers_not_away(
             receive(before)
 
 
+@pytest.mark.parametrize("kind", ["pairs", "random"])
+def test_who_has_a_key_silences_nobody_either(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "clients").mkdir()
+    _, secret = KeyPair.generate().write(tmp_path, "server")
+    admission = Admission.read(secret_key=secret, clients=tmp_path / "clients")
+    hostile, friendly = (
+        CurveKeys(server=admission.pair.public, own=KeyPair.generate()) for _ in range(2)
+    )
+    for name, keys in (("hostile", hostile), ("friendly", friendly)):
+        write_public(tmp_path / "clients" / f"{name}.key", keys.own.public)
+    with (
+        publishing(admission=admission) as address,
+        Subscriber(address, topics=["heartbeat/"], keys=friendly) as before,
+    ):
+        receive(before)
+        with flooding(address, FLOODS[kind], hostile):
+            for _ in range(20):
+                receive(before)
+            with Subscriber(address, topics=["heartbeat/"], keys=friendly) as newcomer:
+                receive(newcomer)
+            receive(before)
+
+
 def test_who_sends_the_most_is_closed_when_too_much_is_held() -> None:
     with publishing(held_bytes=4096) as address, ExitStack() as made:
         subscriber = made.enter_context(Subscriber(address, topics=["heartbeat/"]))
@@ -142,6 +175,26 @@ def test_who_sends_the_most_is_closed_when_too_much_is_held() -> None:
         hostile.disable_monitor()
         lost.close()
         receive(subscriber)
+
+
+def test_who_probes_its_connection_is_not_taken_for_one_who_subscribes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(front, "_LOOK_S", 0.05)
+    monkeypatch.setattr(front, "_PROVE_S", 0.1)
+    with publishing(held_bytes=1000) as address, ExitStack() as made:
+        probing: zmq.Socket[bytes] = made.enter_context(zmq.Context.instance().socket(zmq.SUB))
+        probing.set(zmq.LINGER, 0)
+        probing.set(zmq.HEARTBEAT_IVL, 5)
+        probing.set(zmq.HEARTBEAT_TIMEOUT, 30_000)
+        lost = made.enter_context(probing.get_monitor_socket(zmq.EVENT_DISCONNECTED))
+        probing.subscribe("heartbeat/")
+        probing.connect(address)
+        for _ in range(100):  # five seconds, in which it sends 9 KB
+            assert probing.poll(int(PATIENCE_S * 1e3))
+            probing.recv_multipart()
+        assert not lost.poll(0)
+        probing.disable_monitor()
 
 
 def test_what_is_no_zeromq_is_closed() -> None:
