@@ -145,7 +145,7 @@ class Conversation:
         return [mark, b"", request.model_dump_json().encode()]
 
     def answered(self, frames: Sequence[bytes], now: float) -> None:
-        """Take the frames of an answer, however late: it tells what came after its number."""
+        """Take the frames of an answer, however late: it covers what came after its number."""
         if len(frames) != 3 or (since := self._asked.pop(frames[0], None)) is None:
             return
         try:
