@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _HEARTBEAT = "heartbeat/"
 _DAEMON = "status/daemon/"
 _NEEDED = (_HEARTBEAT, _DAEMON)  # must be understood even if the JSON is only passed on
-_FIRST_S = 3.0  # a daemon that runs sends a heartbeat within a second, unless told otherwise
+_FIRST_S = 5.0  # a daemon that runs sends a heartbeat within a second, unless told otherwise
 _SILENCE_S = 3.0  # one that was heard is gone; later if its heart beats slowly
 
 
