@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from streamsed.errors import ConfigError, DataError
+from tests.train.tone_set import write_tone_set
 from train.experiments.artefact import Artefact, Digests
 from train.experiments.engine import Engine, State
 from train.experiments.plan import Plan, load_plan
@@ -280,3 +282,21 @@ def test_what_the_package_holds_is_found_by_name(
         find("recipes", "mean-teachr")
     with pytest.raises(ConfigError, match="no such file"):
         find("plans", "none.yaml")
+
+
+def test_the_page_on_plans_holds_what_works(tmp_path: Path) -> None:
+    text = Path("docs/plans.md").read_text()
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    plan = loaded(tmp_path, yaml)
+    assert plan.inputs() == ["bank"]
+    assert list(plan.steps)[-1] == "both"
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/plans.md", "exec", dont_inherit=True), names)  # noqa: S102
+    tones = write_tone_set(tmp_path / "tones")
+    census = Plan("Events", "A", {"strong": names["Census"](part="strong")})
+    engine = Engine(census, "census", tmp_path / "runs", {"data": tones})
+    assert engine.run(jobs=1, report=lambda *_: None) == []
+    lines = names["CensusPage"]().text(engine.results()).splitlines()
+    assert lines[2:4] == ["| step | class | events |", "| --- | --- | --- |"]
+    assert any(line.startswith("| strong | Speech | ") for line in lines)

@@ -202,6 +202,8 @@ def show_status(engine: Engine, console: Console) -> None:
 
 def _run(engine: Engine, jobs: int, console: Console) -> tuple[bool, bool]:
     """Run what is not done; return whether a step failed, and whether all was stopped."""
+    from train.experiments.workers import LOG  # noqa: PLC0415
+
     began = time.monotonic()
     stopped = False
 
@@ -215,9 +217,15 @@ def _run(engine: Engine, jobs: int, console: Console) -> tuple[bool, bool]:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
+    def begun(name: str, folder: Path) -> None:
+        log = f"; its log is {folder / LOG}" if jobs > 1 else ""
+        console.print(f"{name}: begun{log}", markup=False)
+
     before = signal.signal(signal.SIGTERM, interrupted)
     try:
-        undone = engine.run(jobs=jobs, report=report)
+        with console.status("looking at what is there"):
+            engine.status()
+        undone = engine.run(jobs=jobs, report=report, begun=begun)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on")
         raise typer.Exit(130) from None

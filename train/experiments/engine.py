@@ -89,7 +89,13 @@ class Engine:
         """Return how far every step is; nothing is run."""
         return {name: self._status(name) for name in self.plan.order().static_order()}
 
-    def run(self, *, jobs: int, report: Callable[[Outcome, int, int], None]) -> list[Outcome]:
+    def run(
+        self,
+        *,
+        jobs: int,
+        report: Callable[[Outcome, int, int], None],
+        begun: Callable[[str, Path], None] = lambda *_: None,
+    ) -> list[Outcome]:
         """Run all that is not done, ``jobs`` steps at a time.
 
         What does not need a step that failed is run all the same, unless the disk is full.
@@ -97,6 +103,7 @@ class Engine:
         Args:
             jobs: processes; 1 runs steps in this one.
             report: called with each step that ended, how many are done, and of how many.
+            begun: called with each step that begins, and its folder.
 
         Returns:
             What was not done: steps that failed or were stopped.
@@ -117,7 +124,9 @@ class Engine:
                     else:
                         ready.append(name)
                 while ready and workers.idle:
-                    workers.start(self._task(ready.pop(0)))
+                    task = self._task(ready.pop(0))
+                    begun(task.name, task.place.folder)
+                    workers.start(task)
                 if not workers.busy:
                     continue
                 outcome = workers.wait()
