@@ -111,6 +111,33 @@ def test_imports_go_one_way(package: str, unknown: tuple[str, ...]) -> None:
         assert not odd, f"{path.relative_to(ROOT)} imports {', '.join(sorted(odd))}"
 
 
+@pytest.mark.parametrize(
+    ("package", "unknown"),
+    [
+        ("", ("streamsed.cli",)),
+        ("models", ("train.engine", "train.stages", "train.recipe", "train.separation")),
+        ("losses", ("train.engine", "train.stages", "train.recipe", "train.models")),
+        ("data", ("train.stages", "train.commands", "train.separation")),
+        ("engine", ("train.commands", "train.separation", "train.experiments")),
+        ("stages", ("train.commands", "train.separation", "train.experiments")),
+    ],
+)
+def test_imports_of_training_go_one_way(package: str, unknown: tuple[str, ...]) -> None:
+    for path in sorted((ROOT / "train" / package).rglob("*.py")):
+        odd = within(imports(path), *unknown)
+        assert not odd, f"{path.relative_to(ROOT)} imports {', '.join(sorted(odd))}"
+
+
+def test_stages_are_known_by_their_registry_alone() -> None:
+    """What runs them must not name one; what they share is asked for by name."""
+    shared = {"registry", "validation", "detection", "beginning"}
+    modules = {path.stem for path in (ROOT / "train/stages").glob("*.py")} - shared - {"__init__"}
+    for path in (ROOT / "train").rglob("*.py"):
+        if path.parent.name != "stages":
+            odd = within(imports(path), *(f"train.stages.{name}" for name in modules))
+            assert not odd, f"{path.relative_to(ROOT)} imports {', '.join(sorted(odd))}"
+
+
 def test_no_module_is_named_after_nothing() -> None:
     vague = {"utils", "util", "helpers", "helper", "misc", "common", "manager", "tools"}
     for package in ("streamsed", "train", "tests", "examples", "benchmarks"):

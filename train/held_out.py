@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from streamsed.cli.replay_progress import show_progress
 from streamsed.errors import DataError
+from streamsed.replay.progress_display import show_progress
 from streamsed.replay.recordings import find_recordings
 from train.data.bank import Bank
 from train.data.desed import Part, part_files, read_desed

@@ -62,6 +62,11 @@ class Registry(Generic[Made]):
 
         return registered
 
+    def forget(self, kind: str) -> None:
+        """Take a kind out again, such as one that a test registered."""
+        for table in (self._configs, self._makers, self._examples):
+            table.pop(kind)
+
     def configs(self) -> Mapping[str, type]:
         """Return the configurations by kind."""
         if not self._imported:

@@ -167,7 +167,7 @@ def evaluate_and_show(
     """
     from rich.console import Console
 
-    from streamsed.cli.figures import figures_console, print_evaluation
+    from streamsed.evaluate.console import figures_console, print_evaluation
     from streamsed.evaluate.measure import evaluate as measure
     from streamsed.evaluate.results import metrics_text
 

@@ -86,9 +86,9 @@ def replay(
     streamsed run would publish of them, with the configured thresholds. What cannot be read is
     named, listed in failed.tsv, and makes the exit code 1; the rest is done.
     """
-    from streamsed.cli.replay_progress import show_progress
     from streamsed.cli.replay_workplace import workplace
     from streamsed.replay.job import Job
+    from streamsed.replay.progress_display import show_progress
     from streamsed.replay.recordings import find_recordings
     from streamsed.replay.replay import Earlier, Replay
 

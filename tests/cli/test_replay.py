@@ -20,7 +20,7 @@ import yaml
 import zmq
 
 from streamsed.cli.main import invoke
-from streamsed.cli.replay_progress import show_progress
+from streamsed.replay.progress_display import show_progress
 from streamsed.replay.replay import Progress
 from tests.bundles import SAMPLE_RATE, ToneMember, make_bundle, tones
 from tests.cli.command import PATIENCE_S, execute, process

@@ -34,7 +34,7 @@ from train.engine.networks import OptimiserConfig
 from train.engine.schedules import Ramp
 from train.models.causal_crnn import CausalCRNNConfig, StageConfig
 from train.recipe.schema import Recipe, load_recipe
-from train.stages.detection import set_statistics
+from train.stages.beginning import set_statistics
 from train.stages.mean_teacher import MeanTeacherConfig
 from train.stages.registry import AverageConfig
 from train.stages.streamed import StreamedConfig

@@ -78,7 +78,7 @@ class CumulativeNorm(Normalisation):
             before = values.new_zeros(len(x), 3) if sums is None else sums
             totals = forgetful_sums(values, before[:, :2], memory_frames=self.memory_frames)
             frames = forgetful_count(x.shape[2], before[:, 2:], memory_frames=self.memory_frames)
-            mean, square = (totals / frames[:, None]).split(1, dim=1)
+            mean, square = torch.split(totals / frames[:, None], 1, dim=1)
             # Not added: the exporter takes a sum with so little for no sum, and drops it.
             deviation = torch.sqrt((square - mean * mean).clamp(min=EPS))
             y = (x - mean) * (1.0 / deviation)

@@ -10,9 +10,9 @@ from pathlib import Path
 import typer
 
 from streamsed.bundle import load
-from streamsed.cli.figures import figures_console
-from streamsed.cli.replay_progress import show_progress
 from streamsed.errors import ConfigError, DataError
+from streamsed.evaluate.console import figures_console
+from streamsed.replay.progress_display import show_progress
 from streamsed.replay.recordings import find_recordings
 from train.postprocess.account import Account
 from train.postprocess.calibration import CalibrationConfig, calibrate

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 
-from streamsed.errors import ConfigError
 from train.augment import AugmentConfig, augment_audio, augment_features, augment_mels
 from train.augment.mixup import draw_partners, mix
-from train.checkpoint import load_model
 from train.data.batches import Batch, OrderedBatches
 from train.data.clips import ClipSet
 from train.data.loading import load
-from train.data.rooms import simulate_rooms
 from train.data.sets.clips import ClipSets
 from train.data.sets.desed import DesedConfig
 from train.data.sets.scenes import ScenesConfig
@@ -27,8 +24,9 @@ from train.engine.networks import AverageOf, Learned, Networks, Role
 from train.engine.schedules import At
 from train.engine.stage import Sets, Stage, Terms
 from train.losses.detection import strong_bce, weak_bce
-from train.models.model import Given, ModelConfig, Output, SoundEventModel
-from train.models.registry import MODELS, build
+from train.models.model import Given, Output, SoundEventModel
+from train.models.registry import MODELS
+from train.stages.beginning import linear_mels, new_model, room_responses, set_statistics
 from train.stages.registry import AverageConfig, StageConfig
 from train.stages.validation import (
     ClipScores,
@@ -41,12 +39,9 @@ from train.stages.validation import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from train.recipe.schema import Recipe
 
 STUDENT, TEACHER = "student", "teacher"
-QUIETEST_DEVIATION_DB = 1e-3
 
 
 @dataclass(frozen=True)
@@ -244,6 +239,18 @@ class Detection(Stage):
             batch = replace(batch, targets=unstack_frames(batch.targets, moved), frames=every)
         return replace(batch, inputs=features), beyond_the_end(batch)
 
+    def prepare_each(
+        self, batch: Batch[Tensor], networks: Networks, at: At, names: Sequence[str]
+    ) -> dict[str, tuple[Batch[Tensor], Tensor]]:
+        """Prepare a batch for networks of different front ends, mixed and changed alike."""
+        drawn, step = torch.get_rng_state(), at.rng.bit_generator.state
+        prepared = {}
+        for name in names:
+            torch.set_rng_state(drawn)
+            at.rng.bit_generator.state = step
+            prepared[name] = self.prepare(batch, networks, at, name=name)
+        return prepared
+
     def labelled_terms(self, output: Output, batch: Batch[Tensor]) -> Terms:
         """Return the cross-entropies with what is known of the rows, one a target, by its name."""
         terms: Terms = {}
@@ -290,58 +297,3 @@ class Detection(Stage):
 def model_of(networks: Mapping[str, torch.nn.Module], name: str) -> SoundEventModel:
     """Return a network that detects events."""
     return cast(SoundEventModel, networks[name])
-
-
-def new_model(config: ModelConfig, *, init_from: Path | None) -> SoundEventModel:
-    """Return a model, begun with the weights and the scaling of a checkpoint if one is named.
-
-    Raises:
-        ConfigError: the checkpoint is missing or of another model, or the model needs one.
-    """
-    model = build(config)
-    if init_from is None:
-        if model.begins_with is not None:
-            raise ConfigError(f"init_from: a {config.kind} needs one; {model.begins_with}")
-        return model
-    try:
-        model.load_state_dict(load_model(init_from).model.state_dict())
-    except RuntimeError as error:
-        raise ConfigError(
-            f"init_from: {init_from} is of another model than the recipe's; "
-            f"{' '.join(str(error).split())[:160]}"
-        ) from error
-    return model
-
-
-@torch.no_grad()
-def set_statistics(models: list[SoundEventModel], batches: list[Batch[Tensor]]) -> None:
-    """Fix the scaling of front ends that are alike from training batches, padding left out.
-
-    Args:
-        models: whose front ends are given the first's statistics.
-        batches: of ``(B, N)`` audio or ``(B, T, F)`` linear mel bands.
-    """
-    first = models[0]
-    kept = []
-    ratio = first.config.frame_samples // first.front_end.config.hop_samples
-    for batch in batches:
-        decibels = first.front_end.logarithm(linear_mels(first, batch.inputs))
-        position = torch.arange(decibels.shape[1], device=decibels.device)
-        kept.append(decibels[position[None] < ratio * batch.frames[:, None]])
-    every = torch.cat(kept)
-    deviation = every.std(0).clamp(min=QUIETEST_DEVIATION_DB)
-    for model in models:
-        model.front_end.set_statistics(every.mean(0), deviation)
-
-
-def linear_mels(model: SoundEventModel, inputs: Tensor) -> Tensor:
-    """Return linear mel bands ``(B, T, F)`` of audio ``(B, N)``, or of what are such already."""
-    return inputs if inputs.ndim == 3 else model.mels(inputs)
-
-
-def room_responses(count: int, recipe: Recipe) -> Tensor:
-    """Return ``(count, L)`` impulse responses of simulated rooms, each from its direct path on."""
-    rate = recipe.model.front_end.sample_rate
-    rooms = simulate_rooms(count=count, places=1, seed=recipe.seed, sample_rate=rate)
-    responses = [torch.from_numpy(response) for room in rooms for response in room.responses]
-    return torch.nn.utils.rnn.pad_sequence(responses, batch_first=True)

@@ -65,5 +65,6 @@ class AverageConfig:
 STAGES: Registry[type[Stage]] = Registry("stage", package="train.stages", default="mean_teacher")
 """Stages of all kinds.
 
-An example returns keys of a small recipe beside the stage's own, as plain data.
+An example returns what a recipe of the stage must say beside its kind, as plain data; a stage
+that learns from clips with any model needs none.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -22,6 +22,7 @@ from train.losses.mixit import mixit_loss
 from train.losses.pit import in_order, pit_loss
 from train.losses.snr import si_snr_improvement
 from train.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
+from train.models.registry import MODELS
 from train.stages.registry import STAGES, AverageConfig, StageConfig
 
 if TYPE_CHECKING:
@@ -141,7 +142,12 @@ class Separation(Stage):
         return {"loss_db": mean, "si_snr_improvement_db": improvement, "objective": -mean}
 
 
-@STAGES.register(PITConfig)
+def _example(data: str) -> dict[str, object]:
+    model = asdict(MODELS.example("conv_tasnet")(()))
+    return {"model": model, "data": {"kind": data, "batch": 2, "duration_s": 0.5}}
+
+
+@STAGES.register(PITConfig, example=lambda: _example("mixtures"))
 class PIT(Separation):
     """Whose estimate is whose is left open."""
 
@@ -151,7 +157,7 @@ class PIT(Separation):
         return loss, in_order(estimates, permutation)
 
 
-@STAGES.register(MixITConfig)
+@STAGES.register(MixITConfig, example=lambda: _example("pairs"))
 class MixIT(Separation):
     """Whose mixture an estimate belongs to is left open."""
 

@@ -57,7 +57,7 @@ class StreamedConfig(DetectionConfig):
             raise ValueError("stage streamed has no frame_targets but strong")
 
 
-@STAGES.register(StreamedConfig)
+@STAGES.register(StreamedConfig, example=lambda: {"data": {"weak": 0, "unlabelled": 0}})
 class Streamed(Detection):
     """Cross-entropy of frames, where some clips begin in the state that another clip left.
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from rich.console import Console
 
-from streamsed.cli.figures import print_evaluation
+from streamsed.evaluate.console import print_evaluation
 from streamsed.evaluate.evaluation import (
     ClassCounts,
     ClassLatency,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -165,8 +166,6 @@ def _latencies(latency: Mapping[str, ClassLatency], classes: Iterable[str]) -> T
 
 
 def _spread(delays_s: Iterable[float]) -> list[str]:
-    import numpy as np
-
     values = np.asarray(list(delays_s), np.float64)
     if not values.size:
         return ["0", *(NONE for _ in _QUANTILES)]

@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from streamsed.cli.output import echo
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from streamsed.printable import printable
 
 if TYPE_CHECKING:
     from streamsed.replay.replay import Progress
@@ -42,15 +47,11 @@ class _Lines:
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _LINE_EVERY_S
-            echo(f"streamsed: {_state(progress, now - self._began)}", err=True)
+            _line(f"streamsed: {_state(progress, now - self._began)}")
 
 
 @contextmanager
 def _bar() -> Iterator[Callable[[Progress], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-    from rich.progress import Progress as Bar
-
     console = Console(stderr=True, highlight=False)
     began = time.monotonic()
     columns = (BarColumn(bar_width=None), TaskProgressColumn(), TextColumn("{task.fields[state]}"))
@@ -86,15 +87,19 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def _line(text: str) -> None:
+    typer.echo(printable(text), err=True)
+
+
 def _complain(progress: Progress) -> None:
     outcome = progress.latest
     if outcome is None:
         return
     if outcome.failure is not None:
         kept = "" if outcome.duration_s is None else "; what came before is kept"
-        echo(f"streamsed: {outcome.name}: {outcome.failure}{kept}", err=True)
+        _line(f"streamsed: {outcome.name}: {outcome.failure}{kept}")
     if outcome.remark is not None:
-        echo(f"streamsed: {outcome.name}: {outcome.remark}", err=True)
+        _line(f"streamsed: {outcome.name}: {outcome.remark}")
     for count, what in (
         (
             outcome.bad_samples,
@@ -103,4 +108,4 @@ def _complain(progress: Progress) -> None:
         (outcome.bad_steps, "steps whose scores are no numbers count as 0, or are clipped"),
     ):
         if count:
-            echo(f"streamsed: {outcome.name}: {what}: {count}", err=True)
+            _line(f"streamsed: {outcome.name}: {what}: {count}")
