@@ -60,7 +60,12 @@ def load_network(path: Path) -> tuple[nn.Module, int]:
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such checkpoint") from error
     except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        problem = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            problem = (
+                f"{first['msg']}: {first['input']}" if first["type"] == "kind" else first["msg"]
+            )
         reason = problem.splitlines()[0] if problem else type(error).__name__
         raise ConfigError(f"{path}: is no checkpoint of a streamsed model ({reason})") from error
 

@@ -113,7 +113,15 @@ class Networks(Mapping[str, nn.Module]):
         self.roles = dict(roles)
         self.configs: dict[str, OptimiserConfig] = {}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
-        self._modules = {name: self._placed(role) for name, role in roles.items()}
+        placed = {
+            name: self._placed(role)
+            for name, role in roles.items()
+            if not isinstance(role, AverageOf)
+        }
+        self._modules = {
+            name: self._average(role) if isinstance(role, AverageOf) else placed[name]
+            for name, role in roles.items()
+        }
         self._wrapped: dict[str, Any] = {}
         self._marked: set[tuple[str, str]] = set()
         for name, role in roles.items():
@@ -123,15 +131,14 @@ class Networks(Mapping[str, nn.Module]):
                 self.configs[name], self.optimisers[name] = config, made
                 self._wrapped[name] = wrapped
 
-    def _placed(self, role: Role) -> nn.Module:
-        device = self.fabric.device
-        if isinstance(role, AverageOf):
-            source = self.roles.get(role.name)
-            if not isinstance(source, Learned):
-                raise ValueError(f"an average of {role.name}, which is no learned network")
-            average = copy.deepcopy(self._placed(source))
-            return average.requires_grad_(False).to(device)
-        module = role.network
+    def _average(self, role: AverageOf) -> nn.Module:
+        source = self.roles.get(role.name)
+        if not isinstance(source, Learned):
+            raise ValueError(f"an average of {role.name}, which is no learned network")
+        return copy.deepcopy(source.network).requires_grad_(False).to(self.fabric.device)
+
+    def _placed(self, role: Learned | Frozen) -> nn.Module:
+        device, module = self.fabric.device, role.network
         if device.type == "cpu":
             # Depthwise convolutions train a fifth faster so on a CPU.
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
