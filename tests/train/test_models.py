@@ -9,18 +9,31 @@ import pytest
 import torch
 
 from streamsed.errors import ConfigError
-from tests.train.tiny_models import CLASSES, KINDS, tiny_model, windowed_config
+from tests.train.tiny_models import (
+    CLASSES,
+    example_model,
+    given_to,
+    tiny_model,
+    windowed_config,
+)
 from train.checkpoint import load_model, save_model
 from train.frontend import DCASE2021
 from train.models.causal_crnn import CausalCRNN
-from train.models.model import SoundEventModel
+from train.models.model import Output, SoundEventModel
 from train.models.presets import PRESETS, preset
-from train.models.registry import build, parse_network_config
+from train.models.registry import MODELS, build, parse_network_config
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=[*MODELS.kinds_of(SoundEventModel), "attention"])
 def model(request: pytest.FixtureRequest) -> SoundEventModel:
-    return tiny_model(request.param)
+    return example_model(request.param)
+
+
+def clip(
+    model: SoundEventModel, audio: torch.Tensor, padding: torch.Tensor | None = None
+) -> Output:
+    features = model.front_end.features(model.mels(audio))
+    return model.clip(features, padding, given_to(model, len(audio)))
 
 
 def audio(frames: int, *, seed: int = 21, batch: int = 2) -> torch.Tensor:
@@ -71,7 +84,7 @@ def test_states_have_the_shapes_that_are_said(model: SoundEventModel) -> None:
 def test_a_clip_has_a_logit_for_each_of_its_frames(model: SoundEventModel) -> None:
     clips = audio(12)
     clips = torch.nn.functional.pad(clips, (0, 100))  # less than a frame more
-    output = model.clip(model.front_end.features(model.mels(clips)))
+    output = clip(model, clips)
     assert output.frames.shape == (2, 12, 3)
     assert output.clip is not None
     assert output.clip.shape == (2, 3)
@@ -81,7 +94,7 @@ def test_a_clip_has_a_logit_for_each_of_its_frames(model: SoundEventModel) -> No
 
 def test_gradients_reach_every_parameter(model: SoundEventModel) -> None:
     model.train()
-    output = model.clip(model.front_end.features(model.mels(audio(8))))
+    output = clip(model, audio(8))
     assert output.clip is not None
     (output.frames.square().mean() + output.clip.square().mean()).backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None]
@@ -106,11 +119,10 @@ def test_a_padded_clip_is_pooled_as_if_it_ended_there(kind: str) -> None:
 
 def test_mixed_precision_trains_any_model(model: SoundEventModel) -> None:
     model.train()
-    features = model.front_end.features(model.mels(audio(8)))
     padding = torch.zeros(2, 8, dtype=torch.bool)
     padding[1, 6:] = True
     with torch.autocast("cpu", torch.bfloat16):
-        output = model.clip(features, padding)
+        output = clip(model, audio(8), padding)
     assert output.frames.dtype == torch.bfloat16
     assert output.clip is not None
     assert output.clip.dtype == torch.float32

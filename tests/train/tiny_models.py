@@ -11,6 +11,7 @@ from train.frontend import DCASE2021, FrontEndConfig
 from train.models.causal_crnn import CausalCRNN, StageConfig
 from train.models.crnn2021 import CRNN2021, CRNN2021Config
 from train.models.model import SoundEventModel
+from train.models.registry import MODELS, build
 from train.models.windowed_crnn import WindowedCRNN, WindowedCRNNConfig
 
 CLASSES = ("a", "b", "c")
@@ -43,16 +44,22 @@ def crnn2021_config(**changes: object) -> CRNN2021Config:
     return CRNN2021Config(**{**values, **changes})  # type: ignore[arg-type]
 
 
+def given_to(model: SoundEventModel, batch: int) -> dict[str, torch.Tensor]:
+    """Return what a model takes beside features: ones, for every class."""
+    return {name: torch.ones(batch, len(model.config.classes)) for name in model.takes}
+
+
 def settle(model: SoundEventModel) -> SoundEventModel:
     """Give normalisation statistics of its own, and scores some spread; return for evaluation."""
     generator = torch.Generator().manual_seed(11)
     with torch.no_grad():
         for _ in range(4):
             audio = torch.randn(4, 16 * 1024, generator=generator) * 0.1
-            model.clip(model.front_end.features(model.mels(audio)))
-        for head in (getattr(model, "head", None), getattr(model, "clip_head", None)):
-            for parameter in head.parameters() if head is not None else ():
-                parameter.mul_(4.0)
+            model.clip(model.front_end.features(model.mels(audio)), None, given_to(model, 4))
+        for name, module in model.named_modules():
+            if name.rpartition(".")[2] in ("head", "clip_head"):
+                for parameter in module.parameters():
+                    parameter.mul_(4.0)
     return model.eval()
 
 
@@ -64,6 +71,14 @@ def tiny_model(kind: str) -> SoundEventModel:
     if kind == "crnn2021":
         return settle(CRNN2021(crnn2021_config()))
     return settle(WindowedCRNN(windowed_config(context=kind)))
+
+
+def example_model(kind: str) -> SoundEventModel:
+    """Return a settled model of a registered kind, or ``attention``, a form of one of them."""
+    torch.manual_seed(12)
+    if kind == "attention":
+        return settle(WindowedCRNN(windowed_config(context=kind)))
+    return settle(build(MODELS.example(kind)(CLASSES)))
 
 
 KINDS = ("causal", "gru", "attention", "crnn2021")
