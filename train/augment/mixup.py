@@ -56,7 +56,7 @@ class Partners:
 def draw_partners(
     rows: Mapping[str, slice], config: MixupConfig, rng: np.random.Generator
 ) -> Partners | None:
-    """Draw who is mixed with whom in a step; None if the coin says not to mix.
+    """Draw who is mixed with whom in a step; None if nothing is mixed in this one.
 
     Args:
         rows: of each set of the batch.

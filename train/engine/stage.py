@@ -41,7 +41,7 @@ class Sets(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return what tells these clips and their labels from others."""
+        """Return what differs between these clips and labels and any others."""
 
 
 class Stage(ABC):

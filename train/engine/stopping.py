@@ -34,13 +34,13 @@ class StopRequest:
         """Take SIGINT and SIGTERM as requests; a second one acts as it would have."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-        def heard(_number: int, _frame: FrameType | None) -> None:
+        def received(_number: int, _frame: FrameType | None) -> None:
             self.ask()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
         for number in before:
-            signal.signal(number, heard)
+            signal.signal(number, received)
         try:
             yield
         finally:

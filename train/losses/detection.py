@@ -1,6 +1,6 @@
 """Losses of frames and clips; B rows, T frames, C classes. All return a scalar.
 
-``known`` says which rows have labels. The mean is over these; without any the loss is 0, and so
+``known`` are the rows that have labels. The mean is over these; without any the loss is 0, and so
 are its gradients.
 """
 
@@ -85,8 +85,8 @@ def mean_of_known(losses: Tensor, known: Tensor, frames: Tensor | None = None) -
 
 
 def _mean_of_rows(losses: Tensor, known: Tensor) -> Tensor:
-    # Selected, not multiplied: what a network says of other rows is nobody's business, not even
-    # if it is infinite.
+    # Selected, not multiplied: scores of other rows count for nothing, not even
+    # if they are infinite.
     chosen = torch.where(known, losses, torch.zeros_like(losses))
     return chosen.sum() / known.sum().clamp(min=1)
 

@@ -16,7 +16,7 @@ def mixit_loss(
 ) -> tuple[Tensor, Tensor]:
     """Return the lowest loss over all ways to share estimates out, equation 8 of the JSS paper.
 
-    The network has heard the sum of both mixtures. Each estimate goes to one of them, and their
+    The network was given the sum of both mixtures. Each estimate goes to one of them, and their
     sums are compared with the mixtures. All 2^M ways are compared by inner products, of which
     there are few, and only the best way's sums are ever made.
 

@@ -7,7 +7,7 @@ Wisdom et al. 2020 and 2021), with the reference's energy under the logarithm tw
 
 For a source that sounds, ``r`` is the source itself, and the loss is the negative SNR that ends
 at ``-most_db``. A source that is silent has no SNR: its plain loss is a constant without a
-gradient. There ``r`` is the mixture, and the loss says how far below it the estimate is.
+gradient. There ``r`` is the mixture, and the loss is how far below it the estimate is.
 """
 
 from __future__ import annotations

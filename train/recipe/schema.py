@@ -176,8 +176,8 @@ def parse_recipe(content: Mapping[str, Any], *, where: str) -> Recipe:
 def checked_recipe(layers: Layers) -> Recipe:
     """Build a recipe from layers of plain data.
 
-    ``model: {preset: NAME}`` stands for all that :mod:`train.models.presets` says under this name,
-    under whatever else the model says.
+    ``model: {preset: NAME}`` stands for all that :mod:`train.models.presets` has under this name,
+    under whatever else stands there.
 
     Raises:
         ConfigError: unknown keys or wrong values; all are named, with file and line.
@@ -185,7 +185,7 @@ def checked_recipe(layers: Layers) -> Recipe:
     model = layers.content.get("model")
     if isinstance(model, Mapping) and "preset" in model:
         layers = Layers({**layers.content, "model": _with_preset(model, layers)}, layers.documents)
-    return layers.checked(Recipe, adapter=_adapter(tuple(map(len, _kinds()))))
+    return layers.checked(Recipe, adapter=_adapter(tuple(kind for kinds in _kinds() for kind in kinds)))
 
 
 def _kinds() -> tuple[Mapping[str, type], ...]:
@@ -193,7 +193,7 @@ def _kinds() -> tuple[Mapping[str, type], ...]:
 
 
 @lru_cache(maxsize=1)
-def _adapter(_registered: tuple[int, ...]) -> TypeAdapter[Recipe]:
+def _adapter(_registered: tuple[str, ...]) -> TypeAdapter[Recipe]:
     """Return what validates recipes of all kinds that are registered by now."""
     return TypeAdapter(Recipe)
 

@@ -35,7 +35,7 @@ HELD_OUT_SEED = 1
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """Scenes of a recording bank, mixed anew for every step: none is heard twice.
+    """Scenes of a recording bank, mixed anew for every step: none comes twice.
 
     Attributes:
         batch: scenes in each batch.
