@@ -168,7 +168,7 @@ class WithFrozen(Detection):
     """A frozen network stands before the one that learns."""
 
     def networks(self) -> dict[str, Role]:
-        frozen = build(MODELS.example("windowed_crnn")(self.recipe.model.classes))
+        frozen = build(self.recipe.model)
         return {**super().networks(), "frozen": Frozen(frozen)}
 
     def terms(self, batch: Any, networks: Networks, at: At) -> Terms:
