@@ -185,11 +185,11 @@ def checked_recipe(layers: Layers) -> Recipe:
     model = layers.content.get("model")
     if isinstance(model, Mapping) and "preset" in model:
         layers = Layers({**layers.content, "model": _with_preset(model, layers)}, layers.documents)
-    return layers.checked(Recipe, adapter=_adapter(tuple(kind for kinds in _kinds() for kind in kinds)))
+    return layers.checked(Recipe, adapter=_adapter(_kinds()))
 
 
-def _kinds() -> tuple[Mapping[str, type], ...]:
-    return MODELS.configs(), STAGES.configs(), DATA.configs()
+def _kinds() -> tuple[str, ...]:
+    return tuple(kind for registry in (MODELS, STAGES, DATA) for kind in registry.configs())
 
 
 @lru_cache(maxsize=1)
