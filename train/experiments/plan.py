@@ -55,7 +55,8 @@ def _kind(of: Any) -> Any:
 
 
 if TYPE_CHECKING:
-    AnyStep, AnyPage = Step, Page
+    AnyStep = Step
+    AnyPage = Page
 else:
     AnyStep, AnyPage = _one_of(STEPS), _one_of(PAGES)
 

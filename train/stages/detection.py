@@ -183,7 +183,7 @@ class Detection(Stage):
         networks: Networks,
         name: str,
         batch: Batch[Tensor],
-        padding: Tensor,
+        padding: Tensor | None,
         given: Given | None = None,
     ) -> Output:
         """Run a network on a batch that :meth:`prepare` returned."""

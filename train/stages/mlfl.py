@@ -29,12 +29,12 @@ from train.losses.metric import Adaptation, Frames, domain_adaptation
 from train.models.mlfl import MLFL
 from train.models.model import ModelConfig, Output
 from train.models.registry import MODELS, build
+from train.stages.beginning import linear_mels
 from train.stages.detection import (
     STUDENT,
     TEACHER,
     Detection,
     DetectionConfig,
-    linear_mels,
     model_of,
 )
 from train.stages.registry import STAGES
