@@ -96,7 +96,7 @@ def test_clips_have_further_labels_beside_their_own(
     """Pseudo labels of some weak clips, as events and as tags; of others they are not known."""
     events, tags = tmp_path / "events.tsv", tmp_path / "tags.tsv"
     events.write_text(
-        "filename\tonset\toffset\tevent_label\nweak3.wav\t0.0\t0.2\tSpeech\nweak4.wav\t\t\t\n"
+        "filename\tonset\toffset\tevent_label\nweak3.wav\t0.0\t3.0\tSpeech\nweak4.wav\t\t\t\n"
     )
     tags.write_text("filename\tevent_labels\nweak5.wav\tFrying\n")
     recipe = small_recipe("supervised")
