@@ -14,6 +14,7 @@ import yaml
 from streamsed.errors import ConfigError
 from tests.train.tone_set import CLIP_S, write_tone_set
 from train.checkpoint import load_model
+from train.commands.pseudo_label import pseudo_label as label_command
 from train.data.events import Event, read_tsv
 from train.data.tables import read_rows
 from train.engine.fitting import fit_recipe
@@ -201,6 +202,23 @@ def test_a_tag_conditioned_network_needs_its_tagger(chain: Chain, tmp_path: Path
 @pytest.mark.parametrize("name", ["fbcrnn", "mlfl", "tag-cnn"])
 def test_the_papers_own_recipes_can_be_read(name: str) -> None:
     assert load_recipe(RECIPES / f"{name}.yaml").name == name
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"part": ["wek"]}, "--part wek: no such part; did you mean 'weak'"),
+        ({"fit": "valid"}, "--fit valid: no such part"),
+        ({"threshold": 3.0}, "threshold 3.0; must be between 0 and 1"),
+        ({}, "no such checkpoint"),
+    ],
+)
+def test_wrong_options_of_pseudo_label_are_one_line(
+    tmp_path: Path, options: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        label_command(tmp_path / "none.pt", data=tmp_path, output=tmp_path, **options)
+    assert "\n" not in str(caught.value)
 
 
 def test_events_are_restricted_to_tags_and_a_tag_without_event_stays_one() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
+from streamsed.complaints import suggest
 from streamsed.errors import ConfigError
 
 
@@ -42,8 +43,11 @@ def pseudo_label(
     from train.data.desed import Part  # noqa: PLC0415
     from train.pseudo_labels import PARTS, PseudoConfig, label_parts  # noqa: PLC0415
 
+    known = get_args(Part)
+    for option, name in (*(("part", name) for name in part or ()), ("fit", fit)):
+        if name is not None and name not in known:
+            raise ConfigError(f"--{option} {name}: no such part; {suggest(name, known)}")
     try:
-        parts = TypeAdapter(tuple[Part, ...]).validate_python(tuple(part or PARTS))
         config = TypeAdapter(PseudoConfig).validate_python(
             {
                 "tag_threshold": tag_threshold,
@@ -58,6 +62,7 @@ def pseudo_label(
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "options"
         raise ConfigError(f"pseudo-label: {key}: {first['msg']}") from error
+    parts = cast(tuple[Part, ...], tuple(part)) if part else PARTS
     counts = label_parts(
         load_model(checkpoint), data, output, config=config, origin=checkpoint, parts=parts
     )
