@@ -27,10 +27,10 @@ def test_the_command_runs_all_of_it_and_not_twice(tmp_path: Path) -> None:
     command += ["--workers", "0", "--runs", str(tmp_path / "runs"), "-o", str(page)]
     none = CliRunner().invoke(app, [*command, "--minutes", "0"])
     assert none.exit_code == 0, none.output
-    assert "0 of 10 systems, stopped" in none.output
+    assert "0 of 11 systems, stopped" in none.output
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
-    assert "10 of 10 systems, done" in done.output
+    assert "11 of 11 systems, done" in done.output
 
     plan = load_plan(find("plans", "tiny-jss"))
     given = {"data": data, "mixtures": data}
