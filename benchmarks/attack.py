@@ -65,6 +65,7 @@ class Found:
     """What was seen of the daemon."""
 
     events: dict[UUID, Counter[Kind]] = field(default_factory=dict)
+    last_seq: int = 0  # compared up to here: what came later, nobody may be left to ask for
     disturbances: Counter[str] = field(default_factory=Counter)
     silence_s: float = 0.0
     resident: int = 0
@@ -344,6 +345,8 @@ def attack(folder: Path, minutes: float) -> tuple[Found, list[Received]]:
         daemon.process.send_signal(signal.SIGTERM)  # the floods go on
         daemon.process.wait(120.0)
         found.stop_s = time.monotonic() - began
+        found.last_seq = max(max(each.received.numbers, default=0) for each in listeners)
+        ended = set(found.events)
         for process in floods:
             process.kill()
         daemon.restart()  # to answer what is still missing
@@ -354,6 +357,7 @@ def attack(folder: Path, minutes: float) -> tuple[Found, list[Received]]:
         for thread in (*listeners, pulse):
             thread.over.set()
             thread.join()
+    found.events = {each: kinds for each, kinds in found.events.items() if each in ended}
     found.silence_s, found.resident = pulse.longest_s, daemon.resident
     return found, [listener.received for listener in listeners]
 
@@ -384,7 +388,8 @@ def main() -> None:
     minutes = parser.parse_args().minutes
     with tempfile.TemporaryDirectory() as name:
         found, all_received = attack(Path(name), minutes)
-    numbers = set().union(*(received.payloads for received in all_received))
+    every_number = set().union(*(received.payloads for received in all_received))
+    numbers = {seq for seq in every_number if seq <= found.last_seq}
     both = all_received[0].payloads.keys() & all_received[1].payloads.keys()
     kinds = [(events[Kind.ONSET], events[Kind.OFFSET]) for events in found.events.values()]
     table = Table("", "", title=__doc__.splitlines()[0], show_header=False)
