@@ -174,6 +174,8 @@ class Ages:
             distance = abs(within - passed)
             if best is None or distance < best:
                 best, moment = distance, within
+            if best < STEP_US:  # adjustment since the step may have moved the stamp so far
+                break
             end = step.passed_us
         return record.passed_us - moment
 
