@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,8 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import IO, Any
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
+_PROGRESS = re.compile(r"^streamsed: \d+ of \d+ recordings, .*\n", re.MULTILINE)
 COMMAND = (sys.executable, "-W", "error", "-m", "streamsed")
 
 
@@ -26,8 +28,8 @@ def environment() -> dict[str, str]:
 def execute(
     *arguments: str | Path, cwd: Path | None = None, stdin: int | None = subprocess.DEVNULL
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command line to its end."""
-    return subprocess.run(
+    """Run a command line to its end; progress that a slow machine reports is left out."""
+    done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
         capture_output=True,
         text=True,
@@ -37,6 +39,8 @@ def execute(
         stdin=stdin,
         timeout=PATIENCE_S,
     )
+    done.stderr = _PROGRESS.sub("", done.stderr)
+    return done
 
 
 class Lines:

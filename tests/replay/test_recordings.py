@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +39,11 @@ def unprivileged(folder: Path) -> Iterator[None]:
     """Drop root's right to read everything, if it is there; ``folder`` is the user's own then."""
     user = os.geteuid()
     if user == 0:
-        for above in [folder, *folder.parents][:3]:
-            above.chmod(0o777)
+        folder.chmod(0o777)
+        for above in folder.parents:  # however deep a worker's folders lie
+            if above == Path(tempfile.gettempdir()):
+                break
+            above.chmod(0o711)
         os.seteuid(65_534)
     try:
         yield
