@@ -9,7 +9,7 @@ that ends now, so a frame is scored under the newest tags.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -100,11 +100,19 @@ class TagCNN(ConvModel):
     config: TagCNNConfig
 
     def __init__(self, config: TagCNNConfig, *, tagger: MLFL | None = None) -> None:
-        if config.tagger is None:
-            raise ValueError("tagger is null; a tag_cnn is built with one")
+        tagged_by = config.tagger
+        if tagged_by is None:  # one of the same sizes stands in, until training puts its own here
+            tagged_by = MLFLConfig(
+                config.classes,
+                front_end=config.front_end,
+                planes=config.planes,
+                shift_frames=config.shift_frames,
+                chunk_samples=config.chunk_samples,
+            )
+            config = replace(config, tagger=tagged_by)
         super().__init__(config, conditions=len(config.classes))
-        self.config, self.tagged_by = config, config.tagger
-        self.tagger = MLFL(config.tagger) if tagger is None else tagger
+        self.config, self.tagged_by = config, tagged_by
+        self.tagger = MLFL(tagged_by) if tagger is None else tagger
         self.tagger.requires_grad_(False)
         # One front end, with one scaling: both see the same features.
         self.front_end = self.tagger.front_end
