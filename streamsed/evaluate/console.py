@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streamsed.printable import printable
+from streamsed.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from streamsed.evaluate.evaluation import (
@@ -217,7 +217,7 @@ def _table(title: str, heads: Iterable[str], *, texts: Sequence[int] = (0,)) -> 
     for number, head in enumerate(heads):
         text = number in texts  # which gives way on a narrow terminal; figures do not
         table.add_column(
-            Text(printable(head)),
+            Text(printable_lines(head)),
             justify="left" if text else "right",
             no_wrap=not text,
             overflow="fold",
