@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from time import monotonic, sleep
 from typing import Any
 
@@ -32,7 +32,7 @@ from tests.service.machine import (
     lay_out,
     requirements,
 )
-from tests.sockets import RANDOM_PORT, AnyMessage, receive, receive_until
+from tests.sockets import AnyMessage, receive, receive_until
 from tests.stream_servers import RtspServer, serving
 
 FROZEN_S = 3
@@ -56,8 +56,12 @@ for path in ("/etc/streamsed/written", "/srv/written", "/usr/share/written"):
 
 @pytest.fixture(scope="module")
 def address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    """One whose next port, where subscribers make requests, is free as well."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+            with suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port + 1)):
+                return f"tcp://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +112,7 @@ def configure(
     content = {
         "bundle": "/srv/tones",
         "sources": list(sources),
-        "publish": {"bind": [address], "requests": [RANDOM_PORT], "heartbeat_s": 0.2} | publish,
+        "publish": {"bind": [address], "heartbeat_s": 0.2} | publish,
     }
     text = yaml.safe_dump(content)
     for folder in ("etc/streamsed", "srv/listener/.config/streamsed"):
