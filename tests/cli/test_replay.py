@@ -23,7 +23,7 @@ from streamsed.cli.main import invoke
 from streamsed.replay.progress_display import show_progress
 from streamsed.replay.replay import Progress
 from tests.bundles import SAMPLE_RATE, ToneMember, make_bundle, tones
-from tests.cli.command import PATIENCE_S, execute, process
+from tests.cli.command import PATIENCE_S, execute, process, without_progress
 from tests.replay.conftest import POSTPROCESSING, files_in
 from tests.sockets import RANDOM_PORT
 
@@ -212,7 +212,7 @@ def test_stopped_by_a_signal_it_keeps_what_is_done(
         until_under_way(out)
         running.signal(number)
         assert running.wait() == 128 + number
-        (line,) = running.log.rest()
+        (line,) = without_progress("\n".join(running.log.rest())).splitlines()
     done = journal_lines(out)
     assert line == (
         f"streamsed: stopped by {number.name} after {done} of 240 recordings; "
