@@ -237,8 +237,8 @@ def test_scenes_are_what_a_file_says_and_else_the_default(tmp_path: Path) -> Non
     config = load_soundscapes(path)
     assert config == SoundscapeConfig(snr_db=(6.0, 30.0), plans={"Dog": ClassPlan(again=0.1)})
     for wrong, line in {
-        "snr: [6, 30]": "scenes.yaml: snr: Unexpected keyword",
-        "plans: {Dog: {gap: 1}}": r"plans\.Dog\.gap: Unexpected keyword",
+        "snr: [6, 30]": r"scenes.yaml:1: snr: unknown key; did you mean 'snr_db'",
+        "plans: {Dog: {gap: 1}}": r"plans\.Dog\.gap: unknown key",
         "sources: [0.5]": "sources .*must be probabilities that add up to 1",
     }.items():
         path.write_text(wrong)
