@@ -65,7 +65,7 @@ class Found:
     """What was seen of the daemon."""
 
     events: dict[UUID, Counter[Kind]] = field(default_factory=dict)
-    last_seq: int = 0  # compared up to here: what came later, nobody may be left to ask for
+    last_seq: int = 0  # compared up to here: no daemon may be left to request later ones from
     disturbances: Counter[str] = field(default_factory=Counter)
     silence_s: float = 0.0
     resident: int = 0
@@ -375,7 +375,7 @@ def settle(listeners: list[Listener]) -> None:
 
 
 def unannounced(received: Received, numbers: set[int]) -> int:
-    """Count numbers that others received and this one neither received nor was told to lack."""
+    """Count numbers that others received and this one neither received nor got a gap for."""
     missing = sorted(numbers - received.payloads.keys())
     spans = [(gap.after + 1, gap.before - 1) for gap in received.gaps]
     return sum(not any(first <= seq <= last for first, last in spans) for seq in missing)

@@ -49,7 +49,7 @@ IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a 
 CASES = 600
 RUNS = 4  # of one case
 LONGEST_S = 0.15  # of a run that is killed
-LATER_S = 1.2  # after which a copy can be told from what it is a copy of
+LATER_S = 1.2  # after which a copy differs in its change time from the original
 
 ABOUT_TO, SENT = b"+", b"="
 
