@@ -360,7 +360,7 @@ class Front:
                 break  # nor may those who have sent more
             if link.server is not None and link.inward:
                 self._forward(link)
-            if not link.inward or link.server is None:
+            if not link.inward or (link.server is None and len(link.inward) < _SIGNATURE_BYTES):
                 moved |= self._read_from(link, now)
         if full and now >= self._cut_at:
             self._cut_at = now + _CUT_S

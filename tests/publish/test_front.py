@@ -236,3 +236,15 @@ def test_subscriptions_up_to_what_a_client_may_have_come_through() -> None:
     topics = [f"event/{'x' * 280}{number:04}/" for number in range(99)]
     with publishing() as address, Subscriber(address, topics=[*topics, "heartbeat/"]) as subscriber:
         assert isinstance(receive(subscriber), Heartbeat)
+
+
+def test_clients_need_not_wait_for_the_other_side() -> None:
+    greeting = SIGNATURE + b"\3\0" + b"NULL".ljust(20, b"\0") + bytes(32)
+    with publishing() as address, ExitStack() as stack:
+        connections = [stack.enter_context(raw(address)) for _ in range(60)]
+        for part in (greeting[:10], greeting[10:30], greeting[30:]):
+            for connection in connections:
+                connection.sendall(part)
+        for connection in connections:
+            with connection.makefile("rb") as received:
+                assert len(received.read(len(greeting))) == len(greeting)
