@@ -94,9 +94,18 @@ class PublishConfig(Strict):
     @property
     def request_binds(self) -> tuple[str, ...]:
         """Addresses where requests are answered."""
+        return self.request_binds_beside(self.bind)
+
+    def request_binds_beside(self, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the same, where messages are published on ``endpoints``: wildcards resolved."""
         if self.requests is not None:
             return self.requests
-        return tuple(requests_address(address) for address in self.bind)
+        return tuple(requests_address(address) for address in endpoints)
+
+    @property
+    def any_port(self) -> bool:
+        """Whether the system chooses a port of ``bind`` that the one for requests follows."""
+        return self.requests is None and any(address.endswith(":*") for address in self.bind)
 
     @property
     def ipc_permissions(self) -> int:

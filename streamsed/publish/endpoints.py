@@ -36,8 +36,8 @@ def default_binds() -> tuple[str, ...]:
 def requests_address(address: str) -> str:
     """Return the address for requests that goes with one for messages.
 
-    The next port (or, with a wildcard, any); for ipc, ``-requests`` at the end of the name, before
-    its suffix.
+    The next port (a wildcard again if it is not known yet); for ipc, ``-requests`` at the end of
+    the name, before its suffix.
     """
     match = _TCP.fullmatch(address)
     if match is not None:

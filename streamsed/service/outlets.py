@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from streamsed.config import Config
+from streamsed.errors import PublishError
 from streamsed.publish.binding import SocketLimits
 from streamsed.publish.catch_up import CatchUp
 from streamsed.publish.daemon_status import DaemonStatus
@@ -24,7 +25,34 @@ from streamsed.service.descriptors import connections
 from streamsed.service.health import Health
 from streamsed.service.monitor import monitor
 
+_ATTEMPTS = 50  # to bind a wildcard's port whose next one is free too
+
 log = structlog.get_logger()
+
+
+def bind_both(
+    publisher: Callable[[], Publisher],
+    responder: Callable[[Publisher], Responder],
+    *,
+    attempts: int,
+) -> tuple[Publisher, Responder]:
+    """Bind the sockets of messages and of requests.
+
+    Clients that know one address find the other next to it, so where the system chooses the port
+    of the first, the second may be taken: then both are bound anew.
+
+    Raises:
+        PublishError: one of them could not be bound in any attempt; none is held then.
+    """
+    while True:
+        attempts -= 1
+        bound = publisher()
+        try:
+            return bound, responder(bound)
+        except BaseException as error:
+            bound.close()
+            if not isinstance(error, PublishError) or not attempts:
+                raise
 
 
 class Outlets:
@@ -68,8 +96,9 @@ class Outlets:
         subscribers, requesting = connections(
             wanted=publish.max_connections, sources=len(config.sources)
         )
-        with contextlib.ExitStack() as bound:
-            self.publisher = Publisher(
+
+        def publisher() -> Publisher:
+            return Publisher(
                 publish.bind,
                 heartbeat=heartbeat,
                 heartbeat_s=publish.heartbeat_s,
@@ -88,10 +117,11 @@ class Outlets:
                 on_subscriber=wake,
                 on_failure=wake,
             )
-            bound.callback(self.publisher.close)
-            catch_up = CatchUp(self.publisher.recorder)
-            self.responder = Responder(
-                publish.request_binds,
+
+        def responder(publisher: Publisher) -> Responder:
+            catch_up = CatchUp(publisher.recorder)
+            return Responder(
+                publish.request_binds_beside(publisher.endpoints),
                 {
                     "active": Answer(ActiveRequest, self._active),
                     "since": Answer(SinceRequest, catch_up.answer),
@@ -102,6 +132,12 @@ class Outlets:
                 connections=requesting,
                 on_end=catch_up.close,
             )
+
+        with contextlib.ExitStack() as bound:
+            self.publisher, self.responder = bind_both(
+                publisher, responder, attempts=_ATTEMPTS if publish.any_port else 1
+            )
+            bound.callback(self.publisher.close)
             bound.callback(self.responder.close)
             self.monitor = monitor(config.metrics, registry=registry, alive=alive, ready=ready)
             bound.pop_all()
