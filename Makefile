@@ -1,6 +1,8 @@
 # make run    play the example through the daemon and print its events; ends by itself
 # make test   lint, types and tests, with everything that they need
-# Both do their own set-up: system packages (apt), a virtual environment, Python packages.
+# make check  lint, types and the fast tests, in about two minutes
+# make docs   docs/ as a site in build/site, and what is generated in docs/
+# All do their own set-up: system packages (apt), a virtual environment, Python packages.
 # make install-service     streamsed for systemd, in /opt/streamsed; as root. EXTRAS=gpu for CUDA
 # make uninstall-service   takes it away, but for its configuration and its state
 
@@ -28,10 +30,10 @@ CONFIG := /etc/streamsed/config.yaml
 MODELS := /usr/share/streamsed/models
 BUNDLES := $(notdir $(patsubst %/manifest.yaml,%,$(wildcard models/*/manifest.yaml)))
 
-.PHONY: help run test lint bench clean install-service install-service-files uninstall-service
+.PHONY: help run test check lint docs bench clean install-service install-service-files uninstall-service
 
 help:
-	sed -n '1,6s/^# //p' Makefile
+	sed -n '1,8s/^# //p' Makefile
 
 run: $(VENV)/.installed-run
 	PATH="$(abspath $(BIN)):$$PATH" examples/demo.sh
@@ -40,12 +42,20 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations=25
+
+check: lint
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'not slow'
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-test
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	echo "Built build/site/index.html"
 
 bench: $(VENV)/.installed-run
 	for script in benchmarks/*.py; do $(BIN)/python "$$script"; done

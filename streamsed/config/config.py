@@ -33,11 +33,11 @@ class Config(Strict):
             to the working directory; ``~`` is the home directory.
         provider: hardware for inference; ``auto`` takes a GPU if there is one that works.
         require_gpu: refuse to start without one.
-        threads: of ONNX Runtime, for one inference.
+        threads: how many ONNX Runtime uses for one inference.
         max_batch: sources that one inference computes together.
         queue_s: audio of one source that may wait to be processed. A live source loses its
             oldest audio beyond that; others wait.
-        sources: the default is the default microphone.
+        sources: one or more of these; by default the system's default microphone, named ``mic``.
     """
 
     bundle: UserPath = DEFAULT_BUNDLE

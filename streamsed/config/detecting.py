@@ -13,7 +13,10 @@ from streamsed.config.strict import PositiveSeconds, Strict
 class ClassOverride(Strict):
     """What replaces a class's entry in the bundle's manifest; what is not given stays.
 
-    See :class:`streamsed.bundle.manifest.ClassPostprocessing` for the meaning of each.
+    See :class:`streamsed.bundle.manifest.ClassPostprocessing` for the meaning of the others.
+
+    Attributes:
+        enabled: whether events of this class are published.
     """
 
     enabled: bool = True

@@ -62,7 +62,12 @@ class ClipsConfig(Strict):
 
 
 class LogConfig(Strict):
-    """What is logged, to standard error; ``auto`` is console on a terminal, else JSON."""
+    """What is logged, to standard error.
+
+    Attributes:
+        level: the least important lines that are logged.
+        format: ``auto`` is console on a terminal, else JSON.
+    """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"

@@ -80,6 +80,8 @@ class DaemonStatus(Part):
     """Everything about a running daemon that a person may want to know.
 
     Attributes:
+        version: of streamsed.
+        uptime_s: since the daemon started.
         trouble: for people: what is wrong with detection as a whole; null if nothing is.
         provider: the ONNX Runtime execution provider that really runs.
         last_seq: number of the last numbered message; 0 before the first.
@@ -87,6 +89,7 @@ class DaemonStatus(Part):
             at 1 the machine can do no more. Null before there was audio.
         onset_latency: from the onset to its message; null before the first.
         offset_latency: from the offset to its message.
+        sources: how each is.
         asked: when this was composed.
     """
 

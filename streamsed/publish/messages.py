@@ -72,8 +72,8 @@ class Moment(Part):
     Attributes:
         seconds: since the first sample after the source was opened, or came back.
         sample: index at the bundle's sample rate.
-        utc: when that sample was heard; for audio that is not read in real time, when it would
-            have been heard had it begun with the reading.
+        utc: when that sample was recorded; for audio that is not read in real time, when it would
+            have been, had it begun with the reading.
     """
 
     seconds: Seconds
@@ -82,7 +82,13 @@ class Moment(Part):
 
 
 class EventScore(Part):
-    """Filtered scores of an event so far."""
+    """Filtered scores of an event so far.
+
+    Attributes:
+        current: of the latest frame.
+        peak: the highest.
+        mean: of all frames.
+    """
 
     current: Probability
     peak: Probability
@@ -90,13 +96,24 @@ class EventScore(Part):
 
 
 class BundleName(Part):
-    """Which bundle the scores come from."""
+    """Which bundle the scores come from.
+
+    Attributes:
+        name: as in its manifest.
+        version: as in its manifest.
+    """
 
     name: str
     version: str
 
 
 class _Message(Part):
+    """What all messages have in common.
+
+    Attributes:
+        published: when it was handed over to be sent.
+    """
+
     schema_: str = Field(alias="schema")
 
     @property
@@ -110,6 +127,13 @@ class _Message(Part):
 
 
 class _Numbered(_Message):
+    """What messages with a number have in common.
+
+    Attributes:
+        seq: its number, one more than that of the message before, of whatever kind.
+        replay: whether it was published before and is sent again for a new subscriber.
+    """
+
     seq: Count
     replay: bool = False
 
@@ -118,13 +142,18 @@ class EventMessage(_Numbered):
     """The onset, an update or the offset of one event: topic ``event/<source>/<label>/``.
 
     Attributes:
+        kind: which of these it is.
         event_id: the same in all messages of one event; never used again.
-        offset: end of the event; null until the offset message, as are ``duration`` (seconds)
-            and ``reason``.
-        latency_ms: wall clock from the moment the onset (of an offset message: the offset) was
-            heard to publication; null for updates and for sources not read in real time.
+        source: name of the source.
+        label: class of the event.
+        onset: beginning of the event.
+        offset: end of the event; null until the offset message.
+        duration: from onset to offset, in seconds; null until the offset message.
+        reason: why the event ended; null until the offset message.
+        latency_ms: wall clock from the moment of the onset (of an offset message: the offset) to
+            publication; null for updates and for sources not read in real time.
         clip: of an offset message, where the recording of the event lies on the daemon's machine,
-            once the audio after it has been heard too; null if there is none.
+            once the audio after it has come too; null if there is none.
     """
 
     schema_: Literal["streamsed.event/1"] = Field("streamsed.event/1", alias="schema")
@@ -168,6 +197,7 @@ class SourceCondition(Part):
     """How a source is doing: in its status messages and in every heartbeat.
 
     Attributes:
+        source: its name.
         state: ``ended``, ``lost`` and ``stalled`` come after the offsets of all its events.
         since: when it came to this state; null from daemons that do not say.
         message: for people: why it was lost, what was dropped; null when there is nothing to say.
@@ -220,6 +250,8 @@ class DaemonMessage(_Numbered):
     """The daemon started, reloaded its configuration or stops: topic ``status/daemon/``.
 
     Attributes:
+        state: what it does.
+        version: of streamsed.
         provider: the ONNX Runtime execution provider that really runs.
         message: for people: why it stops, what it changed, or why it did not.
     """
@@ -285,6 +317,10 @@ class Heartbeat(_Message):
     Attributes:
         last_seq: number of the last numbered message; 0 before the first.
         interval_s: until the next heartbeat.
+        uptime_s: since the daemon started.
+        version: of streamsed.
+        provider: the ONNX Runtime execution provider that really runs.
+        sources: how each is.
         requests_answered: whether there is a socket for requests.
     """
 
@@ -310,7 +346,12 @@ class Heartbeat(_Message):
 
 
 class ClassScore(Part):
-    """How sure the model is of one class."""
+    """How sure the model is of one class.
+
+    Attributes:
+        label: the class.
+        score: its score.
+    """
 
     label: str
     score: Probability
@@ -345,6 +386,9 @@ class LevelMessage(Level, _Message):
     """How loud a source was since the message before: topic ``status/<source>/level/``.
 
     Sent only if the configuration asks for it.
+
+    Attributes:
+        source: name of the source.
     """
 
     schema_: Literal["streamsed.level/1"] = Field("streamsed.level/1", alias="schema")

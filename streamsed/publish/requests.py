@@ -64,6 +64,7 @@ class ActiveReply(Part):
     Attributes:
         last_seq: number of the last message at that moment, or of one shortly before.
         sources: the latest message of each open event, by source.
+        answered: when this was composed.
     """
 
     schema_: Literal["streamsed.active/1"] = Field("streamsed.active/1", alias="schema")
@@ -93,6 +94,7 @@ class SinceReply(Part):
         more: whether there are messages after that; ask again at once.
         last_seq: number of the last message.
         missing: messages that are kept no more.
+        messages: those on the topics that were asked for, in order.
     """
 
     schema_: Literal["streamsed.since/1"] = Field("streamsed.since/1", alias="schema")
@@ -104,7 +106,11 @@ class SinceReply(Part):
 
 
 class ErrorReply(Part):
-    """What was wrong with a request."""
+    """What was wrong with a request.
+
+    Attributes:
+        error: for people: what it was, and what would be right.
+    """
 
     schema_: Literal["streamsed.error/1"] = Field("streamsed.error/1", alias="schema")
     error: str

@@ -48,6 +48,18 @@ _PIPE = re.compile(r"pipe:(?P<format>\w+)@(?P<rate>\d+)(x(?P<channels>\d+))?(?P<
 
 
 class _Strict(BaseModel):
+    """What all sources have in common.
+
+    Attributes:
+        type: the kind of source.
+        name: stands in topics, ``event/<name>/<label>/``, so without slash or space; each has its
+            own.
+        channel: ``mix`` averages all channels; ``left`` is channel 0, ``right`` channel 1, a number
+            that channel.
+        gain_db: so much louder or softer; ``auto`` makes it slowly louder, by up to 40 dB, while it
+            is quiet.
+    """
+
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
@@ -107,9 +119,10 @@ class PipeSource(_Strict):
     """Raw interleaved samples on standard input.
 
     Attributes:
-        rate: Hz. Nothing in raw samples tells it: a wrong one is not noticed.
+        rate: Hz. It cannot be seen in raw samples: a wrong one is not noticed.
+        channels: interleaved in each frame.
         format: by ffmpeg's names, such as ``s16le`` (16-bit integers) or ``f32le`` (32-bit
-            floats, full scale 1); see :mod:`streamsed.sources.raw_samples`.
+            floats, full scale 1).
         live: the writer cannot wait: when detection cannot keep up, drop the oldest audio rather
             than hold the writer up.
         stall_s: it stalls when nothing comes for so long: events end, and what comes later is a
@@ -133,7 +146,7 @@ class UrlSource(_Returning):
     """A stream from the network, or any container that ffmpeg reads there.
 
     Attributes:
-        url: rtsp, rtsps, http, https and more; may hold a password.
+        url: address of the stream: rtsp, rtsps, http, https and more; may hold a password.
         stall_s: it stalls when nothing comes for so long.
         ffmpeg: the program to use, in place of the system's or the wheel's.
         tls_verify: refuse a server whose certificate nobody known vouches for; false for a camera
