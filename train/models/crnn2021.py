@@ -18,20 +18,10 @@ from torch import Tensor, nn
 from train.frontend import DCASE2021, FrontEndConfig, LogMel
 from train.models.clip_head import AttentionAxis, ClipHead, PaddingRule
 from train.models.dropout import Dropout
-from train.models.model import (
-    Given,
-    Output,
-    SoundEventModel,
-    Step,
-    check_chunk,
-    whole_frames,
-)
+from train.models.model import Given, Output, SoundEventModel, Step, check_chunk
 from train.models.registry import MODELS
-from train.models.sliding import overlap_add, window_look_aheads, windows_needed
-from train.models.window_step import WindowStep
-
-WINDOWS_AT_ONCE = 16
-"""Windows that are scored together offline; each holds all activations of a clip."""
+from train.models.sliding import overlap_add, window_look_aheads
+from train.models.window_step import WindowStep, score_windows
 
 
 @dataclass(frozen=True)
@@ -220,23 +210,8 @@ class CRNN2021(SoundEventModel):
 
     def scores(self, audio: Tensor, *, latency_frames: int | None = None) -> Tensor:
         """Score clips as a stream would be, window for window; see the base class."""
-        config = self.config
-        overlap = overlap_add(config, latency_frames).to(audio.device)
-        audio = whole_frames(audio, config)
-        frames = audio.shape[1] // config.frame_samples
-        count = windows_needed(
-            frames, hop_frames=config.frames_per_chunk, latency_frames=overlap.latency
-        )
-        before = config.window_samples - config.chunk_samples
-        after = count * config.chunk_samples - audio.shape[1]
-        windows = nn.functional.pad(audio, (before, after))
-        windows = windows.unfold(1, config.window_samples, config.chunk_samples).flatten(0, 1)
-        newest = [
-            self.clip(self.front_end(self.front_end.pad(part))).frames[:, -overlap.taken :]
-            for part in torch.split(windows, WINDOWS_AT_ONCE)
-        ]
-        scores = torch.sigmoid(torch.cat(newest))
-        return overlap.run(scores.view(len(audio), count, *scores.shape[1:]))[:, :frames]
+        overlap = overlap_add(self.config, latency_frames).to(audio.device)
+        return score_windows(self, audio, overlap, window_samples=self.config.window_samples)
 
     def look_aheads(self) -> range:
         """Return those that fit the window."""

@@ -1,12 +1,45 @@
-"""The step of a model that hears the whole window anew at each chunk."""
+"""Models that compute the whole window anew at each chunk: their step, and the same offline."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from train.models.model import SoundEventModel, Step
-from train.models.sliding import OverlapAdd
+from train.models.model import SoundEventModel, Step, whole_frames
+from train.models.sliding import OverlapAdd, windows_needed
+
+WINDOWS_AT_ONCE = 16
+"""Windows that are scored together offline; each holds all activations of a clip."""
+
+
+def score_windows(
+    model: SoundEventModel, audio: Tensor, overlap: OverlapAdd, *, window_samples: int
+) -> Tensor:
+    """Score clips as a stream would be, window for window.
+
+    Args:
+        model: scores a window as it would score a clip.
+        audio: ``(B, N)``; silence follows.
+        overlap: averages what windows give for one frame.
+        window_samples: length of a window.
+
+    Returns:
+        ``(B, N // frame_samples, C)`` in [0, 1].
+    """
+    config = model.config
+    hop_frames = config.chunk_samples // config.frame_samples
+    audio = whole_frames(audio, config)
+    frames = audio.shape[1] // config.frame_samples
+    count = windows_needed(frames, hop_frames=hop_frames, latency_frames=overlap.latency)
+    before, after = window_samples - config.chunk_samples, count * config.chunk_samples
+    windows = nn.functional.pad(audio, (before, after - audio.shape[1]))
+    windows = windows.unfold(1, window_samples, config.chunk_samples).flatten(0, 1)
+    newest = [
+        model.hear(part).frames[:, -overlap.taken :]
+        for part in torch.split(windows, WINDOWS_AT_ONCE)
+    ]
+    scores = torch.sigmoid(torch.cat(newest))
+    return overlap.run(scores.view(len(audio), count, *scores.shape[1:]))[:, :frames]
 
 
 class WindowStep(Step):
