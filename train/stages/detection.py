@@ -35,6 +35,7 @@ from train.stages.validation import (
     intersection_f1,
     objective,
     score_clips,
+    score_tags,
     weak_f1,
 )
 
@@ -292,6 +293,20 @@ class Detection(Stage):
         precision = average_precision(frames, sets.strong, grid=grid)
         found = {"weak_f1": weak, "intersection_f1": f1, "average_precision": precision}
         return {**found, "objective": objective(found, config.objective)}
+
+    def tag_figures(self, name: str, networks: Networks, sets: Sets) -> dict[str, float]:
+        """Score the tags of clips alone, as of a network whose frames are longer than the labels'.
+
+        Returns:
+            ``weak_f1``, macro, and the same as ``objective``; NaN and 0 without any tags.
+        """
+        assert isinstance(sets, ClipSets)
+        if sets.weak is None:
+            return {"weak_f1": math.nan, "objective": 0.0}
+        batches = OrderedBatches(sets.inputs, sets.weak, batch=self.recipe.validation.batch)
+        loaded = load(batches, range(len(batches)), workers=self.recipe.machine.workers)
+        figure = weak_f1(score_tags(model_of(networks, name), loaded, self.device), sets.weak)
+        return {"weak_f1": figure, "objective": objective({"weak_f1": figure}, "weak_f1")}
 
 
 def model_of(networks: Mapping[str, torch.nn.Module], name: str) -> SoundEventModel:

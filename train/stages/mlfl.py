@@ -6,7 +6,6 @@ second network, better at tags for its pooling of time, and the first learn tags
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,10 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.data.batches import Batch, OrderedBatches
+from train.data.batches import Batch
 from train.data.classes import CLASSES
-from train.data.loading import load
-from train.data.sets.clips import ClipSets
 from train.data.targets import STRONG, WEAK
 from train.engine.networks import Learned, Networks, Role
 from train.engine.schedules import At, Ramp, Schedule
@@ -29,16 +26,8 @@ from train.losses.metric import Adaptation, Frames, domain_adaptation
 from train.models.mlfl import MLFL
 from train.models.model import ModelConfig, Output
 from train.models.registry import MODELS, build
-from train.stages.beginning import linear_mels
-from train.stages.detection import (
-    STUDENT,
-    TEACHER,
-    Detection,
-    DetectionConfig,
-    model_of,
-)
+from train.stages.detection import STUDENT, TEACHER, Detection, DetectionConfig
 from train.stages.registry import STAGES
-from train.stages.validation import Scores, objective, weak_f1
 
 if TYPE_CHECKING:
     from train.recipe.schema import Recipe
@@ -179,23 +168,9 @@ class MLFLStage(Detection):
 
         See the base class.
         """
-        if name != GUIDE:
-            return super().figures(name, networks, sets)
-        assert isinstance(sets, ClipSets)
-        if sets.weak is None:
-            return {"weak_f1": math.nan, "objective": 0.0}
-        model = model_of(networks, name).eval()
-        tags: dict[str, Scores] = {}
-        batches = OrderedBatches(sets.inputs, sets.weak, batch=self.recipe.validation.batch)
-        for batch in load(batches, range(len(batches)), workers=self.recipe.machine.workers):
-            mels = linear_mels(model, batch.inputs.to(self.device))
-            with torch.no_grad():
-                found = model.clip(model.front_end.features(mels)).clip
-            assert found is not None
-            tags |= dict(zip(batch.names, found.float().cpu().numpy(), strict=True))
-        model.train()
-        figure = weak_f1(tags, sets.weak)
-        return {"weak_f1": figure, "objective": objective({"weak_f1": figure}, "weak_f1")}
+        if name == GUIDE:
+            return self.tag_figures(name, networks, sets)
+        return super().figures(name, networks, sets)
 
     def schedules(self) -> dict[str, Schedule]:
         """Return the weight of consistency."""

@@ -79,6 +79,30 @@ def score_clips(
     return ClipScores(frames, tags)
 
 
+@torch.no_grad()
+def score_tags(
+    network: SoundEventModel, batches: Iterable[Batch[Tensor]], device: torch.device
+) -> dict[str, Scores]:
+    """Return the tags ``(C,)`` of clips by name, whatever frames the network has.
+
+    Args:
+        network: with a clip-level output, on the device; left in the mode that it was in.
+        batches: of the clips, as audio or as linear mel bands.
+        device: of the network.
+    """
+    was_training = network.training
+    network.eval()
+    tags: dict[str, Scores] = {}
+    for batch in batches:
+        inputs = batch.inputs.to(device)
+        mels = inputs if inputs.ndim == 3 else network.mels(inputs)
+        found = network.clip(network.front_end.features(mels)).clip
+        assert found is not None
+        tags |= dict(zip(batch.names, found.float().cpu().numpy(), strict=True))
+    network.train(was_training)
+    return tags
+
+
 def beyond_the_end(batch: Batch[Tensor]) -> Tensor:
     """Return ``(B, T')`` bool, True for score frames beyond the end of a clip."""
     count = batch.targets[STRONG].values.shape[1]
