@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from train.engine.schedules import ramp, teacher_decay, warmup_cosine
+from train.engine.schedules import Approach, ramp, teacher_decay, warmup_cosine
 
 
 def test_the_ramp_rises_from_e_to_the_minus_five_to_one() -> None:
@@ -40,3 +40,12 @@ def test_warmup_and_cosine_rise_in_a_line_and_fall_as_half_a_cosine() -> None:
 def test_warmup_and_cosine_stay_within_bounds(warmup: int, steps: int) -> None:
     shares = [warmup_cosine(k, warmup=warmup, steps=steps) for k in range(1, steps + 1)]
     assert all(0.0 < share <= 1.0 for share in shares)
+
+
+def test_an_approach_is_nothing_until_it_starts_and_nears_its_weight() -> None:
+    late = Approach(weight=2.0, start_epochs=5.0, base=0.9)
+    weights = [late.weight_at(10 * epoch, epoch_steps=10) for epoch in (1, 5, 6, 8)]
+    assert weights == pytest.approx([0.0, 0.0, 2.0 * 0.1, 2.0 * (1 - 0.9**3)])
+    assert Approach().weight_at(1, epoch_steps=10) == 1.0
+    with pytest.raises(ValueError, match="below 1"):
+        Approach(base=1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 STYLES = ("-", "--", ":", "-.")
 """Of the networks, in their order."""
+WATCHED = "embedding_"
+"""Figures whose names begin so measure no result; they are drawn apart."""
 
 
 def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -21,11 +23,16 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
         records: as :class:`train.engine.journal.Journal` writes them.
         path: of the picture.
     """
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    validations = [record for record in records if record["kind"] == "validation"]
+    names = {name for record in validations for of in record["figures"].values() for name in of}
+    watched = {name for name in names if name.startswith(WATCHED)}
+    figure = Figure(figsize=(16.5 if watched else 11, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    losses, figures = figure.subplots(1, 2)
+    losses, figures, *further = figure.subplots(1, 3 if watched else 2)
     _draw_losses(losses, [record for record in records if record["kind"] == "losses"])
-    _draw_figures(figures, [record for record in records if record["kind"] == "validation"])
+    _draw_figures(figures, validations, names - watched, title="Validation")
+    for axes in further:
+        _draw_figures(axes, validations, watched, title="Embeddings that are distilled")
     part = path.with_suffix(".part")
     figure.savefig(part, dpi=110, format="png")
     part.replace(path)
@@ -43,7 +50,9 @@ def _draw_losses(axes: Any, records: Sequence[Mapping[str, Any]]) -> None:
     _finish(axes, title="Training loss, mean since the point before", any_line=bool(names))
 
 
-def _draw_figures(axes: Any, records: Sequence[Mapping[str, Any]]) -> None:
+def _draw_figures(
+    axes: Any, records: Sequence[Mapping[str, Any]], names: Collection[str], *, title: str
+) -> None:
     colours: dict[str, str] = {}
     networks = dict.fromkeys(name for record in records for name in record["figures"])
     for network, style in zip(networks, cycle(STYLES), strict=False):
@@ -53,6 +62,8 @@ def _draw_figures(axes: Any, records: Sequence[Mapping[str, Any]]) -> None:
             if network in record["figures"]
         ]
         for name in of_network[0][1] if of_network else ():
+            if name not in names:
+                continue
             points = [(step, f[name]) for step, f in of_network if f[name] is not None]
             if not points:
                 continue
@@ -60,7 +71,7 @@ def _draw_figures(axes: Any, records: Sequence[Mapping[str, Any]]) -> None:
             label = f"{network}: {name.replace('_', ' ').replace('f1', 'F1')}"
             marker = "o" if len(points) == 1 else None
             axes.plot(*zip(*points, strict=True), style, color=colour, label=label, marker=marker)
-    _finish(axes, title="Validation", any_line=bool(colours))
+    _finish(axes, title=title, any_line=bool(colours))
     if axes.get_ylim()[0] > 0.0 or axes.dataLim.ymin >= 0.0:
         axes.set_ylim(bottom=0.0)
 

@@ -44,6 +44,36 @@ class Ramp:
 
 
 @dataclass(frozen=True)
+class Approach:
+    """Stays 0, then nears its weight as ``weight * (1 - base ** epochs)`` of those since.
+
+    Guided learning (L. Lin et al. 2020) so lets a teacher learn from its student later and later
+    more, once the student has learned something.
+
+    Attributes:
+        weight: what it nears.
+        start_epochs: until when it is 0.
+        base: in [0, 1), the share of the way that is left after an epoch more; 0 steps up at once.
+    """
+
+    weight: float = 1.0
+    start_epochs: float = 0.0
+    base: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.weight < 0.0 or self.start_epochs < 0.0 or not 0.0 <= self.base < 1.0:
+            raise ValueError(
+                f"weight {self.weight}, start_epochs {self.start_epochs}, base {self.base}; "
+                "must be 0 or more, 0 or more, and from 0 to below 1"
+            )
+
+    def weight_at(self, step: int, *, epoch_steps: int) -> float:
+        """Return the weight of a step; see :class:`Schedule`."""
+        since = step / epoch_steps - self.start_epochs
+        return self.weight * (1.0 - self.base**since) if since > 0.0 else 0.0
+
+
+@dataclass(frozen=True)
 class At:
     """Where in a run a step stands.
 
