@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from train.experiments.engine import Engine
+    from train.experiments.page import Page
     from train.experiments.workers import Outcome
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -106,17 +107,34 @@ def plan(
         return
     failed, stopped = _run(engine, jobs or os.cpu_count() or 1, console)
     if loaded.page is not None:
-        text = loaded.page.text(engine.results())
-        if output is None:
-            typer.echo(text, nl=False)
-        else:
-            output.write_text(text, encoding="utf-8")
-    scored = [found for _, _, found in engine.results().scored()]
+        _write_page(loaded.page, engine, output)
     state = "failed" if failed else "stopped; the same command goes on" if stopped else "done"
-    done = sum(found is not None for found in scored)
-    typer.echo(f"{output or folder}: {done} of {len(scored)} systems, {state}", err=output is None)
+    typer.echo(f"{output or folder}: {_count(engine)}, {state}", err=output is None)
     if failed:
         raise typer.Exit(1)
+
+
+def _write_page(page: Page, engine: Engine, output: Path | None) -> None:
+    """Write the page and its pictures, or print the page."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    results = engine.results()
+    if output is None:
+        typer.echo(page.text(results), nl=False)
+        return
+    pictures = output.with_suffix("")
+    results = replace(results, pictures=pictures.name)
+    output.write_text(page.text(results), encoding="utf-8")
+    page.draw(results, pictures)
+
+
+def _count(engine: Engine) -> str:
+    """Return how many systems are scored, or of a plan without any, steps done."""
+    results = engine.results()
+    scored = [found for _, _, found in results.scored()]
+    if scored:
+        return f"{sum(found is not None for found in scored)} of {len(scored)} systems"
+    return f"{len(results.folders)} of {len(results.steps)} steps"
 
 
 def compare(

@@ -27,6 +27,7 @@ class Results:
         steps: all of them, by name.
         folders: of the steps that are done.
         paths: of artefacts by reference, and of the inputs that were given.
+        pictures: folder of the page's pictures, as the page links to them.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Results:
     steps: Mapping[str, Step]
     folders: Mapping[str, Path]
     paths: Mapping[str, Path]
+    pictures: str = ""
 
     def scored(self) -> Iterator[tuple[str, Scoring, Scored | None]]:
         """Yield the steps that score and have a title, and what they found, once it is done."""
@@ -68,6 +70,9 @@ class Page(ABC):
     @abstractmethod
     def text(self, results: Results) -> str:
         """Return the page as Markdown; what is not done has a dash."""
+
+    def draw(self, results: Results, folder: Path) -> None:  # noqa: B027 - may be nothing
+        """Write the pictures that the page links to into a folder."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
