@@ -6,12 +6,14 @@ import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 from torch import nn
 
 from streamsed.errors import ConfigError
+from train.layering import laid_over
 from train.models.conv_tasnet import ConvTasNet
 from train.models.model import SoundEventModel
 from train.models.registry import build_network, parse_network_config
@@ -46,15 +48,21 @@ def save_tensors(path: Path, content: Mapping[str, object]) -> None:
         part.write_bytes(whole.getbuffer())
 
 
-def load_network(path: Path) -> tuple[nn.Module, int]:
+def load_network(path: Path, *, changes: Mapping[str, Any] | None = None) -> tuple[nn.Module, int]:
     """Rebuild a network, in evaluation mode, on the CPU; return it and the step it was saved at.
 
+    Args:
+        path: of the checkpoint.
+        changes: laid over the network's configuration; what has weights must stay as it is.
+
     Raises:
-        ConfigError: the file is missing or is no checkpoint of this package.
+        ConfigError: the file is missing or is no checkpoint of this package, or the changes do not
+            fit it.
     """
     try:
         saved = torch.load(find_checkpoint(path), map_location="cpu", weights_only=True)
-        network = build_network(parse_network_config(saved["config"]))
+        config = saved["config"] if not changes else laid_over(saved["config"], changes)
+        network = build_network(parse_network_config(config))
         network.load_state_dict(saved["state"])
         return network.eval(), int(saved["step"])
     except FileNotFoundError as error:
@@ -67,16 +75,24 @@ def load_network(path: Path) -> tuple[nn.Module, int]:
                 f"{first['msg']}: {first['input']}" if first["type"] == "kind" else first["msg"]
             )
         reason = problem.splitlines()[0] if problem else type(error).__name__
-        raise ConfigError(f"{path}: is no checkpoint of a streamsed model ({reason})") from error
+        under = f" under {dict(changes)}" if changes else ""
+        raise ConfigError(
+            f"{path}: is no checkpoint of a streamsed model{under} ({reason})"
+        ) from error
 
 
-def load_model(path: Path) -> Checkpoint:
+def load_model(path: Path, *, changes: Mapping[str, Any] | None = None) -> Checkpoint:
     """Rebuild a model that detects events, in evaluation mode, on the CPU.
 
+    Args:
+        path: of the checkpoint.
+        changes: laid over the model's configuration; what has weights must stay as it is.
+
     Raises:
-        ConfigError: the file is missing or is no checkpoint of such a model.
+        ConfigError: the file is missing or is no checkpoint of such a model, or the changes do not
+            fit it.
     """
-    network, step = load_network(path)
+    network, step = load_network(path, changes=changes)
     if not isinstance(network, SoundEventModel):
         raise ConfigError(f"{path}: is a {_kind(network)}, which detects no events")
     return Checkpoint(network, step)

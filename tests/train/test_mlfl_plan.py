@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,15 @@ import pytest
 
 from streamsed.errors import ConfigError
 from tests.train.tone_set import write_tone_set
+from train.checkpoint import load_model
 from train.data.desed import Part, read_desed
 from train.experiments.engine import Engine
+from train.experiments.mlfl import MLFLPage
+from train.experiments.page import Results
 from train.experiments.plan import load_plan
 from train.experiments.same_clips import SameClips
-from train.experiments.score_steps import ScoreFile, read_scored
+from train.experiments.score_steps import Score, Scored, ScoreFile, read_scored
+from train.experiments.scoring import Reached
 from train.experiments.selection import FuseBest
 from train.experiments.step import Machine, Place
 from train.places import find
@@ -51,9 +57,64 @@ def test_the_page_has_the_papers_figures_beside_and_names_what_helps(engine: Eng
     page = engine.plan.page.text(engine.results())
     assert "| Result1 | - / 0.401 | - / 0.597 | - / 0.550 |" in page
     assert "/ 0.392 |" in next(line for line in page.splitlines() if "| Result3 |" in line)
-    assert "- without: PSDS1 + PSDS2 + F1" in page
+    assert "nothing can be concluded from one seed" in page
     losses = [line for line in page.splitlines() if line.startswith("| mlfl | 2 |")]
     assert any("adaptation" in line for line in losses)
+
+
+def test_a_branch_of_a_checkpoint_is_scored_by_what_is_laid_over_its_configuration(
+    engine: Engine,
+) -> None:
+    folders = engine.results().folders
+    of = {
+        name: ScoreFile.load(folders[name] / "scores.npz").clips
+        for name in ("mlfl-scores", "mlfl-branch")
+    }
+    assert of["mlfl-scores"].keys() == of["mlfl-branch"].keys()
+    assert any(
+        not np.allclose(of["mlfl-branch"][clip], of["mlfl-scores"][clip])
+        for clip in of["mlfl-branch"]
+    )
+    with pytest.raises(ConfigError, match=r"no checkpoint of a streamsed model under .*surfaces"):
+        load_model(folders["mlfl"] / "best.pt", changes={"detection": "surfaces"})
+    with pytest.raises(ConfigError, match="size mismatch"):
+        load_model(folders["mlfl"] / "best.pt", changes={"projection": 3})
+
+
+@pytest.mark.parametrize(
+    ("with_it", "without", "expected"),
+    [
+        (
+            (0.3, 0.4),
+            (0.2, 0.25),
+            "gains +0.100, +0.150, +0.125 ± 0.318 (95 %): it helps in every seed.",
+        ),
+        ((0.3, 0.4), (0.4, 0.45), "it costs in every seed."),
+        ((0.3, 0.4), (0.4, 0.3), "seeds disagree."),
+        ((0.3, None), (0.2, 0.3), "gains +0.100; nothing can be concluded from one seed."),
+        ((None, 0.3), (0.2, None), "- without it: not run."),
+    ],
+)
+def test_a_part_helps_only_if_it_does_in_every_seed(
+    engine: Engine,
+    tmp_path: Path,
+    with_it: tuple[float | None, ...],
+    without: tuple[float | None, ...],
+    expected: str,
+) -> None:
+    steps, folders = {}, {}
+    for title, values in (("whole", with_it), ("without it", without)):
+        for seed, value in enumerate(values):
+            name = f"{title} {seed}"
+            steps[name] = Score(checkpoint="any", title=title)
+            if value is not None:
+                folders[name] = tmp_path / name
+                folders[name].mkdir()
+                scored = Scored(Reached(value, 0.0, 0.0, 0.0), parameters=1)
+                (folders[name] / "figures.json").write_text(json.dumps(asdict(scored)))
+    paths = {"data": engine.given["data"]}
+    page = MLFLPage(whole="whole", without=("without it",))
+    assert expected in page.text(Results("T", "A", "plan", steps, folders, paths))
 
 
 def test_the_papers_own_plans_can_be_read() -> None:

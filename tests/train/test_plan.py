@@ -91,6 +91,16 @@ def test_every_step_is_run_once_after_what_it_needs(tmp_path: Path, data: Path, 
     assert run(diamond(), tmp_path, data, jobs=jobs) == ([], [])
 
 
+def test_of_steps_that_can_be_run_the_first_in_the_plan_is_next(tmp_path: Path, data: Path) -> None:
+    steps = {
+        "one": Text(word="1", data="data"),
+        "of one": Text(word="2", of=("one",)),
+        "of that": Text(word="3", of=("of one",)),
+        "alone": Text(word="4", data="data"),
+    }
+    assert run(Plan("T", "A", steps), tmp_path, data)[0] == list(steps)
+
+
 def test_only_what_a_change_reaches_is_done_anew(tmp_path: Path, data: Path) -> None:
     run(diamond(), tmp_path, data)
     assert run(diamond(b="B"), tmp_path, data)[0] == ["b", "d"]

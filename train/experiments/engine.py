@@ -1,9 +1,9 @@
 """Runs a plan: what is done is reused, what a change reaches is redone, what was stopped goes on.
 
 Every step has a folder ``STEP/KEY`` below the plan's. The key is a digest of what decides the
-step's result: its kind, what it says, and the content of all it needs. So a step that is changed,
+step's result: its kind, its options, and the content of all it needs. So a step that is changed,
 or one whose needs are, finds another folder, and what was made before stays and is found again
-when the change is undone. ``step.json`` says that a step is done, and what it yielded.
+when the change is undone. ``step.json`` records that a step is done, and what it yielded.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class Engine:
     ) -> list[Outcome]:
         """Run all that is not done, ``jobs`` steps at a time.
 
-        What does not need a step that failed is run all the same, unless the disk is full.
+        Of steps that can be run, the one that stands first in the plan goes first. What does not
+        need a step that failed is run all the same, unless the disk is full.
 
         Args:
             jobs: processes; 1 runs steps in this one.
@@ -111,6 +112,7 @@ class Engine:
         order, undone = self.plan.order(), {}
         order.prepare()
         total, done, ready = len(self.plan.steps), 0, list[str]()
+        place = {name: index for index, name in enumerate(self.plan.steps)}
         workers = Workers(jobs) if jobs > 1 else InProcess()
         with self._alone(), workers:
             while order.is_active():
@@ -123,6 +125,7 @@ class Engine:
                         order.done(name)
                     else:
                         ready.append(name)
+                ready.sort(key=place.__getitem__)
                 while ready and workers.idle:
                     task = self._task(ready.pop(0))
                     begun(task.name, task.place.folder)

@@ -13,6 +13,7 @@ from textwrap import fill
 from typing import Literal, NamedTuple
 
 from pydantic import ConfigDict
+from scipy.stats import t as student
 
 from streamsed.errors import ConfigError
 from train.engine.journal import read_history
@@ -60,6 +61,9 @@ the order of rows, not the numbers.
 
 {second}
 
+Gains are of PSDS1 + PSDS2 + intersection F1, seed by seed; the interval is Student's, of their
+mean.
+
 {verdicts}
 
 ## Losses
@@ -97,11 +101,10 @@ class MLFLPage(Page):
         """
         if "data" not in results.paths:
             raise ConfigError(f"{results.name}: nothing is done; there is nothing to show")
-        found: dict[str, list[Scored]] = {}
+        planned: dict[str, list[Scored | None]] = {}
         for _, step, scored in results.scored():
-            rows = found.setdefault(str(step.title), [])
-            if scored is not None:
-                rows.append(scored)
+            planned.setdefault(str(step.title), []).append(scored)
+        found = {title: [of for of in rows if of] for title, rows in planned.items()}
         counts = results.counts()
         plan = "" if results.name == "mlfl" else f" --plan {results.name}"
         return _PAGE.format(
@@ -115,26 +118,36 @@ class MLFLPage(Page):
                 ["system", "parameters", "look-ahead", *_FIGURES, "seeds"],
                 (_second(title, rows) for title, rows in found.items() if title not in TABLE_1),
             ),
-            verdicts="\n".join(self._verdicts(found)),
+            verdicts="\n".join(self._verdicts(planned)),
             losses=table(["training", "step", "loss", "first", "last"], _losses(results)),
             plan=plan,
         )
 
-    def _verdicts(self, found: dict[str, list[Scored]]) -> Iterator[str]:
-        """Yield for each part whether the whole is better than without it."""
-        whole = found.get(self.whole or "", [])
+    def _verdicts(self, planned: dict[str, list[Scored | None]]) -> Iterator[str]:
+        """Yield for each part what the whole is better by than without it, seed by seed."""
+        whole = planned.get(self.whole or "", [])
         for title in self.without:
-            others = found.get(title, [])
-            if not whole or not others:
-                yield f"- {title}: not run."
-                continue
-            mine, theirs = (fmean(_value(of) for of in rows) for rows in (whole, others))
-            verdict = "the part helps" if mine > theirs else "the part does not help here"
-            seeds = f"{len(whole)} and {len(others)} seeds" if len(whole) > 1 else "one seed"
-            yield (
-                f"- {title}: PSDS1 + PSDS2 + F1 {mine:.3f} with it, {theirs:.3f} without it "
-                f"({seeds}): {verdict}."
-            )
+            pairs = zip(whole, planned.get(title, []), strict=False)
+            gains = [_value(mine) - _value(other) for mine, other in pairs if mine and other]
+            yield f"- {title}: {_verdict(gains)}"
+
+
+def _verdict(gains: Sequence[float]) -> str:
+    """Return what is to be concluded from what a part gains in each seed."""
+    if not gains:
+        return "not run."
+    each = ", ".join(f"{gain:+.3f}" for gain in gains)
+    if len(gains) == 1:
+        return f"the part gains {each}; nothing can be concluded from one seed."
+    half = student.ppf(0.975, len(gains) - 1) * stdev(gains) / len(gains) ** 0.5
+    interval = f"{fmean(gains):+.3f} ± {half:.3f} (95 %)"
+    if min(gains) > 0.0:
+        verdict = "it helps in every seed"
+    elif max(gains) < 0.0:
+        verdict = "it costs in every seed"
+    else:
+        verdict = "seeds disagree"
+    return f"the part gains {each}, {interval}: {verdict}."
 
 
 def _value(scored: Scored) -> float:

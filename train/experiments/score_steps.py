@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -102,7 +102,7 @@ class Scoring(Step):
 
     @property
     def row(self) -> str | None:
-        """Which network it is: as said, or by the name of what is scored."""
+        """Which network it is: as given, or by the name of what is scored."""
         return self.selected
 
     def yields(self) -> Mapping[str, Artefact]:
@@ -130,18 +130,21 @@ class Score(Scoring):
 
     Attributes:
         checkpoint: of a detector.
+        model: laid over the model's configuration, such as which of its branches detects; what has
+            weights stays as it is.
         duration_s: of each clip; longer ones are cropped.
         look_ahead_frames: score each clip as a stream with this look-ahead; null scores it whole.
     """
 
     checkpoint: str
+    model: Plain = field(default_factory=dict)
     duration_s: float = 10.0
     look_ahead_frames: int | None = None
     kind: Literal["score"] = "score"
 
     @property
     def row(self) -> str | None:
-        """Which network it is: as said, or by the name of what is scored."""
+        """Which network it is: as given, or by the name of what is scored."""
         return self.selected or self.checkpoint.partition("/")[2] or None
 
     def needs(self) -> Mapping[str, Need]:
@@ -151,9 +154,14 @@ class Score(Scoring):
             "data": Need("data", self.data),
         }
 
+    def identity(self) -> Plain:
+        """Return what decides the scores; changes of the model only where there are any."""
+        plain = super().identity()
+        return {key: value for key, value in plain.items() if key != "model" or value}
+
     def run(self, at: Place) -> bool:
         """Score the clips."""
-        saved = load_model(at.needs["checkpoint"])
+        saved = load_model(at.needs["checkpoint"], changes=self.model)
         config = saved.model.config
         clips = self.clips(at, config.classes)
         frame_s = config.frame_samples / config.front_end.sample_rate
