@@ -44,7 +44,7 @@ class Recomputed(torch.nn.Module):
     def forward(self, window: Tensor) -> Tensor:
         """Score the last chunk of windows ``(B, N)``."""
         frames = self.model.config.chunk_samples // self.model.config.frame_samples
-        return torch.sigmoid(self.model.hear(window).frames[:, -frames:])
+        return torch.sigmoid(self.model.detect(window).frames[:, -frames:])
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:

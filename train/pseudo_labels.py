@@ -248,7 +248,7 @@ def scored(
                 batch.inputs,
                 latency_frames=model.config.latency_frames if ahead is None else ahead,
             )
-            clip = model.hear(batch.inputs, beyond_the_end(batch)).clip
+            clip = model.detect(batch.inputs, beyond_the_end(batch)).clip
         if clip is None:
             raise ConfigError(f"a {model.config.kind} of this configuration yields no tags")
         for row, (name, count) in enumerate(zip(batch.names, batch.frames.tolist(), strict=True)):

@@ -37,8 +37,8 @@ def test_with_identical_sources_it_is_its_detector(kind: str, source_norm: Norm)
     padding = torch.arange(clips.shape[1] // sed.config.frame_samples)[None] >= torch.tensor(
         [[6], [99]]
     )
-    expected = sed.hear(clips, padding)
-    said = model.hear(clips, padding)
+    expected = sed.detect(clips, padding)
+    said = model.detect(clips, padding)
     torch.testing.assert_close(said.frames, expected.frames, rtol=0, atol=1e-5)
     assert said.clip is not None
     assert expected.clip is not None
@@ -77,13 +77,13 @@ def test_silent_sources_change_nothing_if_the_mixture_scales_them() -> None:
     clips += 1e-3 * audio(1, 16384, seed=2)
     silent = torch.stack([torch.zeros_like(clips), 5e-4 * audio(1, 16384, seed=3)], dim=1)
     sed = Loudness()
-    alone = sed.hear(clips)
-    by_mixture = joined(Copies(silent), sed, "mixture").hear(clips)
+    alone = sed.detect(clips)
+    by_mixture = joined(Copies(silent), sed, "mixture").detect(clips)
     torch.testing.assert_close(by_mixture.clip, alone.clip)
     torch.testing.assert_close(by_mixture.frames[:, 6:8], alone.frames[:, 6:8])
-    by_source = joined(Copies(silent), sed, "source").hear(clips)
+    by_source = joined(Copies(silent), sed, "source").detect(clips)
     assert by_source.frames.mean() > alone.frames.mean() + 0.2
-    digital = joined(Copies(torch.zeros(1, 2, 16384)), sed, "mixture").hear(clips)
+    digital = joined(Copies(torch.zeros(1, 2, 16384)), sed, "mixture").detect(clips)
     torch.testing.assert_close(digital.frames, alone.frames)
 
 
@@ -91,8 +91,8 @@ def test_silent_sources_change_nothing_if_the_mixture_scales_them() -> None:
 def test_the_highest_score_of_any_source_counts() -> None:
     sed = tiny_model("causal")
     clips, other = audio(2, 16384) * 0.1, audio(2, 16384, seed=9) * 0.3
-    said = joined(Copies(other[:, None]), sed).hear(clips)
-    each = [sed.hear(part).frames for part in (clips, other)]
+    said = joined(Copies(other[:, None]), sed).detect(clips)
+    each = [sed.detect(part).frames for part in (clips, other)]
     torch.testing.assert_close(said.frames, torch.maximum(*each), rtol=0, atol=1e-5)
 
 
@@ -101,7 +101,7 @@ def test_gradients_reach_the_separator_and_are_finite_at_silence() -> None:
         model = joint_model(sed, "global")
         clips = audio(2, 16384) * 0.1
         clips[1] = 0.0
-        model.hear(clips).frames.square().sum().backward()
+        model.detect(clips).frames.square().sum().backward()
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
                 assert parameter.grad.isfinite().all(), name
@@ -122,7 +122,7 @@ def test_a_frozen_half_stays_as_it_is_to_the_bit(frozen: object, moving: list[st
     for seed in (1, 2):
         model.train()
         optimiser.zero_grad()
-        said = model.hear(audio(2, 16384, seed=seed) * 0.1)
+        said = model.detect(audio(2, 16384, seed=seed) * 0.1)
         assert said.clip is not None
         (said.frames.square().sum() + said.clip.sum()).backward()
         optimiser.step()
@@ -135,7 +135,7 @@ def test_a_frozen_half_stays_as_it_is_to_the_bit(frozen: object, moving: list[st
     if frozen == "sed":
         running = [name for name in before if "running_mean" in name]
         assert running
-        first, second = (model.hear(audio(2, 16384) * 0.1).frames for _ in range(2))
+        first, second = (model.detect(audio(2, 16384) * 0.1).frames for _ in range(2))
         assert torch.equal(first, second)  # no dropout either
 
 

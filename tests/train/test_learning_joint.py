@@ -122,7 +122,7 @@ def test_losses_are_of_the_highest_scores_of_all_sources(
     student, teacher = (run.networks[name].eval() for name in ("student", "teacher"))
     terms = run.terms(batch)
     padding = torch.arange(FRAMES)[None] >= batch.frames[:, None]
-    one, other = (network.hear(batch.inputs, padding) for network in (student, teacher))
+    one, other = (network.detect(batch.inputs, padding) for network in (student, teacher))
     strong, weak = (batch.targets[name].values for name in ("strong", "weak"))
     expected = {
         "strong": F.binary_cross_entropy(one.frames[:2].sigmoid(), strong[:2]),
@@ -139,7 +139,7 @@ def test_clips_are_scored_through_the_separator(stage0: Path, batch: Batch[Tenso
     found = score_clips(model, [batch], device=torch.device("cpu"))
     padding = torch.arange(FRAMES)[None] >= batch.frames[:, None]
     with torch.no_grad():
-        expected = model.hear(batch.inputs, padding)
+        expected = model.detect(batch.inputs, padding)
     assert expected.clip is not None
     assert found.frames["c"].shape == (9, 3)
     torch.testing.assert_close(torch.from_numpy(found.frames["a"]), expected.frames[0].sigmoid())

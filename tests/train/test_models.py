@@ -34,7 +34,7 @@ def clip(
 ) -> Output:
     given = given_to(model, len(audio))
     if model.from_audio:
-        return model.hear(audio, padding, given)
+        return model.detect(audio, padding, given)
     return model.clip(model.front_end.features(model.mels(audio)), padding, given)
 
 

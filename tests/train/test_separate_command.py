@@ -17,7 +17,7 @@ from tests.train.tiny_models import tiny_model
 from train.checkpoint import save_model
 from train.cli import app
 from train.separation import listening
-from train.separation.listening import separate_recording
+from train.separation.recordings import separate_recording
 
 
 def noise(samples: int) -> np.ndarray:

@@ -42,10 +42,10 @@ def test_probabilities_of_sources_are_summed_and_weighed_with_the_mixture_s(
     model = baseline(sed, norm)
     count = model.config.separator.sources
     sources = model.separator(audio)
-    each = [model.sed.hear(sources[:, i]) for i in range(count)]
-    mixture = model.mixture_sed.hear(audio)
+    each = [model.sed.detect(sources[:, i]) for i in range(count)]
+    mixture = model.mixture_sed.detect(audio)
     weight = 1.0 / (1.0 + torch.exp(torch.tensor(-0.7)))
-    found = model.hear(audio)
+    found = model.detect(audio)
     summed = torch.stack([torch.sigmoid(of.frames) for of in each]).sum(0)
     expected = weight * torch.sigmoid(mixture.frames) + (1 - weight) * summed.clamp(0.0, 1.0)
     torch.testing.assert_close(torch.sigmoid(found.frames), expected, atol=1e-5, rtol=1e-4)
@@ -63,7 +63,7 @@ def test_the_sources_detector_and_the_weight_learn_and_nothing_else(audio: Tenso
     model.train()
     for _ in range(2):
         optimiser.zero_grad()
-        target = torch.zeros_like(frames := model.hear(audio).frames)
+        target = torch.zeros_like(frames := model.detect(audio).frames)
         torch.nn.functional.binary_cross_entropy_with_logits(frames, target).backward()
         optimiser.step()
     changed = {

@@ -1,4 +1,4 @@
-"""``streamsed-train separate``: hear and see what a separator makes of recordings."""
+"""``streamsed-train separate``: the sources of recordings, as audio and as spectrograms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def separate(
     from train.checkpoint import load_model, load_separator  # noqa: PLC0415
     from train.data.audio import read_audio  # noqa: PLC0415
     from train.models.jss import JSS  # noqa: PLC0415
-    from train.separation.listening import (  # noqa: PLC0415
+    from train.separation.recordings import (  # noqa: PLC0415
         level_dbfs,
         separate_recording,
         write_sources,

@@ -65,11 +65,11 @@ class ComparisonPage(Page):
         rows = _rows(results)
         if not rows:
             raise ConfigError(f"{results.name}: nothing is done; there is nothing to show")
-        said = ", ".join(f"{count} {part}" for part, count in counts.items())
+        counted = ", ".join(f"{count} {part}" for part, count in counts.items())
         return _PAGE.format(
             title=results.title,
             about=fill(results.about, _WIDTH),
-            clips=fill(f"Clips: {said}.", _WIDTH),
+            clips=fill(f"Clips: {counted}.", _WIDTH),
             validation=counts["validation"],
             median_s=MEDIAN_S,
             table=table(

@@ -35,7 +35,7 @@ class _Mixed(Step):
     Attributes:
         bank: recordings.
         scenes: what they are like, by name or file; null for the generator's defaults.
-        duration_s: of each; null as ``scenes`` says.
+        duration_s: of each; null for that of ``scenes``.
         seed: of the scenes.
     """
 

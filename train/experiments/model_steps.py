@@ -76,7 +76,7 @@ class Fit(Step):
         return {name: Artefact("checkpoint", Path(file)) for name, file in files.items()}
 
     def identity(self) -> Plain:
-        """Return what the recipe says, wherever it stands."""
+        """Return the content of the recipe, wherever it stands."""
         plain = identity(self.loaded)
         plain.pop("name")
         if self.loaded.init_from is not None:

@@ -11,7 +11,7 @@
     page: {kind: comparison, ...}
 
 A ``matrix`` makes a step of every combination of its values, which stand for ``{KEY}`` in the
-step's name and in all that it says. A need is ``STEP``, ``STEP/OUTPUT``, or the name of an input
+step's name and in all its options. A need is ``STEP``, ``STEP/OUTPUT``, or the name of an input
 that is given on the command line; an input that is given stands in for a step of its name.
 """
 
@@ -157,14 +157,14 @@ def _written_out(
 ) -> Iterator[tuple[str, tuple[Location, ...], Any]]:
     """Yield every step, of each combination of its matrix: its name, where it stands, its keys."""
     seen = set()
-    for pattern, said in steps.items():
-        if said is None:  # taken out of the plan that this one extends
+    for pattern, options in steps.items():
+        if options is None:  # taken out of the plan that this one extends
             continue
         at: tuple[Location, ...] = (("steps", pattern),)
-        if not isinstance(said, Mapping):
-            yield pattern, at, said
+        if not isinstance(options, Mapping):
+            yield pattern, at, options
             continue
-        step = dict(said)
+        step = dict(options)
         name = step.pop("template", None)
         if name is not None:
             if name not in templates:

@@ -75,7 +75,7 @@ class CausalCRNN(CausalEncoder):
         return {**self.encoder_shapes(), "rnn": (self.config.rnn_layers, self.config.rnn_units)}
 
     def initial_state(self, batch: int, device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
-        """Return the state of a stream that has heard nothing: zeros, ``(batch, *shape)`` each."""
+        """Return the state of a stream at its beginning: zeros, ``(batch, *shape)`` each."""
         return tuple(
             torch.zeros(batch, *shape, device=device) for shape in self.state_shapes().values()
         )
@@ -94,7 +94,7 @@ class CausalCRNN(CausalEncoder):
         """
         if state is None:
             state = self.initial_state(chunk.shape[0], chunk.device)
-        features, samples = self.listen(chunk, state[0])
+        features, samples = self.chunk_features(chunk, state[0])
         return self.score(features, state, samples)
 
     def score(

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from train.models.dropout import Dropout
 
 HELD = 1e4
-"""Added to the update gate where there is nothing to hear: the sigmoid of it is 1."""
+"""Added to the update gate where a window is empty: the sigmoid of it is 1."""
 
 
 class BidirectionalGRU(nn.Module):
-    """Bidirectional GRU layers that stand still where there is nothing to hear.
+    """Bidirectional GRU layers that stand still where a window is empty.
 
     A window at the beginning of a stream, or over the end of a clip, is partly empty. There the
     update gates are held shut, so that the hidden state stays as it was, and the other frames come
@@ -92,13 +92,13 @@ class AttentionLayer(nn.Module):
         batch, time, units = x.shape
         parts = self.queries_keys_values(self.norm(x))
         parts = parts.view(batch, time, 3, self.heads, units // self.heads).permute(2, 0, 3, 1, 4)
-        heard = nn.functional.scaled_dot_product_attention(
+        attended = nn.functional.scaled_dot_product_attention(
             _rotate(parts[0], rotation),
             _rotate(parts[1], rotation),
             parts[2],
             attn_mask=None if bias is None else bias.to(parts.dtype),
         )
-        x = x + self.dropout(self.mix(heard.transpose(1, 2).reshape(batch, time, units)))
+        x = x + self.dropout(self.mix(attended.transpose(1, 2).reshape(batch, time, units)))
         mixed: Tensor = x + self.dropout(self.feed_forward(x))
         return mixed
 

@@ -275,17 +275,6 @@ class ConvModel(SoundEventModel, ABC):
         shifted: Tensor = embeddings[:, self.config.shift_frames :]
         return shifted
 
-    def chunk_features(self, chunk: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features ``(B, T, F)`` of a chunk and the next audio halo.
-
-        Args:
-            chunk: ``(B, n)``, a whole number of score frames.
-            samples: the audio halo, ``(B, halo_samples)``.
-        """
-        with torch.autocast(chunk.device.type, enabled=False):
-            samples = torch.cat([samples, chunk], dim=1)
-            return self.front_end(samples), samples[:, -self.config.front_end.halo_samples :]
-
     def encoder_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return name and shape of the audio halo and of the encoder's states."""
         return {"samples": (self.config.front_end.halo_samples,), **self.encoder.shapes()}

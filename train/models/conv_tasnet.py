@@ -85,7 +85,7 @@ class ConvTasNetConfig:
 
     @property
     def streams(self) -> bool:
-        """Whether a source depends on nothing but what was heard up to ``delay_samples`` later."""
+        """Whether a source depends on nothing but what came up to ``delay_samples`` later."""
         return self.norm != "global"
 
     @property
@@ -278,7 +278,7 @@ class ConvTasNet(nn.Module):
         return shapes
 
     def initial_state(self, batch: int, device: torch.device | str = "cpu") -> State:
-        """Return the state of streams that have heard nothing: zeros, ``(batch, *shape)`` each."""
+        """Return the state of streams at their beginning: zeros, ``(batch, *shape)`` each."""
         return tuple(
             torch.zeros(batch, *shape, device=device) for shape in self.state_shapes().values()
         )

@@ -33,5 +33,5 @@ class Dropout(nn.Module):
         return x * (drawn >= dropped).to(x.dtype).mul_(_LEVELS / (_LEVELS - dropped))
 
     def extra_repr(self) -> str:
-        """Return what tells it from others."""
+        """Return what distinguishes it from others."""
         return f"probability={self.probability}"

@@ -178,20 +178,9 @@ class CausalEncoder(SoundEventModel, ABC):
         return shapes
 
     def first_halos(self, batch: int, device: torch.device | str) -> list[Tensor]:
-        """Return the halos of streams that have heard nothing, the audio's left out."""
+        """Return the halos of streams at their beginning, without the audio's."""
         shapes = list(self.encoder_shapes().values())[1:]
         return [torch.zeros(batch, *shape, device=device) for shape in shapes]
-
-    def listen(self, chunk: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features ``(B, T, F)`` of a chunk and the next audio halo.
-
-        Args:
-            chunk: ``(B, n)``, a whole number of score frames.
-            samples: the audio halo, ``(B, halo_samples)``.
-        """
-        with torch.autocast(chunk.device.type, enabled=False):
-            samples = torch.cat([samples, chunk], dim=1)
-            return self.front_end(samples), samples[:, -self.config.front_end.halo_samples :]
 
     def encode(self, features: Tensor, halos: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Turn features into embeddings.

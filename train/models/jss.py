@@ -1,11 +1,11 @@
-"""Joint separation and detection: what is heard in any of a mixture's sources is heard in it.
+"""Joint separation and detection: what is detected in any of a mixture's sources is detected in it.
 
 "Source Separation for Sound Event Detection in Domestic Environments using Jointly Trained Models"
-(de Benito-Gorron et al. 2022): a separator makes M signals of one, a detector hears each, and the
+(de Benito-Gorron et al. 2022): a separator makes M signals of one, a detector scores each, and the
 highest of their M scores counts, for frames and for clips. The gradient of a score reaches the
 source that it was taken from.
 
-With a separator that streams, a step separates its chunk once and hears the sources as a batch.
+With a separator that streams, a step separates its chunk once and scores the sources as a batch.
 With the paper's, whose layers are normalised over the clip, the whole model runs anew over the
 last ``window_frames`` at each step.
 """
@@ -110,7 +110,7 @@ def _example(classes: tuple[str, ...]) -> JSSConfig:
 
 @MODELS.register(JSSConfig, example=_example)
 class JSS(SoundEventModel):
-    """A separator, and a detector that hears each of its sources.
+    """A separator, and a detector of events in each of its sources.
 
     Args:
         config: of both.
@@ -149,7 +149,7 @@ class JSS(SoundEventModel):
         """Return linear mel bands ``(B * M, T, n_mels)`` of the sources of clips."""
         return self.sed.mels(self.separate(audio).flatten(0, 1))
 
-    def hear(
+    def detect(
         self, audio: Tensor, padding: Tensor | None = None, given: Given | None = None
     ) -> Output:
         """Score clips; see the base class."""
@@ -205,7 +205,7 @@ class JSS(SoundEventModel):
         windows = F.pad(audio, (window - config.chunk_samples, after))
         windows = windows.unfold(1, window, config.chunk_samples).flatten(0, 1)
         newest = [
-            self.hear(part).frames[:, -overlap.taken :]
+            self.detect(part).frames[:, -overlap.taken :]
             for part in torch.split(windows, WINDOWS_AT_ONCE)
         ]
         scores = torch.sigmoid(torch.cat(newest))
@@ -259,9 +259,9 @@ class _StreamStep(Step):
         sources, separator_after = self.separator.stream(chunk, state[:first])
         each = [tensor.flatten(0, 1) for tensor in state[first:]]
         result = self.sed_step(sources.flatten(0, 1), *each)
-        said = 2 if self.tags else 1
+        scored = 2 if self.tags else 1
         return (
-            *(self.pool(values) for values in result[:said]),
+            *(self.pool(values) for values in result[:scored]),
             *separator_after,
-            *(tensor.unflatten(0, (-1, self.sources)) for tensor in result[said:]),
+            *(tensor.unflatten(0, (-1, self.sources)) for tensor in result[scored:]),
         )

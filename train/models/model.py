@@ -81,7 +81,7 @@ class Step(nn.Module, ABC):
         """Return name and shape, without the batch axis, of every state tensor, in order."""
 
     def initial_state(self, batch: int, device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
-        """Return the state of streams that have heard nothing: zeros, ``(batch, *shape)`` each."""
+        """Return the state of streams at their beginning: zeros, ``(batch, *shape)`` each."""
         return tuple(
             torch.zeros(batch, *shape, device=device) for shape in self.state_shapes().values()
         )
@@ -104,12 +104,12 @@ class SoundEventModel(nn.Module, ABC):
     """A network with its front end inside.
 
     Training takes it apart: ``mels`` (mix these up), ``front_end.features`` (mask these), ``clip``
-    (compare with labels); ``hear`` is the three in one. Validation calls ``scores``, export
+    (compare with labels); ``detect`` is the three in one. Validation calls ``scores``, export
     ``step``, and the two agree.
 
     Attributes:
         takes: names of what ``clip`` is given beside features, such as ``tags``.
-        from_audio: whether training calls ``hear``, because mel bands are made within the model.
+        from_audio: whether training calls ``detect``, because mel bands are made within the model.
         parts: names of the submodules of which one may be left as it is, by :meth:`freeze`.
         begins_with: where training cannot begin with random weights, what makes a checkpoint.
     """
@@ -146,7 +146,18 @@ class SoundEventModel(nn.Module, ABC):
         with torch.autocast(audio.device.type, enabled=False):
             return self.front_end.mels(self.front_end.pad(audio))
 
-    def hear(
+    def chunk_features(self, chunk: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features ``(B, T, F)`` of a chunk and the next audio halo.
+
+        Args:
+            chunk: ``(B, n)``, a whole number of score frames.
+            samples: the audio halo, ``(B, halo_samples)``.
+        """
+        with torch.autocast(chunk.device.type, enabled=False):
+            samples = torch.cat([samples, chunk], dim=1)
+            return self.front_end(samples), samples[:, -self.config.front_end.halo_samples :]
+
+    def detect(
         self, audio: Tensor, padding: Tensor | None = None, given: Given | None = None
     ) -> Output:
         """Score clips ``(B, N)`` for training, from audio; the rest as :meth:`clip`."""

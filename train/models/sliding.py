@@ -94,7 +94,7 @@ def windows_needed(frames: int, *, hop_frames: int, latency_frames: int) -> int:
 
 
 class WindowedConfig(Protocol):
-    """What a windowed model's configuration says of its windows."""
+    """The windows of a windowed model's configuration."""
 
     @property
     def window_frames(self) -> int: ...  # noqa: D102

@@ -105,13 +105,13 @@ class SSepSED(JSS):
         clip = None if each.clip is None else self.pool(each.clip)
         return Output(torch.logit(frames, eps=_SMALLEST), clip)
 
-    def hear(
+    def detect(
         self, audio: Tensor, padding: Tensor | None = None, given: Given | None = None
     ) -> Output:
         """Score clips by both branches; see the base class."""
-        sources = super().hear(audio, padding, given)
+        sources = super().detect(audio, padding, given)
         with torch.no_grad():
-            mixture = self.mixture_sed.hear(audio, padding, given)
+            mixture = self.mixture_sed.detect(audio, padding, given)
         frames = self.fuse(*(torch.sigmoid(of.frames.float()) for of in (mixture, sources)))
         clip = None
         if mixture.clip is not None and sources.clip is not None:
@@ -122,7 +122,7 @@ class SSepSED(JSS):
         """Score clips as a stream would be scored; see the base class."""
         scores = super().scores(audio, latency_frames=latency_frames)
         if not self.config.separator.streams:
-            return scores  # by hear, of whole windows
+            return scores  # by detect, of whole windows
         audio = whole_frames(audio, self.config)
         return self.fuse(self.mixture_sed.scores(audio, latency_frames=latency_frames), scores)
 

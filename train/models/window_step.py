@@ -35,7 +35,7 @@ def score_windows(
     windows = nn.functional.pad(audio, (before, after - audio.shape[1]))
     windows = windows.unfold(1, window_samples, config.chunk_samples).flatten(0, 1)
     newest = [
-        model.hear(part).frames[:, -overlap.taken :]
+        model.detect(part).frames[:, -overlap.taken :]
         for part in torch.split(windows, WINDOWS_AT_ONCE)
     ]
     scores = torch.sigmoid(torch.cat(newest))
@@ -47,7 +47,7 @@ class WindowStep(Step):
 
     Args:
         model: scores a window as it would score a clip.
-        overlap: averages what windows say of one frame.
+        overlap: averages the scores that windows give to one frame.
         window_samples: length of a window.
         tags: whether the step also yields the clip-level output.
     """
@@ -72,7 +72,7 @@ class WindowStep(Step):
     def forward(self, chunk: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Step`."""
         window = torch.cat([state[0], chunk], dim=1)
-        output = self.model.hear(window)
+        output = self.model.detect(window)
         newest = torch.sigmoid(output.frames[:, -self.overlap.taken :])
         scores, unfinished = self.overlap(newest, state[1] if self.latency_frames else None)
         results = [scores]

@@ -179,7 +179,7 @@ class WindowedCRNN(CausalEncoder):
 
 
 class _WindowedStep(Step):
-    """Remembers the encoder's halos, the window, how much of it was heard, unfinished scores."""
+    """Remembers the encoder's halos, the window, how much of it is filled, unfinished scores."""
 
     places: Tensor
 
@@ -207,7 +207,7 @@ class _WindowedStep(Step):
         model, config = self.model, self.model.config
         rest, unfinished = (state[:-1], state[-1]) if self.latency_frames else (state, None)
         samples, *halos, window, heard = rest
-        features, samples = model.listen(chunk, samples)
+        features, samples = model.chunk_features(chunk, samples)
         x, halos = model.encode(features, halos)
         window = torch.cat([window, x], dim=1)
         heard = torch.clamp(heard + config.frames_per_chunk, max=float(config.window_frames))

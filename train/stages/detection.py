@@ -188,7 +188,7 @@ class Detection(Stage):
         given: Given | None = None,
     ) -> Output:
         """Run a network on a batch that :meth:`prepare` returned."""
-        method = "hear" if model_of(networks, name).from_audio else "clip"
+        method = "detect" if model_of(networks, name).from_audio else "clip"
         output: Output = networks.run(name, method, batch.inputs, padding, given)
         return output
 

@@ -1,4 +1,4 @@
-"""Training of MLFL: three branches, and what unlabelled clips teach two networks.
+"""Training of MLFL: three branches, and what two networks learn from unlabelled clips.
 
 The paper trains with a mean teacher. Its released code has guided learning instead, in which a
 second network, better at tags for its pooling of time, and the first learn tags from each other.

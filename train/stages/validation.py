@@ -67,7 +67,7 @@ def score_clips(
         further = None if given is None else given(moved)
         padding = beyond_the_end(moved)
         if moved.inputs.ndim == 2:
-            output = network.hear(moved.inputs, padding, further)
+            output = network.detect(moved.inputs, padding, further)
         else:
             output = network.clip(network.front_end.features(moved.inputs), padding, further)
         scores = torch.sigmoid(output.frames.float()).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Recordings separated to be listened to and looked at."""
+"""Recordings, separated into audio files and spectrograms."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _LOWEST_DB = -90.0
 def separate_recording(separator: ConvTasNet, audio: Signal) -> Signal:
     """Return the sources ``(M, N)`` of a recording ``(N,)``.
 
-    A separator that streams hears it in blocks, so that its length costs no memory; another
-    hears it whole, as its normalisation wants it.
+    A separator that streams is given it in blocks, so that its length costs no memory; another
+    is given it whole, as its normalisation wants it.
 
     Args:
         separator: in evaluation mode.
@@ -45,8 +45,8 @@ def separate_recording(separator: ConvTasNet, audio: Signal) -> Signal:
     state, parts = separator.initial_state(1), []
     for chunk in torch.split(padded, block, dim=1):
         short = max(delay - chunk.shape[1], 0)  # a last block may be less than the delay
-        heard = torch.nn.functional.pad(chunk, (0, short))
-        sources, state = separator.stream(heard, state)
+        padded = torch.nn.functional.pad(chunk, (0, short))
+        sources, state = separator.stream(padded, state)
         parts.append(sources[0])
     streamed: Signal = torch.cat(parts, dim=1)[:, delay : delay + len(audio)].numpy()
     return streamed
