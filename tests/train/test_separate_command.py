@@ -16,7 +16,7 @@ from tests.train.tiny_joint import joint_model
 from tests.train.tiny_models import tiny_model
 from train.checkpoint import save_model
 from train.cli import app
-from train.separation import listening
+from train.separation import recordings
 from train.separation.recordings import separate_recording
 
 
@@ -29,7 +29,7 @@ def noise(samples: int) -> np.ndarray:
 def test_blocks_give_the_sources_of_the_whole(
     norm: str, samples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "BLOCK_S", 0.1)
+    monkeypatch.setattr(recordings, "BLOCK_S", 0.1)
     separator, audio = small(norm=norm), noise(samples)
     with torch.no_grad():
         whole = separator(torch.from_numpy(audio)[None])[0].numpy()
