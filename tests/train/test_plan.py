@@ -99,6 +99,8 @@ def test_of_steps_that_can_be_run_the_first_in_the_plan_is_next(tmp_path: Path, 
         "alone": Text(word="4", data="data"),
     }
     assert run(Plan("T", "A", steps), tmp_path, data)[0] == list(steps)
+    changed = {**steps, "of that": Text(word="5", of=("of one",)), "alone": Text(word="6")}
+    assert run(Plan("T", "A", changed), tmp_path, data)[0] == ["of that", "alone"]
 
 
 def test_only_what_a_change_reaches_is_done_anew(tmp_path: Path, data: Path) -> None:

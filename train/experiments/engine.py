@@ -116,7 +116,7 @@ class Engine:
         workers = Workers(jobs) if jobs > 1 else InProcess()
         with self._alone(), workers:
             while order.is_active():
-                for name in order.get_ready():
+                for name in (found := order.get_ready()):
                     if any(before in undone for before in self.plan.before(name)):
                         undone[name] = Outcome(name, needs_other=True)
                         order.done(name)
@@ -125,6 +125,8 @@ class Engine:
                         order.done(name)
                     else:
                         ready.append(name)
+                if not set(found) <= set(ready):
+                    continue  # what was there already makes others ready, which may stand first
                 ready.sort(key=place.__getitem__)
                 while ready and workers.idle:
                     task = self._task(ready.pop(0))
