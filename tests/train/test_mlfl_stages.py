@@ -15,11 +15,12 @@ from streamsed.errors import ConfigError
 from tests.train.tone_set import CLIP_S, write_tone_set
 from train.checkpoint import load_model
 from train.commands.pseudo_label import pseudo_label as label_command
+from train.data.desed import read_desed
 from train.data.events import Event, read_tsv
 from train.data.tables import read_rows
 from train.engine.fitting import fit_recipe
 from train.engine.journal import read_history
-from train.layering import laid_over, read_layers
+from train.layering import REPLACE, laid_over, read_layers
 from train.models.mlfl import MLFL
 from train.models.tag_cnn import TagCNN
 from train.pseudo_labels import (
@@ -126,6 +127,37 @@ def test_mlfl_learns_by_all_its_branches(chain: Chain) -> None:
         "strong_consistency",
         "weak_consistency",
     }
+
+
+def test_shares_of_features_are_computed_of_the_training_clips(tmp_path: Path) -> None:
+    data = write_tone_set(tmp_path / "data")
+    small = recipe(
+        "mlfl",
+        stage={
+            "shares": {"least": 0.2, "most_together": 9},
+            "frame_targets": ["strong"],
+            "clip_targets": ["weak"],
+            "adaptation": None,
+        },
+        data={"steps_per_epoch": 2, "labels": {REPLACE: True}},
+        epochs=1,
+    )
+    for stopped in (True, False):  # what a stopped run had computed is still there
+        fit_recipe(small, data=data, folder=tmp_path / "run", until=0.0 if stopped else None)
+    classes = small.model.classes
+    clips = [*read_desed(data, "strong").clips, *read_desed(data, "weak").clips]
+    for network in ("student", "teacher"):
+        model = load_model(tmp_path / f"run/{network}.last.pt").model
+        assert isinstance(model, MLFL)
+        widths = model.pooling.seen.sum(dim=1).tolist()
+        units = model.pooling.kernels.shape[1]
+        assert max(widths) == units
+        known = {label for clip in clips for label in clip.labels}
+        for label, width in zip(classes, widths, strict=True):
+            if label not in known:
+                assert width == int(0.2 * units), label
+    with pytest.raises(ConfigError, match="both decide it"):
+        recipe("mlfl", stage={"shares": {}}, model={"shares": [0.5] * len(classes)})
 
 
 def test_the_tag_conditioned_network_leaves_its_tagger_as_it_was(chain: Chain) -> None:

@@ -47,7 +47,6 @@ class AttentionPooling(nn.Module):
     """
 
     seen: Tensor
-    widths: Tensor
 
     def __init__(
         self,
@@ -58,18 +57,25 @@ class AttentionPooling(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        widths = [units] * classes
-        if shares is not None:
-            if len(shares) != classes or not all(0.0 < share <= 1.0 for share in shares):
-                raise ValueError(f"shares {tuple(shares)}; must be {classes} in (0, 1]")
-            widths = [max(1, int(units * share)) for share in shares]
         self.kernels = nn.Parameter(torch.zeros(classes, units))
         self.bias = nn.Parameter(torch.zeros(classes)) if bias else None
         self.classifier = nn.Linear(units, classes)
-        wide = torch.tensor(widths)
-        seen = (torch.arange(units) < wide[:, None]).float()
-        self.register_buffer("seen", seen, persistent=False)
-        self.register_buffer("widths", wide.float(), persistent=False)
+        # Kept with the weights: a stage may compute shares of what it learns from.
+        self.register_buffer("seen", torch.ones(classes, units))
+        if shares is not None:
+            self.disentangle(shares)
+
+    def disentangle(self, shares: Sequence[float]) -> None:
+        """Show each class its share of the features, instead of what it was shown before.
+
+        Raises:
+            ValueError: there are more or fewer shares than classes, or one is not in (0, 1].
+        """
+        classes, units = self.seen.shape
+        if len(shares) != classes or not all(0.0 < share <= 1.0 for share in shares):
+            raise ValueError(f"shares {tuple(shares)}; must be {classes} in (0, 1]")
+        widths = torch.tensor([max(1, int(units * share)) for share in shares])
+        self.seen.copy_(torch.arange(units) < widths[:, None])
 
     def project(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """Return attention scores and what the classifier adds up, ``(B, T, C)`` each.
@@ -89,7 +95,7 @@ class AttentionPooling(nn.Module):
             values: ``(..., T, C)``, from :meth:`project`.
             padding: ``(..., T)`` bool, True for frames that take no part; None for none.
         """
-        scores = surface / self.widths
+        scores = surface / self.seen.sum(dim=1)
         if padding is not None:
             scores = scores.masked_fill(padding.unsqueeze(-1), EXCLUDED)
         weights = torch.softmax(scores, dim=-2)

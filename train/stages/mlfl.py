@@ -7,14 +7,16 @@ second network, better at tags for its pooling of time, and the first learn tags
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamsed.errors import ConfigError
 from train.data.batches import Batch
 from train.data.classes import CLASSES
+from train.data.sets.clips import ClipSets
 from train.data.targets import STRONG, WEAK
 from train.engine.networks import Learned, Networks, Role
 from train.engine.schedules import At, Ramp, Schedule
@@ -23,6 +25,7 @@ from train.losses.detection import strong_consistency, weak_consistency
 from train.losses.focal import focal
 from train.losses.known import mean_known
 from train.losses.metric import Adaptation, Frames, domain_adaptation
+from train.models.attention_pooling import disentangled_shares
 from train.models.mlfl import MLFL
 from train.models.model import ModelConfig, Output
 from train.models.registry import MODELS, build
@@ -76,6 +79,19 @@ class AdaptationConfig:
 
 
 @dataclass(frozen=True)
+class SharesConfig:
+    """Disentangled features, the share of each class computed of the training clips' tags.
+
+    Attributes:
+        least: share of a class that no clip counts for.
+        most_together: clips of more classes than these do not count.
+    """
+
+    least: float = 0.04
+    most_together: int = 1
+
+
+@dataclass(frozen=True)
 class BranchWeights:
     """Weights of the branches' losses; the released code's are 1 : 2 : 1."""
 
@@ -98,6 +114,7 @@ class MLFLStageConfig(DetectionConfig):
         focal: loss of the detection branch.
         adaptation: null for none.
         weights: of the branches.
+        shares: disentangled features of all networks; null leaves them as their models have them.
     """
 
     learning: Literal["mean_teacher", "guided", "labels"] = "mean_teacher"
@@ -107,6 +124,7 @@ class MLFLStageConfig(DetectionConfig):
     focal: FocalConfig = field(default_factory=FocalConfig)
     adaptation: AdaptationConfig | None = field(default_factory=AdaptationConfig)
     weights: BranchWeights = field(default_factory=BranchWeights)
+    shares: SharesConfig | None = None
     kind: Literal["mlfl"] = "mlfl"
 
     def network_names(self) -> tuple[str, ...]:
@@ -125,6 +143,8 @@ class MLFLStageConfig(DetectionConfig):
             raise ValueError("stage.guide goes with stage.learning guided, and with no other")
         if self.learning == "mean_teacher" and self.teacher is None:
             raise ValueError("stage.learning mean_teacher needs stage.teacher")
+        if self.shares is not None and getattr(recipe.model, "shares", None) is not None:
+            raise ValueError("stage.shares and model.shares both decide it; leave one of them out")
         adaptation = self.adaptation
         if adaptation and adaptation.real_labels == "pseudo":
             known = getattr(recipe.data, "labels", {})
@@ -162,6 +182,31 @@ class MLFLStage(Detection):
             assert self.config.guide is not None
             roles[GUIDE] = Learned(build(self.config.guide))
         return roles
+
+    def begin(self, networks: Networks, sets: Sets) -> None:
+        """Fix what the base class does, and the features that each class sees.
+
+        Raises:
+            ConfigError: no training clip has tags of so few classes.
+        """
+        super().begin(networks, sets)
+        config = self.config.shares
+        if config is None:
+            return
+        assert isinstance(sets, ClipSets)
+        clips = [clip for part, _ in sets.training for clip in part.clips]
+        tags = [clip.labels for clip in clips if clip.kind != "unlabelled"]
+        try:
+            shares = disentangled_shares(
+                tags,
+                self.recipe.model.classes,
+                least=config.least,
+                most_together=config.most_together,
+            )
+        except ValueError as error:
+            raise ConfigError(f"stage.shares: {error}") from error
+        for name in networks.kept:
+            cast(MLFL, networks[name]).pooling.disentangle(shares)
 
     def figures(self, name: str, networks: Networks, sets: Sets) -> dict[str, float]:
         """Score the clips to validate on; of a guide, whose frames are coarser, their tags alone.
