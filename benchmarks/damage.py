@@ -32,9 +32,8 @@ from rich.progress import track
 from rich.table import Table
 
 from streamsed.detect.events import Kind, Reason
-from streamsed.publish import compose
+from streamsed.publish import message_builders
 from streamsed.publish.journal_reader import JournalReader
-from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import (
     BundleName,
     EventMessage,
@@ -43,6 +42,7 @@ from streamsed.publish.messages import (
     SourceCondition,
     SourceState,
 )
+from streamsed.publish.sequencer import Sequencer
 
 # What was written outlives a process there as on a disk, and takes less time.
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own
@@ -56,8 +56,8 @@ ABOUT_TO, SENT = b"+", b"="
 JOURNAL = ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
 
 
-def event(kind: Kind, event_id: UUID) -> compose.Draft:
-    """Draft a message of an event."""
+def event(kind: Kind, event_id: UUID) -> message_builders.MessageBuilder:
+    """Build a message of an event."""
     onset = Moment(seconds=1.0, sample=16_000, utc=datetime.now(UTC))
     ended = kind is Kind.OFFSET
     return lambda seq, published: EventMessage(
@@ -77,15 +77,17 @@ def event(kind: Kind, event_id: UUID) -> compose.Draft:
     )
 
 
-def status() -> compose.Draft:
-    """Draft a message of another kind."""
-    return compose.status(SourceCondition(source="kitchen", state=SourceState.RUNNING, message="x"))
+def status() -> message_builders.MessageBuilder:
+    """Build a message of another kind."""
+    return message_builders.status(
+        SourceCondition(source="kitchen", state=SourceState.RUNNING, message="x")
+    )
 
 
-def event_ids(drafts: Sequence[compose.Draft]) -> Iterator[bytes]:
+def event_ids(builders: Sequence[message_builders.MessageBuilder]) -> Iterator[bytes]:
     """Return the events that messages are about."""
-    for draft in drafts:
-        message = draft(1, datetime.now(UTC))
+    for builder in builders:
+        message = builder(1, datetime.now(UTC))
         if isinstance(message, EventMessage):
             yield str(message.event_id).encode()
 
@@ -94,32 +96,32 @@ def work(folder: Path, sent: Connection, seed: int, *, until_s: float | None) ->
     """Number messages and send them on, for so long, or until killed."""
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     chance = random.Random(seed)  # noqa: S311 - nothing secret
-    recorder = Recorder(folder)
-    recorder.open()
+    sequencer = Sequencer(folder)
+    sequencer.open()
     end = time.monotonic() + (until_s or 3600.0)
     open_events: list[UUID] = []
     while True:
-        drafts = recorder.take_interrupted()
+        builders = sequencer.take_interrupted()
         for _ in range(chance.randint(1, 6)):
             match chance.randrange(3):
                 case 0 if time.monotonic() < end:
                     open_events.append(uuid4())
-                    drafts.append(event(Kind.ONSET, open_events[-1]))
+                    builders.append(event(Kind.ONSET, open_events[-1]))
                 case 1 if open_events:
                     place = chance.randrange(len(open_events))
-                    drafts.append(event(Kind.OFFSET, open_events.pop(place)))
+                    builders.append(event(Kind.OFFSET, open_events.pop(place)))
                 case _:
-                    drafts.append(status())
+                    builders.append(status())
         if over := time.monotonic() >= end:
-            drafts += [event(Kind.OFFSET, open_events.pop()) for _ in range(len(open_events))]
-        sent.send_bytes(ABOUT_TO + b"\n".join(event_ids(drafts)))
-        entries = recorder.record(drafts)
+            builders += [event(Kind.OFFSET, open_events.pop()) for _ in range(len(open_events))]
+        sent.send_bytes(ABOUT_TO + b"\n".join(event_ids(builders)))
+        entries = sequencer.record(builders)
         sent.send_bytes(SENT + b"\n".join(entry.body for entry in entries))
         if chance.random() < 0.1:
-            recorder.beat()
-            recorder.tidy()
+            sequencer.beat()
+            sequencer.tidy()
         if over:
-            recorder.close()
+            sequencer.close()
             return
 
 
@@ -247,7 +249,7 @@ DAMAGES: dict[str, Callable[[Case], None]] = {
 def run(case: Case, seed: int, *, until_s: float | None) -> None:
     """Let it work, and kill it unless it is to end by itself."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([Recorder.__module__, "rich.progress", "rich.table"])
+    context.set_forkserver_preload([Sequencer.__module__, "rich.progress", "rich.table"])
     ours, its = context.Pipe(duplex=False)
     process = context.Process(
         target=work, args=(case.folder, its, seed), kwargs={"until_s": until_s}, daemon=True

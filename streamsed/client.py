@@ -41,8 +41,8 @@ from streamsed.publish.messages import (
     LevelMessage,
     StatusMessage,
 )
-from streamsed.subscribe.conversation import Conversation, Said
 from streamsed.subscribe.delivery import Gap, GapReason
+from streamsed.subscribe.session import Said, SubscriberSession
 
 __all__ = [
     "AsyncSubscriber",
@@ -153,14 +153,14 @@ class Subscriber:
         Raises:
             PublishError: an address, the topics or ``since`` cannot be used.
         """
-        self._conversation = Conversation(topics, since=since)
+        self._session = SubscriberSession(topics, since=since)
         # The process's context, which is never ended: ending one of its own would wait for ever
         # for the sockets if a subscriber is collected as part of a cycle.
         self._sockets = _Sockets(
             zmq.Context.instance(),
             address,
             requests,
-            subscriptions=self._conversation.subscriptions,
+            subscriptions=self._session.subscriptions,
             keys=keys,
         )
         self._poller = zmq.Poller()
@@ -170,18 +170,18 @@ class Subscriber:
     def receive_frames(self, timeout_s: float | None = None) -> Said | Gap | None:
         """Return topic and JSON of the next message; None when none came in time."""
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
-        while not self._conversation.ready:
+        while not self._session.ready:
             now = time.monotonic()
             self._ask(now)
-            if self._conversation.ready:
+            if self._session.ready:
                 break
-            wait_ms = _milliseconds(self._conversation.wait_s(now), deadline - now)
+            wait_ms = _milliseconds(self._session.wait_s(now), deadline - now)
             if not self._take(wait_ms) and time.monotonic() >= deadline:
                 return None
-        return self._conversation.ready.popleft()
+        return self._session.ready.popleft()
 
     def _ask(self, now: float) -> None:
-        if (request := self._conversation.request(now)) is not None:
+        if (request := self._session.request(now)) is not None:
             with contextlib.suppress(zmq.Again):  # too many wait for a daemon that is not there
                 self._sockets.answers.send_multipart(request, zmq.DONTWAIT)
 
@@ -191,10 +191,10 @@ class Subscriber:
         with contextlib.suppress(zmq.Again):
             for _ in range(_AT_ONCE if self._sockets.messages in came else 0):
                 frames = self._sockets.messages.recv_multipart(zmq.DONTWAIT)
-                self._conversation.published(frames, time.monotonic())
+                self._session.published(frames, time.monotonic())
         if self._sockets.answers in came:
             frames = self._sockets.answers.recv_multipart()
-            self._conversation.answered(frames, time.monotonic())
+            self._session.answered(frames, time.monotonic())
         return bool(came)
 
     def receive(self, timeout_s: float | None = None) -> AnyMessage | Gap | None:
@@ -244,12 +244,12 @@ class AsyncSubscriber:
         Raises:
             PublishError: an address, the topics or ``since`` cannot be used.
         """
-        self._conversation = Conversation(topics, since=since)
+        self._session = SubscriberSession(topics, since=since)
         self._sockets = _Sockets(
             zmq.asyncio.Context.instance(),
             address,
             requests,
-            subscriptions=self._conversation.subscriptions,
+            subscriptions=self._session.subscriptions,
             keys=keys,
         )
         self._poller = zmq.asyncio.Poller()
@@ -259,18 +259,18 @@ class AsyncSubscriber:
     async def receive_frames(self, timeout_s: float | None = None) -> Said | Gap | None:
         """Return topic and JSON of the next message; None when none came in time."""
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
-        while not self._conversation.ready:
+        while not self._session.ready:
             now = time.monotonic()
             await self._ask(now)
-            if self._conversation.ready:
+            if self._session.ready:
                 break
-            wait_ms = _milliseconds(self._conversation.wait_s(now), deadline - now)
+            wait_ms = _milliseconds(self._session.wait_s(now), deadline - now)
             if not await self._take(wait_ms) and time.monotonic() >= deadline:
                 return None
-        return self._conversation.ready.popleft()
+        return self._session.ready.popleft()
 
     async def _ask(self, now: float) -> None:
-        if (request := self._conversation.request(now)) is not None:
+        if (request := self._session.request(now)) is not None:
             with contextlib.suppress(zmq.Again):
                 await self._sockets.answers.send_multipart(request, zmq.DONTWAIT)
 
@@ -279,10 +279,10 @@ class AsyncSubscriber:
         with contextlib.suppress(zmq.Again):
             for _ in range(_AT_ONCE if self._sockets.messages in came else 0):
                 frames = await self._sockets.messages.recv_multipart(zmq.DONTWAIT)
-                self._conversation.published(frames, time.monotonic())
+                self._session.published(frames, time.monotonic())
         if self._sockets.answers in came:
             frames = await self._sockets.answers.recv_multipart()
-            self._conversation.answered(frames, time.monotonic())
+            self._session.answered(frames, time.monotonic())
         return bool(came)
 
     async def receive(self, timeout_s: float | None = None) -> AnyMessage | Gap | None:

@@ -18,7 +18,7 @@ from streamsed.clips.folder import ClipFolder, clip_name
 from streamsed.detect.events import Kind
 from streamsed.publish import archive
 from streamsed.publish.journal import Retention
-from streamsed.publish.journal_recorder import Recorder
+from streamsed.publish.sequencer import Sequencer
 from tests.publish.journals import event, journaled
 
 SECOND, MINUTE, DAY = 1_000_000, 60_000_000, 86_400_000_000
@@ -204,14 +204,14 @@ def test_the_journal_outlives_a_clock_that_is_set_on(
         return Reading(now.wall_us + ahead_us[0], now.running_us, now.boot)
 
     monkeypatch.setattr(archive, "Ages", partial(Ages, read=read))
-    recorder = Recorder(tmp_path, retention=Retention.of(keep_days=30.0, max_mb=100.0))
-    recorder.open()
-    kept = [entry.seq for entry in recorder.record([event(Kind.ONSET)] * 10)]
+    sequencer = Sequencer(tmp_path, retention=Retention.of(keep_days=30.0, max_mb=100.0))
+    sequencer.open()
+    kept = [entry.seq for entry in sequencer.record([event(Kind.ONSET)] * 10)]
     for ahead_us[0] in (0, 45 * DAY, -45 * DAY, 90 * DAY):
-        recorder.tidy()
-        recorder.tidy()
+        sequencer.tidy()
+        sequencer.tidy()
         assert list(journaled(tmp_path)) == kept
-    recorder.close()
+    sequencer.close()
 
 
 @given(

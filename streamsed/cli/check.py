@@ -150,19 +150,19 @@ def _check_binds(config: Config, held: ExitStack) -> None:
     from streamsed.publish.binding import BoundSocket, SocketLimits
 
     publish = config.publish
-    admission = publish.admission()
+    authentication = publish.authentication()
     for purpose, binds in (("listens", publish.bind), ("answers", publish.request_binds)):
         bound = BoundSocket(
-            binds, SocketLimits(), ipc_mode=publish.ipc_permissions, admission=admission
+            binds, SocketLimits(), ipc_mode=publish.ipc_permissions, authentication=authentication
         )
         held.callback(bound.close)
         for address in binds:
             echo(f"{purpose:<9} {address}, which is free")
-    if admission is None:
+    if authentication is None:
         return
-    clients = admission.clients
+    clients = authentication.clients
     names = ", ".join(sorted(clients.names().values()))
-    echo(f"keys      asked for; the daemon's is {admission.pair.public}")
+    echo(f"keys      asked for; the daemon's is {authentication.pair.public}")
     echo(f"clients   {names or 'none'} may connect: {clients.folder}")
     for problem in clients.files().values():
         if not isinstance(problem, str):

@@ -13,7 +13,7 @@ from streamsed.cli.output import echo, echo_lines
 from streamsed.errors import ConfigError, KeysError
 
 if TYPE_CHECKING:
-    from streamsed.publish.admission import AllowedClients
+    from streamsed.publish.authentication import AllowedClients
 
 keys = typer.Typer(
     help="Make CURVE keys, and say whose may connect to the daemon.", rich_markup_mode=None
@@ -131,7 +131,7 @@ def list_clients(*, clients: ClientsOption = None, config: ConfigOption = None) 
 
 
 def _allowed(folder: Path) -> AllowedClients:
-    from streamsed.publish.admission import AllowedClients
+    from streamsed.publish.authentication import AllowedClients
 
     return AllowedClients(folder)
 

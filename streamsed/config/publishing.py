@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from streamsed.config.strict import PositiveSeconds, Strict, UserPath
-from streamsed.publish.admission import Admission
+from streamsed.publish.authentication import Authentication
 from streamsed.publish.endpoints import check_bind, default_binds, overlap, requests_address
 from streamsed.publish.journal_folder import state_directory
 
@@ -118,7 +118,7 @@ class PublishConfig(Strict):
             return self
         return self.model_copy(update={"curve": self.curve.beside(file)})
 
-    def admission(self) -> Admission | None:
+    def authentication(self) -> Authentication | None:
         """Read the keys; None if none are asked for.
 
         Raises:
@@ -126,7 +126,7 @@ class PublishConfig(Strict):
         """
         if self.curve is None:
             return None
-        return Admission.read(secret_key=self.curve.secret_key, clients=self.curve.clients)
+        return Authentication.read(secret_key=self.curve.secret_key, clients=self.curve.clients)
 
 
 class JournalConfig(Strict):

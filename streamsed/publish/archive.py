@@ -21,7 +21,8 @@ import structlog
 
 from streamsed.ages import Ages
 from streamsed.detect.events import Kind
-from streamsed.publish import compose
+from streamsed.publish import message_builders
+from streamsed.publish.backlog import Backlog
 from streamsed.publish.journal import (
     BESIDE,
     Entry,
@@ -34,7 +35,6 @@ from streamsed.publish.journal import (
 )
 from streamsed.publish.ledger import SAME_TIME_NS, Ledger, Past
 from streamsed.publish.messages import EventMessage, JournalCondition, JournalState, Moment
-from streamsed.publish.numbered import Numbered
 from streamsed.publish.set_aside import set_aside, was_set_aside
 from streamsed.publish.unrecorded import Unrecorded
 
@@ -66,20 +66,20 @@ class Archive:
         self,
         folder: Path,
         *,
-        numbered: Numbered,
+        backlog: Backlog,
         retention: Retention,
         position: PositionOf,
     ) -> None:
         self.path = folder / JOURNAL_NAME
         self.condition = JournalCondition(state=JournalState.OFF)
         self.generation = 0
-        self.interrupted: deque[compose.Draft] = deque()
+        self.interrupted: deque[message_builders.MessageBuilder] = deque()
         self.unrecorded = Unrecorded(folder)
         self.journal: Journal | None = None
         self.ledger = Ledger(folder)
         self._folder = folder
         self._ages = Ages(folder / _AGES_NAME)
-        self._numbered = numbered
+        self._backlog = backlog
         self._retention = retention
         self._position = position
         self._lock: int | None = None  # descriptor of the folder
@@ -98,7 +98,7 @@ class Archive:
     def begin(self) -> None:
         """Find the last number of earlier runs, and what they left open; then go on from there."""
         self._attach()
-        if not self._numbered.began:
+        if not self._backlog.began:
             self._begin_without()
         self._note()
 
@@ -124,7 +124,7 @@ class Archive:
                 raise sqlite3.OperationalError("the file was removed")
             moments = {
                 event_id: self._position(entry.message.source)
-                for event_id, entry in self._numbered.snapshot()[1].items()
+                for event_id, entry in self._backlog.snapshot()[1].items()
                 if isinstance(entry.message, EventMessage)
             }
             known = {event_id: moment for event_id, moment in moments.items() if moment}
@@ -251,12 +251,12 @@ class Archive:
         """Bring a journal that was just opened up to date, and write to it from now on."""
         try:
             if self._adopted:
-                if journal.last_seq > self._numbered.last:
+                if journal.last_seq > self._backlog.last:
                     raise NotAJournal("is not the one of this run")
             else:
                 self._look_back(journal)
             self._write_to(journal)
-            last, open_events = self._numbered.snapshot()
+            last, open_events = self._backlog.snapshot()
             if last > journal.last_seq:
                 journal.add_gap(journal.last_seq + 1, last)
             journal.set_open(open_events)
@@ -275,8 +275,8 @@ class Archive:
         used = max(past.last, journal.last_seq, self._used_elsewhere or 0)
         first_of_all = journal.is_new and not past.exists and not was_set_aside(self.path)
         first_of_all = first_of_all and self._used_elsewhere is None
-        begun = self._numbered.began
-        began = self._numbered.begin(beyond(used) - 1 if doubt or first_of_all else used)
+        begun = self._backlog.began
+        began = self._backlog.begin(beyond(used) - 1 if doubt or first_of_all else used)
         if began < journal.last_seq:
             raise NotAJournal("holds higher numbers than this run's")
         if doubt and not first_of_all:
@@ -306,7 +306,7 @@ class Archive:
     def _begin_without(self) -> None:
         """Begin, though there is no journal for now."""
         past = self._past or Past()
-        self._numbered.begin(beyond(max(past.last, self._used_elsewhere or 0)) - 1)
+        self._backlog.begin(beyond(max(past.last, self._used_elsewhere or 0)) - 1)
         if past.whole and not self._restored:
             self._interrupt({e: OpenEvent(m, None) for e, m in past.open_events.items()})
 
@@ -316,13 +316,13 @@ class Archive:
             return
         log.warning("events_interrupted", by="the end of an earlier run", events=len(new))
         self._ended.update(left)
-        self._numbered.left_open(event.message for event in new)
+        self._backlog.left_open(event.message for event in new)
         self.interrupted.extend(
-            compose.interrupted(event.message, position=event.position) for event in new
+            message_builders.interrupted(event.message, position=event.position) for event in new
         )
 
     def _write_to(self, journal: Journal) -> None:
-        for entries in self._numbered.groups_after(journal.last_seq, most=_GROUP):
+        for entries in self._backlog.groups_after(journal.last_seq, most=_GROUP):
             if entries[0].seq > journal.last_seq + 1:
                 journal.add_gap(journal.last_seq + 1, entries[0].seq - 1)
             journal.append(entries, self._position)
@@ -330,13 +330,13 @@ class Archive:
 
     def _note(self) -> None:
         """Record in the ledger what was numbered since."""
-        if self._lock is None or not self._numbered.began:
+        if self._lock is None or not self._backlog.began:
             return
         if not (self._adopted or (self._past and self._past.whole)):
             return  # it would hide that what was found is in doubt
         try:
             if self.ledger.is_open and not self.unrecorded.is_set:
-                for entries in self._numbered.groups_after(self._in_ledger, most=_GROUP):
+                for entries in self._backlog.groups_after(self._in_ledger, most=_GROUP):
                     if entries[0].seq > self._in_ledger + 1:
                         break
                     onsets, offsets = _events_of(entries)
@@ -344,7 +344,7 @@ class Archive:
                     if is_long:
                         break
                     self._in_ledger = entries[-1].seq
-            last, open_events = self._numbered.snapshot()
+            last, open_events = self._backlog.snapshot()
             if last > self._in_ledger or not self.ledger.is_open or self.unrecorded.is_set:
                 self.ledger.begin(last, (entry.body for entry in open_events.values()))
                 self._in_ledger = last
@@ -357,7 +357,7 @@ class Archive:
         try:
             self.ledger.remove()
         except OSError:
-            self.unrecorded.write(self._numbered.last)
+            self.unrecorded.write(self._backlog.last)
 
     def _degrade(self, error: sqlite3.Error | OSError) -> None:
         if self.journal is not None:
@@ -388,7 +388,7 @@ class Archive:
                 believing_nothing(),
                 contextlib.closing(Journal(self.path)) as damaged,
             ):
-                self._numbered.begin(beyond(damaged.last_seq) - 1)
+                self._backlog.begin(beyond(damaged.last_seq) - 1)
                 self._interrupt(damaged.open_events())
         return set_aside(self.path, beside=BESIDE)
 

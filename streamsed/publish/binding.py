@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 import zmq
 
-from streamsed.publish.admission import Admission, Doorkeeper
+from streamsed.publish.authentication import Authentication, ZapAuthenticator
 from streamsed.publish.endpoints import ipc_path
 from streamsed.publish.front import Front, FrontLimits
 from streamsed.publish.listening import listen
@@ -69,7 +69,7 @@ class BoundSocket:
         longest_bytes: int = _LONGEST_SUBSCRIPTION_BYTES,
         key: str = "publish.bind",
         ipc_mode: int = 0o600,
-        admission: Admission | None = None,
+        authentication: Authentication | None = None,
         on_revoked: Callable[[], None] = lambda: None,
     ) -> None:
         """Bind.
@@ -81,7 +81,7 @@ class BoundSocket:
             longest_bytes: of a frame that may be received; who sends more is disconnected.
             key: of the configuration, where the addresses stand.
             ipc_mode: permissions of the files of ipc sockets.
-            admission: who may connect, on any of the addresses; None for everybody.
+            authentication: who may connect, on any of the addresses; None for everybody.
             on_revoked: called, in some thread, when :meth:`evict` has something to do.
 
         Raises:
@@ -100,12 +100,12 @@ class BoundSocket:
         self.socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         if kind == zmq.XPUB:
             self.socket.set(zmq.XPUB_VERBOSE, 1)  # each subscription is passed on
-        self._doorkeeper: Doorkeeper | None = None
-        if admission is not None:
-            admission.apply(self.socket)
-            self._doorkeeper = Doorkeeper(
+        self._authenticator: ZapAuthenticator | None = None
+        if authentication is not None:
+            authentication.apply(self.socket)
+            self._authenticator = ZapAuthenticator(
                 self._context,
-                admission.clients,
+                authentication.clients,
                 where=key,
                 arriving=lambda: self._front.arriving(),  # noqa: PLW0108 - it comes later
                 on_revoked=on_revoked,
@@ -143,9 +143,9 @@ class BoundSocket:
         libzmq alone; clients that are still allowed come back by themselves, and miss what is sent
         meanwhile.
         """
-        if self._doorkeeper is None or not self._doorkeeper.revoked:
+        if self._authenticator is None or not self._authenticator.revoked:
             return
-        self._doorkeeper.revoked = False
+        self._authenticator.revoked = False
         self._front.drop_all()
         log.warning(
             "clients_disconnected", to=self._key, why="the key of one was removed; others reconnect"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from streamsed.errors import JournalError
 from streamsed.publish.journal_reader import JournalReader, Stretch
-from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.requests import Missing, SinceReply, SinceRequest
+from streamsed.publish.sequencer import Sequencer
 
 _ROWS = 5000  # looked at for one answer, however few are on the topics
 _BYTES = 1_000_000  # of messages in one answer
@@ -17,9 +17,9 @@ _BYTES = 1_000_000  # of messages in one answer
 class CatchUp:
     """Reads messages again; for one thread, which need not be the publisher's."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, sequencer: Sequencer) -> None:
         """Take what keeps the messages; the file is opened when it is needed."""
-        self._recorder = recorder
+        self._sequencer = sequencer
         self._reader: JournalReader | None = None
         self._generation = 0
 
@@ -58,12 +58,12 @@ class CatchUp:
         return f"{text}[{','.join(bodies)}]}}".encode()
 
     def _after(self, seq: int) -> tuple[Stretch, int]:
-        entries, before, last_seq = self._recorder.tail.after(seq)
+        entries, before, last_seq = self._sequencer.recent.after(seq)
         rows = [(e.seq, e.topic.decode(), e.body.decode()) for e in entries[:_ROWS]]
         through = last_seq if len(entries) <= _ROWS else rows[-1][0]
         if seq >= before:
             return Stretch(rows, [], through), last_seq
-        path = self._recorder.path
+        path = self._sequencer.path
         if path is None:
             return Stretch(rows, [(seq + 1, before)], through), last_seq
         try:
@@ -78,9 +78,9 @@ class CatchUp:
         return stretch, last_seq
 
     def _reading(self, path: Path) -> JournalReader:
-        if self._reader is None or self._generation != self._recorder.generation:
+        if self._reader is None or self._generation != self._sequencer.generation:
             self.close()
-            self._generation = self._recorder.generation
+            self._generation = self._sequencer.generation
             self._reader = JournalReader(path)
         return self._reader
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from streamsed.errors import PublishError
-from streamsed.publish.compose import Draft
 from streamsed.publish.journal import Entry
-from streamsed.publish.journal_recorder import Recorder
+from streamsed.publish.message_builders import MessageBuilder
+from streamsed.publish.sequencer import Sequencer
 
 _MOST_AT_ONCE = 256  # messages that are journaled together
 
@@ -20,20 +20,20 @@ Sink = Callable[[Sequence[Entry]], None]
 
 
 class Outbox:
-    """Takes drafts from any thread; order of numbers is the order in which the sink gets them.
+    """Takes builders from any thread; order of numbers is the order in which the sink gets them.
 
     What waits is numbered, written to the journal as one group, and then handed on: nobody
     receives a message that a crash could undo.
 
     Attributes:
-        recorder: belongs to the outbox's thread once that is started.
+        sequencer: belongs to the outbox's thread once that is started.
         failure: what ended the thread before its time.
         busy_since: when it began what it is doing (``time.monotonic()``); None while it waits.
     """
 
     def __init__(
         self,
-        recorder: Recorder,
+        sequencer: Sequencer,
         sink: Sink,
         *,
         queue_messages: int,
@@ -43,20 +43,20 @@ class Outbox:
         """Take what it works with; nothing is numbered before :meth:`start`.
 
         Args:
-            recorder: numbers and journals.
+            sequencer: numbers and journals.
             sink: gets what was recorded.
-            queue_messages: drafts that may wait; a full queue holds whoever publishes.
-            beat_s: interval of what the recorder does now and then.
+            queue_messages: builders that may wait; a full queue holds whoever publishes.
+            beat_s: interval of what the sequencer does now and then.
             on_failure: called in the thread when it fails; see :attr:`failure`.
         """
-        self.recorder = recorder
+        self.sequencer = sequencer
         self.failure: Exception | None = None
         self.busy_since: float | None = None
         self._sink = sink
         self._queue_messages = queue_messages
         self._beat_s = beat_s
         self._on_failure = on_failure
-        self._drafts: deque[Draft] = deque()
+        self._builders: deque[MessageBuilder] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._opened = threading.Event()
@@ -70,7 +70,7 @@ class Outbox:
         self._thread.start()
         self._opened.wait()
 
-    def publish(self, draft: Draft) -> None:
+    def publish(self, builder: MessageBuilder) -> None:
         """Hand over a message, from any thread; messages of one thread keep their order.
 
         Raises:
@@ -78,11 +78,11 @@ class Outbox:
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: len(self._drafts) < self._queue_messages or self._closing
+                lambda: len(self._builders) < self._queue_messages or self._closing
             )
             if self._closing:
                 raise PublishError("cannot publish: the publisher is closed") from self.failure
-            self._drafts.append(draft)
+            self._builders.append(builder)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Outbox:
 
     def _run(self) -> None:
         try:
-            self.recorder.open()
+            self.sequencer.open()
             self._record()
             self._opened.set()
             self._serve()
@@ -109,7 +109,7 @@ class Outbox:
             self._on_failure()
         finally:
             self._opened.set()
-            self.recorder.close()
+            self.sequencer.close()
             self.busy_since = None
 
     def _serve(self) -> None:
@@ -117,7 +117,7 @@ class Outbox:
         while True:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._drafts or self._closing,
+                    lambda: self._builders or self._closing,
                     timeout=max(0.0, beat_at - time.monotonic()),
                 )
                 closing = self._closing
@@ -126,18 +126,18 @@ class Outbox:
             if closing:
                 return
             if time.monotonic() >= beat_at:
-                self.recorder.beat()
+                self.sequencer.beat()
                 self._record()  # what comes of a journal that is in order again
                 beat_at = time.monotonic() + self._beat_s
-            self.recorder.tidy()
+            self.sequencer.tidy()
             self.busy_since = None
 
     def _record(self) -> None:
-        while (interrupted := self.recorder.take_interrupted()) or self._drafts:
+        while (interrupted := self.sequencer.take_interrupted()) or self._builders:
             with self._changed:
-                waiting = list(islice(self._drafts, _MOST_AT_ONCE))
-            self._sink(self.recorder.record([*interrupted, *waiting]))
+                waiting = list(islice(self._builders, _MOST_AT_ONCE))
+            self._sink(self.sequencer.record([*interrupted, *waiting]))
             with self._changed:
                 for _ in waiting:
-                    self._drafts.popleft()
+                    self._builders.popleft()
                 self._changed.notify_all()

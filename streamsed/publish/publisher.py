@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 import structlog
 import zmq
 
-from streamsed.publish.admission import Admission
+from streamsed.publish.authentication import Authentication
 from streamsed.publish.binding import BoundSocket, SocketLimits
-from streamsed.publish.compose import Draft, Remark
 from streamsed.publish.journal import Entry
-from streamsed.publish.journal_recorder import Recorder
+from streamsed.publish.message_builders import LevelBuilder, MessageBuilder
 from streamsed.publish.messages import Heartbeat
 from streamsed.publish.outbox import Outbox
+from streamsed.publish.sequencer import Sequencer
 
 _AT_ONCE = 512  # messages sent, and subscriptions read, before the rest has its turn
 _LOOK_S = 1.0  # the longest wait
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 class Publisher:
     """Sends what the outbox has recorded, and a heartbeat at its interval, whatever comes in.
 
-    ZeroMQ sockets belong to one thread, so everybody else hands over drafts and never touches the
+    ZeroMQ sockets belong to one thread, so everybody else hands over builders and never touches the
     socket. The journal is written by another thread: a disk that hangs stops no heartbeat.
 
     Attributes:
@@ -54,8 +54,8 @@ class Publisher:
         heartbeat_s: float = 1.0,
         limits: SocketLimits | None = None,
         ipc_mode: int = 0o600,
-        admission: Admission | None = None,
-        recorder: Recorder | None = None,
+        authentication: Authentication | None = None,
+        sequencer: Sequencer | None = None,
         on_subscriber: Callable[[], None] = lambda: None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
@@ -68,8 +68,8 @@ class Publisher:
             heartbeat_s: interval of heartbeats.
             limits: bounds of the socket and the queue.
             ipc_mode: permissions of the files of ipc sockets.
-            admission: who may connect; None for everybody.
-            recorder: numbers and journals the messages; one without a journal unless given.
+            authentication: who may connect; None for everybody.
+            sequencer: numbers and journals the messages; one without a journal unless given.
             on_subscriber: called in the publisher's thread when somebody subscribes.
             on_failure: called in the thread that failed; see :attr:`failure`.
 
@@ -81,7 +81,7 @@ class Publisher:
             binds,
             self.limits,
             ipc_mode=ipc_mode,
-            admission=admission,
+            authentication=authentication,
             on_revoked=self._wake,
         )
         self._socket = self._bound.socket
@@ -89,7 +89,7 @@ class Publisher:
         self.subscribed = False
         self.beat_at: float | None = None
         self.outbox = Outbox(
-            recorder or Recorder(),
+            sequencer or Sequencer(),
             self._take,
             queue_messages=self.limits.queue_messages,
             beat_s=heartbeat_s,
@@ -108,7 +108,7 @@ class Publisher:
         self._outgoing: deque[Entry] = deque()
         self._taken = threading.Condition()
         self._sent_seq = 0
-        self._remarks: deque[Remark] = deque(maxlen=self.limits.queue_messages)
+        self._levels: deque[LevelBuilder] = deque(maxlen=self.limits.queue_messages)
         self._closing = False
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -121,20 +121,20 @@ class Publisher:
         self._sent_seq = self._outgoing[0].seq - 1 if self._outgoing else self.last_seq
         self._thread.start()
 
-    def publish(self, draft: Draft) -> None:
+    def publish(self, builder: MessageBuilder) -> None:
         """Hand over a message, from any thread; messages of one thread keep their order.
 
         Raises:
             PublishError: the publisher has been closed or has failed.
         """
-        self.outbox.publish(draft)
+        self.outbox.publish(builder)
 
-    def remark(self, remark: Remark) -> None:
+    def publish_level(self, builder: LevelBuilder) -> None:
         """Hand over a message without a number, from any thread.
 
         Never waits, for nothing depends on it: when too many wait, the oldest is dropped.
         """
-        self._remarks.append(remark)
+        self._levels.append(builder)
         self._wake()
 
     def close(self) -> None:
@@ -155,9 +155,9 @@ class Publisher:
         self._wake_out.close()
 
     @property
-    def recorder(self) -> Recorder:
+    def sequencer(self) -> Sequencer:
         """Of the outbox, whose thread it belongs to."""
-        return self.outbox.recorder
+        return self.outbox.sequencer
 
     @property
     def failure(self) -> Exception | None:
@@ -167,7 +167,7 @@ class Publisher:
     @property
     def last_seq(self) -> int:
         """Number of the last message recorded; 0 before the first."""
-        return self.recorder.last_seq
+        return self.sequencer.last_seq
 
     @property
     def closed(self) -> bool:
@@ -211,7 +211,7 @@ class Publisher:
                 self._wake_out.recv(4096)
             closing = self._closing
             self._bound.evict()
-            self._send_remarks()
+            self._send_levels()
             self._send_recorded()
             if time.monotonic() >= beat_at and not closing:
                 self._beat()
@@ -266,16 +266,16 @@ class Publisher:
         All others on these topics get it too, so it comes ever more seldom while somebody keeps
         subscribing.
         """
-        for message in self.recorder.last_values.matching(self._joined):
+        for message in self.sequencer.last_value_cache.matching(self._joined):
             if message.seq <= self._sent_seq:  # what is newer is on its way
                 self._send(message.model_copy(update={"replay": True}).frames())
         self._joined.clear()
         self._replay_at = time.monotonic() + self._replay_s
         self._replay_s = min(1.1 * self._replay_s, _LONGEST_REPLAY_S)
 
-    def _send_remarks(self) -> None:
-        for _ in range(len(self._remarks)):
-            self._send(self._remarks.popleft()(datetime.now(UTC)).frames())
+    def _send_levels(self) -> None:
+        for _ in range(len(self._levels)):
+            self._send(self._levels.popleft()(datetime.now(UTC)).frames())
 
     def _send(self, frames: tuple[bytes, bytes]) -> None:
         # XPUB never blocks: what a subscriber at its high-water mark cannot take, it loses.

@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from streamsed.complaints import one_line, suggest
 from streamsed.errors import StreamsedError
-from streamsed.publish.admission import Admission
+from streamsed.publish.authentication import Authentication
 from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.front import FrontLimits
 from streamsed.publish.requests import ErrorReply, Request
@@ -73,7 +73,7 @@ class Responder:
         answers: Mapping[str, Answer],  # type: ignore[type-arg] # each of its own kind
         *,
         ipc_mode: int = 0o600,
-        admission: Admission | None = None,
+        authentication: Authentication | None = None,
         connections: int = 64,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
@@ -83,7 +83,7 @@ class Responder:
             binds: addresses; none for no socket at all.
             answers: by kind of request.
             ipc_mode: permissions of the files of ipc sockets.
-            admission: who may connect; None for everybody.
+            authentication: who may connect; None for everybody.
             connections: open at a time.
             on_end: called in the responder's thread when it ends.
 
@@ -100,7 +100,7 @@ class Responder:
             longest_bytes=_LONGEST_REQUEST_BYTES,
             key="publish.requests",
             ipc_mode=ipc_mode,
-            admission=admission,
+            authentication=authentication,
             on_revoked=self._wake,
         )
         self.endpoints = self._bound.endpoints

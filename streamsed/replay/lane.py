@@ -15,9 +15,9 @@ from streamsed.bundle.manifest import Manifest
 from streamsed.detect.events import FilteredFrames, Kind, Reason, Transition
 from streamsed.detect.loudness import Loudness
 from streamsed.errors import SourceError
-from streamsed.publish import compose
-from streamsed.publish.anchor import Anchor
+from streamsed.publish import message_builders
 from streamsed.publish.messages import BundleName
+from streamsed.publish.stream_clock import StreamClock
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.outcome import Outcome
 from streamsed.replay.recordings import Recording
@@ -83,7 +83,7 @@ class Lane:
         self._failure: str | None = None
         self._events = 0
         self._bundle = BundleName(name=manifest.name, version=manifest.version)
-        self._anchor = Anchor(
+        self._clock = StreamClock(
             started_at=_EPOCH, sample_rate=self._rate, real_time=True, stream_id=UUID(int=0)
         )
         self._source = AudioFile(recording.name, recording.path, paced=False, channel=channel)
@@ -127,8 +127,8 @@ class Lane:
     def write_event(self, transition: Transition) -> None:
         """Write the message of a transition, its latency on the clock of the samples."""
         decided = timedelta(seconds=transition.decided_sample / self._rate)
-        draft = compose.event(transition, anchor=self._anchor, bundle=self._bundle)
-        message = draft(0, _EPOCH + decided)
+        builder = message_builders.event(transition, clock=self._clock, bundle=self._bundle)
+        message = builder(0, _EPOCH + decided)
         self._messages.write(message.model_dump_json(by_alias=True, exclude=_BY_CHANCE) + "\n")
         self._events += transition.kind is Kind.ONSET
 

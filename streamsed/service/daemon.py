@@ -18,7 +18,7 @@ from streamsed.config import Config
 from streamsed.detect.events import Reason
 from streamsed.errors import StreamsedError
 from streamsed.log import configure as configure_log
-from streamsed.publish import compose
+from streamsed.publish import message_builders
 from streamsed.publish.daemon_status import DaemonStatus
 from streamsed.publish.messages import (
     DaemonMessage,
@@ -121,7 +121,7 @@ class Daemon:
             classes=manifest.classes,
             disabled=config.disabled,
             every_s=config.publish.levels_every_s,
-            publish=self.publisher.remark,
+            publish=self.publisher.publish_level,
         )
         self._clips: ClipRecorder | None = None
         self._wakeup = Wakeup()  # last, for it has to be closed
@@ -149,7 +149,7 @@ class Daemon:
             bundle=self._plan.bundle_name,
             provider=self._plan.engine.report.provider,
             last_seq=self.publisher.last_seq,
-            journal=self.publisher.recorder.condition,
+            journal=self.publisher.sequencer.condition,
             clips=clips_condition(self._clips),
             log=log_condition(),
             uptime_s=time.monotonic() - self._began,
@@ -201,7 +201,7 @@ class Daemon:
     def _run(self) -> int:
         self._say(DaemonState.STARTED)
         for stream in self.streams:
-            self._publish(compose.status(stream.condition()))
+            self._publish(message_builders.status(stream.condition()))
         self._log_start()
         self._clips = start_recorder(self._plan)
         detection = Detection(
@@ -333,7 +333,7 @@ class Daemon:
             return
         self.streams = list(revision.streams)
         for stream in revision.coming:
-            self._publish(compose.status(stream.condition()))
+            self._publish(message_builders.status(stream.condition()))
             log.info("source_configured", source=stream.name, **_described(stream))
             stream.start()
         log.info("reloaded", changes=revision.changes, needs_restart=revision.needs_restart)
@@ -379,9 +379,9 @@ class Daemon:
 
         self._publish(complete)
 
-    def _publish(self, draft: compose.Draft) -> None:
+    def _publish(self, builder: message_builders.MessageBuilder) -> None:
         with contextlib.suppress(StreamsedError):  # that the publisher failed is seen elsewhere
-            self.publisher.publish(draft)
+            self.publisher.publish(builder)
 
     def _health(self) -> Health:
         health = liveness(
@@ -391,7 +391,7 @@ class Daemon:
             beat_s=self._plan.config.publish.heartbeat_s,
             now=time.monotonic(),
         )
-        return replace(health, journal=self.publisher.recorder.condition.message)
+        return replace(health, journal=self.publisher.sequencer.condition.message)
 
     def _feed_watchdog(self) -> None:
         if self._health().trouble is None:
@@ -422,7 +422,7 @@ class Daemon:
             provider=self._plan.engine.report.provider,
             bundle=self._plan.bundle_name,
             sources=tuple(stream.condition() for stream in self.streams),
-            journal=self.publisher.recorder.condition,
+            journal=self.publisher.sequencer.condition,
             log=log_condition(),
             requests_answered=bool(self.responder.endpoints),
             published=published,

@@ -17,7 +17,7 @@ from streamsed.clips.recorder import ClipRecorder
 from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.detect.handover import hand_over
 from streamsed.detect.step_result import StepResult
-from streamsed.publish import compose
+from streamsed.publish import message_builders
 from streamsed.publish.messages import Moment, SourceState
 from streamsed.service.clips import clip_extent
 from streamsed.service.inbox import Inbox
@@ -30,7 +30,7 @@ from streamsed.service.tally import Tally
 from streamsed.service.watchdog import Watchdog
 from streamsed.sources.block import Block
 
-Publish = Callable[[compose.Draft], None]
+Publish = Callable[[message_builders.MessageBuilder], None]
 
 log = structlog.get_logger()
 
@@ -72,7 +72,7 @@ class Detection:
         Args:
             plan: its detector has no sources yet.
             streams: opened, their readers started or about to be.
-            publish: takes drafts of messages.
+            publish: takes builders of messages.
             inbox: names the streams that have a new block, or have ended.
             watchdog: told of every advance.
             tally: counts what is done here.
@@ -263,7 +263,7 @@ class Detection:
                     stream.message = f"over: {what} ({burst.in_burst} samples)"
                 case None:
                     continue
-            self._publish(compose.status(stream.condition()))
+            self._publish(message_builders.status(stream.condition()))
 
     def _handle(self, result: StepResult) -> None:
         for transition in result.transitions:
@@ -273,10 +273,10 @@ class Detection:
             self._publish_event(transition)
         for report in result.levels:
             stream = self._streams[report.source]
-            self._levels.note(report, stream.anchor)
+            self._levels.note(report, stream.clock)
             if stream.note_level(report):
                 self._report_level(stream)
-                self._publish(compose.status(stream.condition()))
+                self._publish(message_builders.status(stream.condition()))
         for name in result.ended:
             stream = self._streams[name]
             assert stream.ending is not None
@@ -298,27 +298,27 @@ class Detection:
                 "1, and are clipped",
             )
 
-    def _publish(self, draft: compose.Draft) -> None:
+    def _publish(self, builder: message_builders.MessageBuilder) -> None:
         with self._speaking:
             if not self._interrupted:
-                self._publish_at_once(draft)
+                self._publish_at_once(builder)
 
     def _publish_event(self, transition: Transition) -> None:
-        anchor = self._streams[transition.source].anchor
+        clock = self._streams[transition.source].clock
         key = transition.source, transition.number
         with self._speaking:
             before = self._open.pop(key, None)
-            onset = before.onset if before else anchor.moment(transition.onset_sample)
+            onset = before.onset if before else clock.moment(transition.onset_sample)
             if transition.kind is not Kind.OFFSET:
                 self._open[key] = OpenEvent(transition, onset)
-            draft = compose.event(
+            builder = message_builders.event(
                 transition,
-                anchor=anchor,
+                clock=clock,
                 bundle=self._bundle,
                 onset=onset,
-                clip=self._record(transition, anchor.event_id(transition.number), onset),
+                clip=self._record(transition, clock.event_id(transition.number), onset),
             )
-            self._publish(self._tally.watched(draft))
+            self._publish(self._tally.watched(builder))
 
     def _record(self, transition: Transition, event_id: UUID, onset: Moment) -> Path | None:
         """Begin or end the event's clip; return where an ended one lies."""
@@ -365,4 +365,4 @@ class Detection:
         level = log.info if good else log.warning
         why = {"message": stream.message} if stream.message else {}
         level(f"source_{stream.state}", source=stream.name, **why)
-        self._publish(compose.status(stream.condition()))
+        self._publish(message_builders.status(stream.condition()))

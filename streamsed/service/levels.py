@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from streamsed.detect.level import LevelReport
-from streamsed.publish import compose
-from streamsed.publish.anchor import Anchor
+from streamsed.publish import message_builders
 from streamsed.publish.messages import Level
+from streamsed.publish.stream_clock import StreamClock
 
 REPORT_S = 1.0
 """Audio of a report; the interval of messages, where that is shorter."""
@@ -27,7 +27,7 @@ class Levels:
         classes: Sequence[str],
         every_s: float,
         disabled: Collection[str] = (),
-        publish: Callable[[compose.Remark], None],
+        publish: Callable[[message_builders.LevelBuilder], None],
     ) -> None:
         """Begin.
 
@@ -44,21 +44,23 @@ class Levels:
         self._latest: dict[str, Level] = {}
         self._unsaid: dict[str, LevelReport] = {}
 
-    def note(self, report: LevelReport, anchor: Anchor) -> None:
-        """Keep a report of a source, whose anchor this is, and say what is due."""
-        self._latest[report.source] = self._level(report, anchor)
+    def note(self, report: LevelReport, clock: StreamClock) -> None:
+        """Keep a report of a source, whose clock this is, and say what is due."""
+        self._latest[report.source] = self._level(report, clock)
         if not self._every_s:
             return
         before = self._unsaid.pop(report.source, None)
         joined = report if before is None else before.joined(report)
-        if joined.samples < self._every_s * anchor.sample_rate:
+        if joined.samples < self._every_s * clock.sample_rate:
             self._unsaid[report.source] = joined
             return
-        level = self._level(joined, anchor)
-        self._publish(compose.level_message(report.source, level))
+        level = self._level(joined, clock)
+        self._publish(message_builders.level_message(report.source, level))
 
-    def _level(self, report: LevelReport, anchor: Anchor) -> Level:
-        return compose.level(report, anchor=anchor, classes=self._classes, disabled=self._disabled)
+    def _level(self, report: LevelReport, clock: StreamClock) -> Level:
+        return message_builders.level(
+            report, clock=clock, classes=self._classes, disabled=self._disabled
+        )
 
     def adopt(self, classes: Sequence[str], *, disabled: Collection[str] = ()) -> None:
         """Take reports of another bundle's classes, or with others disabled, from now on."""

@@ -16,11 +16,11 @@ from streamsed.publish.catch_up import CatchUp
 from streamsed.publish.daemon_status import DaemonStatus
 from streamsed.publish.front import FrontLimits
 from streamsed.publish.journal import Retention
-from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import Heartbeat, Moment
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.requests import ActiveReply, ActiveRequest, SinceRequest, StatusRequest
 from streamsed.publish.responder import Answer, Responder
+from streamsed.publish.sequencer import Sequencer
 from streamsed.service.descriptors import connections
 from streamsed.service.health import Health
 from streamsed.service.monitor import monitor
@@ -108,8 +108,8 @@ class Outlets:
                     front=FrontLimits(connections=subscribers),
                 ),
                 ipc_mode=publish.ipc_permissions,
-                admission=publish.admission(),
-                recorder=Recorder(
+                authentication=publish.authentication(),
+                sequencer=Sequencer(
                     journal.path if journal.enabled else None,
                     retention=Retention.of(keep_days=journal.keep_days, max_mb=journal.max_mb),
                     position=position,
@@ -119,7 +119,7 @@ class Outlets:
             )
 
         def responder(publisher: Publisher) -> Responder:
-            catch_up = CatchUp(publisher.recorder)
+            catch_up = CatchUp(publisher.sequencer)
             return Responder(
                 publish.request_binds_beside(publisher.endpoints),
                 {
@@ -128,7 +128,7 @@ class Outlets:
                     "status": Answer(StatusRequest, lambda request: status()),  # noqa: ARG005
                 },
                 ipc_mode=publish.ipc_permissions,
-                admission=publish.admission(),
+                authentication=publish.authentication(),
                 connections=requesting,
                 on_end=catch_up.close,
             )
@@ -166,9 +166,9 @@ class Outlets:
         self.responder.close()
 
     def _active(self, request: ActiveRequest) -> ActiveReply:  # noqa: ARG002
-        recorder = self.publisher.recorder
+        sequencer = self.publisher.sequencer
         return ActiveReply(
-            last_seq=recorder.last_seq,
-            sources=recorder.last_values.by_source(),
+            last_seq=sequencer.last_seq,
+            sources=sequencer.last_value_cache.by_source(),
             answered=datetime.now(UTC),
         )

@@ -10,8 +10,8 @@ from streamsed.config import RetryConfig
 from streamsed.detect.events import Reason
 from streamsed.detect.level import LevelReport
 from streamsed.detect.loudness import Loudness
-from streamsed.publish.anchor import Anchor
 from streamsed.publish.messages import SourceCondition, SourceState
+from streamsed.publish.stream_clock import StreamClock
 from streamsed.service.backoff import Backoff
 from streamsed.service.inbox import Inbox
 from streamsed.service.losses import LossBurst
@@ -84,14 +84,14 @@ class Stream:
         self._inbox = inbox
 
     @property
-    def anchor(self) -> Anchor:
+    def clock(self) -> StreamClock:
         """Where its samples lie in time; only once it is open.
 
         Taken anew for each message: a device's clock drifts against the system's.
         """
         started_at = self._reader.started_at
         assert started_at is not None
-        return Anchor(
+        return StreamClock(
             started_at=started_at,
             sample_rate=self._sample_rate,
             real_time=self._real_time,
@@ -206,7 +206,7 @@ class Stream:
             state=self.state,
             since=self.since,
             message=self.message,
-            position=self.anchor.moment(self.position) if self._reader.started_at else None,
+            position=self.clock.moment(self.position) if self._reader.started_at else None,
             lost_samples=self.lost.total,
             dropped_samples=self.overload.total,
             bad_samples=self.bad.total,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from streamsed.detect.events import Kind, Transition
-from streamsed.publish.compose import Draft
+from streamsed.publish.message_builders import MessageBuilder
 from streamsed.publish.messages import EventMessage, NumberedMessage
 
 STEP_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -124,11 +124,11 @@ class Tally:
         if transition.kind is Kind.ONSET:
             self.events[transition.label] += 1
 
-    def watched(self, draft: Draft) -> Draft:
-        """Return a draft that tells the latency of its message here when it is completed."""
+    def watched(self, builder: MessageBuilder) -> MessageBuilder:
+        """Return a builder that tells the latency of its message here when it is completed."""
 
         def complete(seq: int, published: datetime) -> NumberedMessage:
-            message = draft(seq, published)
+            message = builder(seq, published)
             if isinstance(message, EventMessage) and message.latency_ms is not None:
                 onset = message.kind is Kind.ONSET
                 latencies = self.onset_latencies if onset else self.offset_latencies

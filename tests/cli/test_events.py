@@ -17,13 +17,13 @@ import pytest
 
 from streamsed.detect.events import Kind
 from streamsed.publish.archive import JOURNAL_NAME
-from streamsed.publish.journal_recorder import Recorder
+from streamsed.publish.sequencer import Sequencer
 from tests.cli.command import execute
 from tests.publish.journals import STARTED, event, opened, status
 
 
 @pytest.fixture
-def recorder(state_of_its_own: Path) -> Iterator[Recorder]:
+def sequencer(state_of_its_own: Path) -> Iterator[Sequencer]:
     """A journal in use: three events, one of which goes on, half an hour apart."""
     made = opened(state_of_its_own)
     for number, (source, label) in enumerate(
@@ -52,7 +52,7 @@ def local(minutes: float) -> str:
     return (STARTED + timedelta(minutes=minutes)).isoformat()
 
 
-def test_one_line_an_event(recorder: Recorder) -> None:
+def test_one_line_an_event(sequencer: Sequencer) -> None:
     head, first, second, third = rows()
     assert head == ["onset", "offset", "source", "class", "duration", "peak", "reason"]
     assert first[2:] == ["kitchen", "Dog", "1.250 s", "0.90", "silence"]
@@ -61,13 +61,13 @@ def test_one_line_an_event(recorder: Recorder) -> None:
     assert all(re.fullmatch(r"[\d-]{10} [\d:]{8}\.\d{3}", row[0]) for row in (first, second, third))
 
 
-def test_it_is_the_same_once_the_daemon_has_gone(recorder: Recorder) -> None:
+def test_it_is_the_same_once_the_daemon_has_gone(sequencer: Sequencer) -> None:
     in_use = rows()
-    recorder.close()
+    sequencer.close()
     assert rows() == in_use
 
 
-def test_what_is_chosen(recorder: Recorder) -> None:
+def test_what_is_chosen(sequencer: Sequencer) -> None:
     assert labels("--source", "kitchen") == ["Dog", "Cat"]
     assert labels("--source", "hall", "--source", "kitchen") == ["Dog", "Dog", "Cat"]
     assert labels("--label", "Cat") == ["Cat"]
@@ -77,19 +77,19 @@ def test_what_is_chosen(recorder: Recorder) -> None:
     assert labels("--until", "1s", "--limit", "0") == ["Dog", "Dog", "Cat"]
 
 
-def test_the_newest_at_most(recorder: Recorder) -> None:
+def test_the_newest_at_most(sequencer: Sequencer) -> None:
     done = execute("events", "--limit", "2", "--json")
     assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == ["Dog", "Cat"]
     assert done.stderr == "streamsed: the newest 2; there are more (--limit 0: all)\n"
     assert execute("events", "--limit", "3").stderr == ""
 
 
-def test_json_is_the_latest_message_of_each(recorder: Recorder) -> None:
+def test_json_is_the_latest_message_of_each(sequencer: Sequencer) -> None:
     found = [json.loads(line) for line in execute("events", "--json").stdout.splitlines()]
     assert [(m["kind"], m["seq"]) for m in found] == [("offset", 3), ("offset", 6), ("onset", 7)]
 
 
-def test_nothing_found_is_no_error(recorder: Recorder) -> None:
+def test_nothing_found_is_no_error(sequencer: Sequencer) -> None:
     done = execute("events", "--source", "cellar")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("streamsed: no such event: the journal has no source 'cellar'; ")
@@ -99,10 +99,10 @@ def test_nothing_found_is_no_error(recorder: Recorder) -> None:
     assert done.stderr == "streamsed: no such event\n"
 
 
-def test_the_configuration_says_where(recorder: Recorder, tmp_path: Path) -> None:
-    recorder.close()
+def test_the_configuration_says_where(sequencer: Sequencer, tmp_path: Path) -> None:
+    sequencer.close()
     elsewhere = tmp_path / "elsewhere"
-    recorder.path.parent.rename(elsewhere)
+    sequencer.path.parent.rename(elsewhere)
     config = tmp_path / "c.yaml"
     config.write_text(f"journal: {{path: {elsewhere}}}", encoding="utf-8")
     assert labels("-c", config) == labels("--journal", elsewhere) == ["Dog", "Dog", "Cat"]
@@ -130,7 +130,7 @@ def test_what_cannot_be_read_is_one_line(
 
 
 @pytest.mark.parametrize("when", ["yesterday", "1y", "", "2026-13-01", "99999999999w"])
-def test_a_time_that_is_none_is_one_line(recorder: Recorder, when: str) -> None:
+def test_a_time_that_is_none_is_one_line(sequencer: Sequencer, when: str) -> None:
     done = execute("events", "--since", when)
     if when:
         assert done.returncode == 2
@@ -138,12 +138,12 @@ def test_a_time_that_is_none_is_one_line(recorder: Recorder, when: str) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_who_may_only_read_can_read_a_journal_at_rest(recorder: Recorder) -> None:
+def test_who_may_only_read_can_read_a_journal_at_rest(sequencer: Sequencer) -> None:
     """As somebody who may write neither the file nor its folder."""
-    recorder.close()
+    sequencer.close()
     with tempfile.TemporaryDirectory() as name:  # the test's own folder is for its user alone
         folder = Path(name)
-        shutil.copy(recorder.path, folder)
+        shutil.copy(sequencer.path, folder)
         folder.chmod(0o555)
         (folder / JOURNAL_NAME).chmod(0o444)
         script = f"""
@@ -161,11 +161,11 @@ print(len(history(Path({name!r}))))
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
-def test_a_clock_before_1970(recorder: Recorder) -> None:
+def test_a_clock_before_1970(sequencer: Sequencer) -> None:
     """As a board has that counts from a wrong day until it has found a time server."""
     long_ago = {"label": "Alarm", "onset_s": -2e9, "offset_s": -2e9 + 1}
-    recorder.record([event(Kind.ONSET, old := uuid4(), **long_ago)])  # type: ignore[arg-type]
-    recorder.record([event(Kind.OFFSET, old, **long_ago)])  # type: ignore[arg-type]
+    sequencer.record([event(Kind.ONSET, old := uuid4(), **long_ago)])  # type: ignore[arg-type]
+    sequencer.record([event(Kind.OFFSET, old, **long_ago)])  # type: ignore[arg-type]
     found = rows()
     assert [row[3] for row in found[1:]] == ["Alarm", "Dog", "Dog", "Cat"]
     assert found[1][0].startswith("1962-08-")

@@ -19,8 +19,7 @@ import pytest
 
 from streamsed.detect.events import Kind, Reason, Score, Transition
 from streamsed.detect.level import LevelReport
-from streamsed.publish import compose
-from streamsed.publish.anchor import Anchor
+from streamsed.publish import message_builders
 from streamsed.publish.messages import (
     BundleName,
     DaemonMessage,
@@ -31,6 +30,7 @@ from streamsed.publish.messages import (
     SourceState,
 )
 from streamsed.publish.publisher import Publisher
+from streamsed.publish.stream_clock import StreamClock
 from tests.cli.command import COMMAND, process
 from tests.publish.journals import prepare
 from tests.sockets import PATIENCE_S, RANDOM_PORT
@@ -43,7 +43,7 @@ def _numbers_from_one(state_of_its_own: Path) -> None:
 
 
 BUNDLE = BundleName(name="tones", version="1")
-ANCHOR = Anchor(started_at=datetime(2026, 1, 2, tzinfo=UTC), sample_rate=16000, real_time=True)
+CLOCK = StreamClock(started_at=datetime(2026, 1, 2, tzinfo=UTC), sample_rate=16000, real_time=True)
 
 
 def heartbeat(last_seq: int, now: datetime) -> Heartbeat:
@@ -73,7 +73,7 @@ def stopped(seq: int, now: datetime) -> DaemonMessage:
     )
 
 
-def event(kind: Kind, source: str = "kitchen") -> compose.Draft:
+def event(kind: Kind, source: str = "kitchen") -> message_builders.MessageBuilder:
     offset = kind is Kind.OFFSET
     transition = Transition(
         source=source,
@@ -86,7 +86,7 @@ def event(kind: Kind, source: str = "kitchen") -> compose.Draft:
         reason=Reason.SILENCE if offset else None,
         decided_sample=40000,
     )
-    return compose.event(transition, anchor=ANCHOR, bundle=BUNDLE)
+    return message_builders.event(transition, clock=CLOCK, bundle=BUNDLE)
 
 
 class Speaker:
@@ -107,9 +107,9 @@ class Speaker:
         for _ in range(count):
             assert self._subscriptions.acquire(timeout=PATIENCE_S)
 
-    def say(self, *drafts: compose.Draft) -> None:
-        for draft in drafts:
-            self.publisher.publish(draft)
+    def say(self, *builders: message_builders.MessageBuilder) -> None:
+        for builder in builders:
+            self.publisher.publish(builder)
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def test_lines_for_people(speaker: Speaker) -> None:
     lost = SourceCondition(source="kitchen", state=SourceState.LOST, message="unplugged")
     with process("listen", "--connect", speaker.address, "--until-stop") as listener:
         speaker.await_subscriptions(4)
-        speaker.say(event(Kind.ONSET), event(Kind.OFFSET), compose.status(lost), stopped)
+        speaker.say(event(Kind.ONSET), event(Kind.OFFSET), message_builders.status(lost), stopped)
         assert listener.wait() == 0
         onset, offset, status, daemon = listener.out.rest()
         assert listener.log.rest() == []
@@ -144,7 +144,7 @@ def test_lines_for_people(speaker: Speaker) -> None:
     assert daemon.endswith("received SIGTERM")
 
 
-def level(peak: float, clipped: int) -> compose.Remark:
+def level(peak: float, clipped: int) -> message_builders.LevelBuilder:
     report = LevelReport(
         source="kitchen",
         end_sample=16000,
@@ -154,8 +154,8 @@ def level(peak: float, clipped: int) -> compose.Remark:
         clipped_samples=clipped,
         scores=np.array([0.25, 0.75], np.float32),
     )
-    return compose.level_message(
-        "kitchen", compose.level(report, anchor=ANCHOR, classes=["Dog", "Cat"])
+    return message_builders.level_message(
+        "kitchen", message_builders.level(report, clock=CLOCK, classes=["Dog", "Cat"])
     )
 
 
@@ -165,7 +165,7 @@ def test_levels_as_lines_for_people(speaker: Speaker) -> None:
     ) as listener:
         speaker.await_subscriptions(3)
         for remark in (level(1.0, 3), level(0.1, 0), level(0.0, 0)):
-            speaker.publisher.remark(remark)
+            speaker.publisher.publish_level(remark)
         loud, quiet, silent = (listener.out.next() or "" for _ in range(3))
         speaker.say(stopped)
         assert listener.wait() == 0
@@ -197,7 +197,7 @@ def test_json_as_it_came_and_topics(speaker: Speaker) -> None:
     assert [m["source"] for m in found if m["schema"] == "streamsed.event/1"] == ["kitchen"]
 
 
-def foreign(topic: str, payload: bytes) -> compose.Draft:
+def foreign(topic: str, payload: bytes) -> message_builders.MessageBuilder:
     """Return what no streamsed of this version says."""
 
     class Foreign:

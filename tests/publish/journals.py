@@ -1,4 +1,4 @@
-"""A recorder for tests, what it is given to write, and a look at its file."""
+"""A sequencer for tests, what it is given to write, and a look at its file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from streamsed.detect.events import Kind, Reason
-from streamsed.publish import compose
+from streamsed.publish import message_builders
 from streamsed.publish.archive import JOURNAL_NAME, Archive
 from streamsed.publish.journal import Journal
 from streamsed.publish.journal_reader import JournalReader
-from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.ledger import Ledger
 from streamsed.publish.messages import (
     BundleName,
@@ -25,6 +24,7 @@ from streamsed.publish.messages import (
     SourceCondition,
     SourceState,
 )
+from streamsed.publish.sequencer import Sequencer
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ def event(
     label: str = "Dog",
     onset_s: float = 1.0,
     offset_s: float = 2.0,
-) -> compose.Draft:
+) -> message_builders.MessageBuilder:
     ended = kind is Kind.OFFSET
     event_id = event_id or uuid4()
     return lambda seq, published: EventMessage(
@@ -63,8 +63,10 @@ def event(
     )
 
 
-def status(text: str = "here", source: str = "kitchen") -> compose.Draft:
-    return compose.status(SourceCondition(source=source, state=SourceState.RUNNING, message=text))
+def status(text: str = "here", source: str = "kitchen") -> message_builders.MessageBuilder:
+    return message_builders.status(
+        SourceCondition(source=source, state=SourceState.RUNNING, message=text)
+    )
 
 
 def prepare(folder: Path) -> None:
@@ -78,29 +80,29 @@ def prepare(folder: Path) -> None:
     ledger.close(0)
 
 
-def opened(folder: Path, *, first: bool = False, **settings: Any) -> Recorder:
-    """Open a recorder, whose first number is 1 unless it is the ``first`` in its folder."""
+def opened(folder: Path, *, first: bool = False, **settings: Any) -> Sequencer:
+    """Open a sequencer, whose first number is 1 unless it is the ``first`` in its folder."""
     if not first:
         prepare(folder)
-    recorder = Recorder(folder, **settings)
-    recorder.open()
-    return recorder
+    sequencer = Sequencer(folder, **settings)
+    sequencer.open()
+    return sequencer
 
 
-def archive(recorder: Recorder) -> Archive:
-    assert recorder._archive is not None
-    return recorder._archive
+def archive(sequencer: Sequencer) -> Archive:
+    assert sequencer._archive is not None
+    return sequencer._archive
 
 
-def journal(recorder: Recorder) -> Journal:
-    found = archive(recorder).journal
+def journal(sequencer: Sequencer) -> Journal:
+    found = archive(sequencer).journal
     assert found is not None
     return found
 
 
-def crash(recorder: Recorder) -> None:
-    """Do to a recorder what the end of its process would do."""
-    of = archive(recorder)
+def crash(sequencer: Sequencer) -> None:
+    """Do to a sequencer what the end of its process would do."""
+    of = archive(sequencer)
     if of.journal is not None:
         of.journal.close()
     of.ledger.release()

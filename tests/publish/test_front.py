@@ -17,7 +17,7 @@ import zmq
 
 from streamsed.client import CurveKeys, Heartbeat, Subscriber
 from streamsed.publish import front
-from streamsed.publish.admission import Admission
+from streamsed.publish.authentication import Authentication
 from streamsed.publish.binding import SocketLimits
 from streamsed.publish.front import FrontLimits
 from streamsed.publish.keys import KeyPair, write_public
@@ -44,13 +44,13 @@ def beat(last_seq: int, published: datetime) -> Heartbeat:
 
 @contextmanager
 def publishing(
-    bind: str = RANDOM_PORT, admission: Admission | None = None, **limits: float
+    bind: str = RANDOM_PORT, authentication: Authentication | None = None, **limits: float
 ) -> Iterator[str]:
     publisher = Publisher(
         [bind],
         heartbeat=beat,
         heartbeat_s=BEAT_S,
-        admission=admission,
+        authentication=authentication,
         limits=SocketLimits(linger_s=0.1, front=FrontLimits(**limits)),  # type: ignore[arg-type]
     )
     publisher.start()
@@ -139,14 +139,14 @@ def test_a_flood_silences_nobody_and_keeps_newcomers_not_away(
 def test_who_has_a_key_silences_nobody_either(kind: str, tmp_path: Path) -> None:
     (tmp_path / "clients").mkdir()
     _, secret = KeyPair.generate().write(tmp_path, "server")
-    admission = Admission.read(secret_key=secret, clients=tmp_path / "clients")
+    authentication = Authentication.read(secret_key=secret, clients=tmp_path / "clients")
     hostile, friendly = (
-        CurveKeys(server=admission.pair.public, own=KeyPair.generate()) for _ in range(2)
+        CurveKeys(server=authentication.pair.public, own=KeyPair.generate()) for _ in range(2)
     )
     for name, keys in (("hostile", hostile), ("friendly", friendly)):
         write_public(tmp_path / "clients" / f"{name}.key", keys.own.public)
     with (
-        publishing(admission=admission) as address,
+        publishing(authentication=authentication) as address,
         Subscriber(address, topics=["heartbeat/"], keys=friendly) as before,
     ):
         receive(before)

@@ -15,13 +15,13 @@ from structlog.testing import capture_logs
 
 from streamsed.detect.events import Kind, Reason
 from streamsed.publish import archive as archive_module
-from streamsed.publish import journal_recorder as recorder_module
 from streamsed.publish import ledger as ledger_module
+from streamsed.publish import sequencer as sequencer_module
 from streamsed.publish.archive import JOURNAL_NAME
 from streamsed.publish.journal import Journal, Retention
-from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.messages import EventMessage, JournalState
-from streamsed.publish.tail import TAIL_MESSAGES
+from streamsed.publish.recent_messages import RECENT_MESSAGES
+from streamsed.publish.sequencer import Sequencer
 from tests.publish.journals import (
     archive,
     crash,
@@ -40,8 +40,8 @@ def _no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_module, "_FIRST_RETRY_S", 0.0)
 
 
-def numbers(recorder: Recorder, count: int = 1) -> list[int]:
-    return [entry.seq for entry in recorder.record([status() for _ in range(count)])]
+def numbers(sequencer: Sequencer, count: int = 1) -> list[int]:
+    return [entry.seq for entry in sequencer.record([status() for _ in range(count)])]
 
 
 @contextlib.contextmanager
@@ -51,9 +51,9 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def assert_degraded(recorder: Recorder, reason: str) -> None:
-    assert recorder.condition.state is JournalState.DEGRADED
-    assert reason in (recorder.condition.message or "")
+def assert_degraded(sequencer: Sequencer, reason: str) -> None:
+    assert sequencer.condition.state is JournalState.DEGRADED
+    assert reason in (sequencer.condition.message or "")
 
 
 def test_numbers_go_on_over_restarts_and_crashes(tmp_path: Path) -> None:
@@ -72,29 +72,29 @@ def test_numbers_go_on_over_restarts_and_crashes(tmp_path: Path) -> None:
 
 
 def test_it_is_private_and_in_order(tmp_path: Path) -> None:
-    recorder = opened(tmp_path / "state")
-    numbers(recorder)
-    assert recorder.condition.state is JournalState.ON
+    sequencer = opened(tmp_path / "state")
+    numbers(sequencer)
+    assert sequencer.condition.state is JournalState.ON
     for path in (tmp_path / "state").iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
-    recorder.close()
+    sequencer.close()
     assert not (tmp_path / "state" / f"{JOURNAL_NAME}-wal").exists()
 
 
 def test_a_message_is_journaled_as_it_is_sent(tmp_path: Path) -> None:
-    recorder = opened(tmp_path)
-    entries = recorder.record([event(Kind.ONSET), status()])
+    sequencer = opened(tmp_path)
+    entries = sequencer.record([event(Kind.ONSET), status()])
     assert journaled(tmp_path) == {entry.seq: entry.body.decode() for entry in entries}
-    recorder.close()
+    sequencer.close()
 
 
 def test_without_a_journal_numbers_are_beyond_those_of_an_earlier_run() -> None:
-    first = Recorder()
+    first = Sequencer()
     first.open()
     numbers(first, 1000)
     time.sleep(0.002)
-    second = Recorder()
+    second = Sequencer()
     second.open()
     assert second.last_seq > first.last_seq
     assert second.condition.state is JournalState.OFF
@@ -102,14 +102,14 @@ def test_without_a_journal_numbers_are_beyond_those_of_an_earlier_run() -> None:
 
 def test_what_a_crash_left_open_gets_its_offset(tmp_path: Path) -> None:
     heard = {"kitchen": moment(4.5), "hall": None}
-    recorder = opened(tmp_path, position=lambda source: heard[source])
+    sequencer = opened(tmp_path, position=lambda source: heard[source])
     ended, kitchen, hall, updated = (uuid4() for _ in range(4))
-    recorder.record([event(Kind.ONSET, ended), event(Kind.OFFSET, ended)])
-    recorder.record([event(Kind.ONSET, kitchen), event(Kind.ONSET, hall, source="hall")])
-    recorder.record([event(Kind.ONSET, updated), event(Kind.UPDATE, updated)])
+    sequencer.record([event(Kind.ONSET, ended), event(Kind.OFFSET, ended)])
+    sequencer.record([event(Kind.ONSET, kitchen), event(Kind.ONSET, hall, source="hall")])
+    sequencer.record([event(Kind.ONSET, updated), event(Kind.UPDATE, updated)])
     heard["kitchen"] = moment(7.25)
-    recorder.beat()
-    crash(recorder)
+    sequencer.beat()
+    crash(sequencer)
 
     again = opened(tmp_path)
     entries = again.record(again.take_interrupted())
@@ -133,9 +133,9 @@ def test_what_a_crash_left_open_gets_its_offset(tmp_path: Path) -> None:
 
 
 def test_a_crash_among_these_offsets_leaves_none_out(tmp_path: Path) -> None:
-    recorder = opened(tmp_path)
-    recorder.record([event(Kind.ONSET) for _ in range(3)])
-    crash(recorder)
+    sequencer = opened(tmp_path)
+    sequencer.record([event(Kind.ONSET) for _ in range(3)])
+    crash(sequencer)
     again = opened(tmp_path)
     again.record(again.take_interrupted()[:1])
     crash(again)
@@ -145,9 +145,9 @@ def test_a_crash_among_these_offsets_leaves_none_out(tmp_path: Path) -> None:
 
 
 def test_where_a_source_was_as_the_event_began_is_known(tmp_path: Path) -> None:
-    recorder = opened(tmp_path, position=lambda source: moment(1.5))  # noqa: ARG005
-    recorder.record([event(Kind.ONSET)])
-    crash(recorder)
+    sequencer = opened(tmp_path, position=lambda source: moment(1.5))  # noqa: ARG005
+    sequencer.record([event(Kind.ONSET)])
+    crash(sequencer)
     again = opened(tmp_path)
     (entry,) = again.record(again.take_interrupted())
     assert isinstance(entry.message, EventMessage)
@@ -156,22 +156,22 @@ def test_where_a_source_was_as_the_event_began_is_known(tmp_path: Path) -> None:
 
 
 def test_a_locked_file_delays_nobody_and_is_caught_up(tmp_path: Path) -> None:
-    recorder = opened(tmp_path)
-    numbers(recorder, 2)
+    sequencer = opened(tmp_path)
+    numbers(sequencer, 2)
     with capture_logs() as logs, locked(tmp_path):
         began = time.monotonic()
-        assert numbers(recorder) == [3]
+        assert numbers(sequencer) == [3]
         assert time.monotonic() - began < 30
-        assert_degraded(recorder, "database is locked")
+        assert_degraded(sequencer, "database is locked")
         for _ in range(5):
-            recorder.beat()
-            numbers(recorder)
+            sequencer.beat()
+            numbers(sequencer)
     assert [entry["log_level"] for entry in logs] == ["error"], "said once"
-    recorder.beat()
-    assert recorder.condition.state is JournalState.ON
+    sequencer.beat()
+    assert sequencer.condition.state is JournalState.ON
     assert list(journaled(tmp_path)) == list(range(1, 9))
     assert gaps(tmp_path) == []
-    recorder.close()
+    sequencer.close()
     assert opened(tmp_path).last_seq == 8
 
 
@@ -213,20 +213,20 @@ def test_an_event_is_ended_once_however_the_start_goes(
     second.close()
 
 
-def full(recorder: Recorder) -> None:
+def full(sequencer: Sequencer) -> None:
     """Let the file grow no further, as a full disk would."""
-    journal(recorder)._connection.execute("PRAGMA max_page_count = 1").fetchall()
+    journal(sequencer)._connection.execute("PRAGMA max_page_count = 1").fetchall()
 
 
 def test_a_crash_while_the_disk_is_full_uses_no_number_twice(tmp_path: Path) -> None:
-    recorder = opened(tmp_path)
+    sequencer = opened(tmp_path)
     onset = uuid4()
-    recorder.record([event(Kind.ONSET, onset)])
-    full(recorder)
-    sent = numbers(recorder, 200)
-    assert_degraded(recorder, "full")
+    sequencer.record([event(Kind.ONSET, onset)])
+    full(sequencer)
+    sent = numbers(sequencer, 200)
+    assert_degraded(sequencer, "full")
     assert sent == list(range(2, 202))
-    crash(recorder)
+    crash(sequencer)
     again = opened(tmp_path)
     assert again.last_seq > sent[-1]
     (entry,) = again.record(again.take_interrupted())
@@ -237,19 +237,19 @@ def test_a_crash_while_the_disk_is_full_uses_no_number_twice(tmp_path: Path) -> 
 
 
 def test_more_than_memory_holds_while_the_disk_is_full(tmp_path: Path) -> None:
-    recorder = opened(tmp_path)
+    sequencer = opened(tmp_path)
     left, over = uuid4(), uuid4()
-    recorder.record([event(Kind.ONSET, left), event(Kind.ONSET, over)])
-    full(recorder)
-    recorder.record([event(Kind.OFFSET, over), status("x" * 10_000)])
-    assert_degraded(recorder, "full")
-    numbers(recorder, TAIL_MESSAGES + 100)
-    recorder.beat()
-    assert recorder.condition.state is JournalState.ON
-    kept = range(recorder.last_seq - TAIL_MESSAGES + 1, recorder.last_seq + 1)
+    sequencer.record([event(Kind.ONSET, left), event(Kind.ONSET, over)])
+    full(sequencer)
+    sequencer.record([event(Kind.OFFSET, over), status("x" * 10_000)])
+    assert_degraded(sequencer, "full")
+    numbers(sequencer, RECENT_MESSAGES + 100)
+    sequencer.beat()
+    assert sequencer.condition.state is JournalState.ON
+    kept = range(sequencer.last_seq - RECENT_MESSAGES + 1, sequencer.last_seq + 1)
     assert list(journaled(tmp_path)) == [1, 2, *kept]
     assert gaps(tmp_path) == [(3, kept[0] - 1)]
-    crash(recorder)
+    crash(sequencer)
     again = opened(tmp_path)
     (entry,) = again.record(again.take_interrupted())
     assert isinstance(entry.message, EventMessage)
@@ -258,11 +258,11 @@ def test_more_than_memory_holds_while_the_disk_is_full(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
-    recorder = opened(tmp_path)
+    sequencer = opened(tmp_path)
     onset = uuid4()
-    recorder.record([event(Kind.ONSET, onset)])
-    numbers(recorder, 20)
-    crash(recorder)
+    sequencer.record([event(Kind.ONSET, onset)])
+    numbers(sequencer, 20)
+    crash(sequencer)
     path = tmp_path / JOURNAL_NAME
     path.write_bytes(b"no database at all, but long enough to be one" * 1000)
     with capture_logs() as logs:
@@ -280,21 +280,21 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_damage_that_is_found_while_it_runs(tmp_path: Path) -> None:
-    recorder = opened(tmp_path)
+    sequencer = opened(tmp_path)
     onset = uuid4()
-    recorder.record([event(Kind.ONSET, onset)])
-    numbers(recorder, 100)
-    journal(recorder)._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    sequencer.record([event(Kind.ONSET, onset)])
+    numbers(sequencer, 100)
+    journal(sequencer)._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     path = tmp_path / JOURNAL_NAME
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (path.stat().st_size - 4096))
-    journal(recorder)._connection.execute("PRAGMA cache_size = 0").fetchall()
-    journal(recorder)._connection.execute("PRAGMA shrink_memory").fetchall()
-    assert numbers(recorder) == [102]
-    assert recorder.condition.state is JournalState.ON, "a new one was begun"
+    journal(sequencer)._connection.execute("PRAGMA cache_size = 0").fetchall()
+    journal(sequencer)._connection.execute("PRAGMA shrink_memory").fetchall()
+    assert numbers(sequencer) == [102]
+    assert sequencer.condition.state is JournalState.ON, "a new one was begun"
     assert list(journaled(tmp_path)) == list(range(1, 103)), "all that is in memory"
-    crash(recorder)
+    crash(sequencer)
     again = opened(tmp_path)
     assert again.last_seq == 102
     assert len(again.take_interrupted()) == 1
@@ -302,15 +302,15 @@ def test_damage_that_is_found_while_it_runs(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_removed_is_made_anew(tmp_path: Path) -> None:
-    recorder = opened(tmp_path)
-    numbers(recorder, 3)
+    sequencer = opened(tmp_path)
+    numbers(sequencer, 3)
     (tmp_path / JOURNAL_NAME).unlink()
-    recorder.beat()
-    assert_degraded(recorder, "removed")
-    recorder.beat()
-    assert recorder.condition.state is JournalState.ON
+    sequencer.beat()
+    assert_degraded(sequencer, "removed")
+    sequencer.beat()
+    assert sequencer.condition.state is JournalState.ON
     assert list(journaled(tmp_path)) == [1, 2, 3]
-    recorder.close()
+    sequencer.close()
     (tmp_path / JOURNAL_NAME).unlink()
     assert opened(tmp_path).last_seq > 1_000_000_000
 
@@ -319,14 +319,14 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.touch()
     with capture_logs() as logs:
-        recorder = opened(folder, first=True)
-        sent = numbers(recorder, 3)
-        recorder.beat()
-    assert recorder.condition.state is JournalState.DEGRADED
+        sequencer = opened(folder, first=True)
+        sent = numbers(sequencer, 3)
+        sequencer.beat()
+    assert sequencer.condition.state is JournalState.DEGRADED
     assert sent[0] > 1_000_000_000
     assert len(logs) == 1
     assert str(folder) in logs[0]["path"]
-    recorder.close()
+    sequencer.close()
 
 
 def test_a_second_daemon_keeps_its_hands_off(tmp_path: Path) -> None:
@@ -349,9 +349,9 @@ def test_a_second_daemon_keeps_its_hands_off(tmp_path: Path) -> None:
 def test_after_a_power_cut_numbers_skip_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder = opened(tmp_path)
-    numbers(recorder, 3)
-    crash(recorder)
+    sequencer = opened(tmp_path)
+    numbers(sequencer, 3)
+    crash(sequencer)
     monkeypatch.setattr(ledger_module, "_boot", lambda: "another boot")
     again = opened(tmp_path)
     assert numbers(again)[0] > 1_000_000_000
@@ -365,41 +365,41 @@ def keep(**changes: float) -> Retention:
     return Retention.of(**({"keep_days": 1000.0, "max_mb": 1000.0} | changes))
 
 
-def fill(recorder: Recorder, count: int) -> None:
+def fill(sequencer: Sequencer, count: int) -> None:
     for _ in range(count // 100):
-        numbers(recorder, 100)
+        numbers(sequencer, 100)
 
 
-def tidied(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def tidied(sequencer: Sequencer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_module, "_TIDY_S", 0.0)
-    archive(recorder)._tidy_at = 0.0
+    archive(sequencer)._tidy_at = 0.0
     for _ in range(300):
-        recorder.tidy()
+        sequencer.tidy()
 
 
 def test_what_is_too_old_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = opened(tmp_path, retention=keep(keep_days=1.0))
+    sequencer = opened(tmp_path, retention=keep(keep_days=1.0))
     left = uuid4()
-    recorder.record([event(Kind.ONSET, left), event(Kind.ONSET), status()])
+    sequencer.record([event(Kind.ONSET, left), event(Kind.ONSET), status()])
     monkeypatch.setattr(
-        recorder_module, "microseconds", lambda moment: round((moment.timestamp() - 2e5) * 1e6)
+        sequencer_module, "microseconds", lambda moment: round((moment.timestamp() - 2e5) * 1e6)
     )
-    fill(recorder, 1000)
+    fill(sequencer, 1000)
     monkeypatch.undo()
     monkeypatch.setattr(archive_module, "_FIRST_RETRY_S", 0.0)
-    numbers(recorder, 2)
-    tidied(recorder, monkeypatch)
+    numbers(sequencer, 2)
+    tidied(sequencer, monkeypatch)
     assert set(journaled(tmp_path)) >= {1, 1004, 1005}
-    recorder.close()
+    sequencer.close()
 
 
 def test_the_file_stays_within_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = opened(tmp_path, retention=keep(max_mb=1.0))
+    sequencer = opened(tmp_path, retention=keep(max_mb=1.0))
     left = uuid4()
-    recorder.record([event(Kind.ONSET, left)])
-    fill(recorder, 6000)
-    tidied(recorder, monkeypatch)
-    recorder.close()
+    sequencer.record([event(Kind.ONSET, left)])
+    fill(sequencer, 6000)
+    tidied(sequencer, monkeypatch)
+    sequencer.close()
     assert (tmp_path / JOURNAL_NAME).stat().st_size < 1.3 * 2**20
     found = list(journaled(tmp_path))
     assert found[0] == 1, "the onset of an open event is needed"
@@ -417,9 +417,9 @@ def test_the_file_stays_within_its_size(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_tidying_takes_little_at_a_time(tmp_path: Path) -> None:
-    recorder = opened(tmp_path)
-    fill(recorder, 2000)
-    recorder.close()
+    sequencer = opened(tmp_path)
+    fill(sequencer, 2000)
+    sequencer.close()
     with contextlib.closing(Journal(tmp_path / JOURNAL_NAME)) as kept:
         kept.tidy(keep(keep_days=1e-9), age_us=lambda _: 2**61, rows=50)
     assert len(journaled(tmp_path)) == 1950
@@ -427,9 +427,9 @@ def test_tidying_takes_little_at_a_time(tmp_path: Path) -> None:
 
 def test_the_write_ahead_log_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_module, "_TIDY_S", 0.0)
-    recorder = opened(tmp_path)
+    sequencer = opened(tmp_path)
     for _ in range(100):
-        numbers(recorder, 100)
-        recorder.tidy()
+        numbers(sequencer, 100)
+        sequencer.tidy()
     assert (tmp_path / f"{JOURNAL_NAME}-wal").stat().st_size < 4 * 2**20
-    recorder.close()
+    sequencer.close()

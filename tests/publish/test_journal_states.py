@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamsed.detect.events import Kind
-from streamsed.publish import archive, compose
+from streamsed.publish import archive, message_builders
 from streamsed.publish.archive import JOURNAL_NAME
 from streamsed.publish.journal import Journal
 from streamsed.publish.messages import EventMessage, JournalState
@@ -37,12 +37,12 @@ class JournalStates(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.recorder = opened(self.folder)
+        self.sequencer = opened(self.folder)
         self.send([])
 
-    def send(self, drafts: list[compose.Draft]) -> None:
+    def send(self, builders: list[message_builders.MessageBuilder]) -> None:
         highest = max(self.sent, default=0)
-        for entry in self.recorder.record([*self.recorder.take_interrupted(), *drafts]):
+        for entry in self.sequencer.record([*self.sequencer.take_interrupted(), *builders]):
             assert entry.seq > highest, "a number is used twice, or falls"
             highest = entry.seq
             self.sent[entry.seq] = entry.body.decode()
@@ -55,17 +55,17 @@ class JournalStates(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 4), data=st.data())
     def write(self, count: int, data: st.DataObject) -> None:
-        drafts = []
+        builders = []
         ending = set(self.open)
         for _ in range(count):
             what = data.draw(st.sampled_from(["onset", "offset", "status"]))
             if what == "onset":
-                drafts.append(event(Kind.ONSET, uuid4()))
+                builders.append(event(Kind.ONSET, uuid4()))
             elif what == "offset" and ending:
-                drafts.append(event(Kind.OFFSET, ending.pop()))
+                builders.append(event(Kind.OFFSET, ending.pop()))
             else:
-                drafts.append(status())
-        self.send(drafts)
+                builders.append(status())
+        self.send(builders)
 
     @rule()
     def fail_to_write(self) -> None:
@@ -78,25 +78,25 @@ class JournalStates(RuleBasedStateMachine):
 
     @rule()
     def beat(self) -> None:
-        self.recorder.beat()
+        self.sequencer.beat()
         self.send([])
 
     @rule()
     def stop_and_start(self) -> None:
-        self.recorder.close()
+        self.sequencer.close()
         self.start()
         assert not self.open, "an onset without offset"
 
     @rule()
     def crash_and_start(self) -> None:
-        crash(self.recorder)
+        crash(self.sequencer)
         self.start()
         assert not self.open, "an onset without offset"
 
     @precondition(lambda self: self.sent)
     @rule()
     def damage_and_start(self) -> None:
-        crash(self.recorder)
+        crash(self.sequencer)
         for path in self.folder.glob(f"{JOURNAL_NAME}*"):
             path.unlink()
         (self.folder / JOURNAL_NAME).write_bytes(b"damaged" * 1000)
@@ -105,7 +105,7 @@ class JournalStates(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 10**6), bit=st.integers(0, 7), which=st.integers(0, 3))
     def flip_a_bit_and_start(self, place: int, bit: int, which: int) -> None:
-        crash(self.recorder)
+        crash(self.sequencer)
         parts = sorted(p for p in self.folder.iterdir() if not p.name.endswith(".broken"))
         part = parts[which % len(parts)]
         flip(part, place, bit)
@@ -117,7 +117,7 @@ class JournalStates(RuleBasedStateMachine):
 
     @rule()
     def copy_the_journal(self) -> None:
-        if self.recorder.condition.state is JournalState.ON:
+        if self.sequencer.condition.state is JournalState.ON:
             shutil.rmtree(self.copy, ignore_errors=True)
             self.copy.mkdir()
             for path in self.folder.glob(f"{JOURNAL_NAME}*"):
@@ -127,7 +127,7 @@ class JournalStates(RuleBasedStateMachine):
     @precondition(lambda self: self.copy.exists())
     @rule()
     def restore_the_journal_and_start(self) -> None:
-        crash(self.recorder)
+        crash(self.sequencer)
         for path in self.folder.glob(f"{JOURNAL_NAME}*"):
             path.unlink()
         for path in self.copy.iterdir():
@@ -137,7 +137,7 @@ class JournalStates(RuleBasedStateMachine):
 
     @rule(beside=st.sampled_from(["-wal", "-shm", "", "ledger"]))
     def lose_a_file_and_start(self, beside: str) -> None:
-        crash(self.recorder)
+        crash(self.sequencer)
         name = "journal.ledger.*" if beside == "ledger" else f"{JOURNAL_NAME}{beside}"
         for path in self.folder.glob(name):
             path.unlink()
@@ -148,7 +148,7 @@ class JournalStates(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_missing(self) -> None:
-        if self.recorder.condition.state is not JournalState.ON:
+        if self.sequencer.condition.state is not JournalState.ON:
             return
         found, holes = kept(self.folder)
         for seq, body in self.sent.items():
@@ -156,7 +156,7 @@ class JournalStates(RuleBasedStateMachine):
             assert seq in found or any(first <= seq <= last for first, last in holes), seq
 
     def teardown(self) -> None:
-        self.recorder.close()
+        self.sequencer.close()
         self.patch.undo()
         shutil.rmtree(self.folder)
         shutil.rmtree(self.copy, ignore_errors=True)

@@ -17,8 +17,7 @@ from streamsed.client import parse
 from streamsed.detect.events import Kind, Reason, Score, Transition
 from streamsed.detect.level import LevelReport
 from streamsed.errors import MessageError
-from streamsed.publish import compose
-from streamsed.publish.anchor import Anchor
+from streamsed.publish import message_builders
 from streamsed.publish.messages import (
     BundleName,
     DaemonMessage,
@@ -31,10 +30,11 @@ from streamsed.publish.messages import (
     rfc3339,
 )
 from streamsed.publish.schema import SCHEMA_FILE, render
+from streamsed.publish.stream_clock import StreamClock
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 BUNDLE = BundleName(name="domestic", version="1")
-ANCHOR = Anchor(started_at=STARTED, sample_rate=16000, real_time=True)
+CLOCK = StreamClock(started_at=STARTED, sample_rate=16000, real_time=True)
 
 NULL = "null"
 MOMENT = {"seconds": "number", "sample": "integer", "utc": "date-time"}
@@ -205,8 +205,10 @@ def transition(kind: Kind = Kind.OFFSET, **changes: Any) -> Transition:
     return Transition(**(fields | changes))
 
 
-def payload(draft: compose.Draft, seq: int = 1042, published: datetime = STARTED) -> Any:
-    return json.loads(draft(seq, published).frames()[1])
+def payload(
+    builder: message_builders.MessageBuilder, seq: int = 1042, published: datetime = STARTED
+) -> Any:
+    return json.loads(builder(seq, published).frames()[1])
 
 
 def examples() -> list[Any]:
@@ -215,7 +217,7 @@ def examples() -> list[Any]:
         source="kitchen",
         state=SourceState.LOST,
         message="unplugged",
-        position=ANCHOR.moment(16000),
+        position=CLOCK.moment(16000),
         dropped_samples=12,
         overload_bursts=1,
     )
@@ -238,13 +240,16 @@ def examples() -> list[Any]:
         sources=(condition,),
         published=STARTED,
     )
-    events = [compose.event(transition(kind), anchor=ANCHOR, bundle=BUNDLE) for kind in Kind]
+    events = [message_builders.event(transition(kind), clock=CLOCK, bundle=BUNDLE) for kind in Kind]
     return [
-        *(draft(3, STARTED) for draft in events),
-        compose.status(condition)(3, STARTED),
+        *(builder(3, STARTED) for builder in events),
+        message_builders.status(condition)(3, STARTED),
         daemon,
         heartbeat,
-        *(compose.level_message("kitchen", level)(STARTED) for level in (level(0.5), level(0.0))),
+        *(
+            message_builders.level_message("kitchen", level)(STARTED)
+            for level in (level(0.5), level(0.0))
+        ),
     ]
 
 
@@ -258,7 +263,7 @@ def level(peak: float) -> Level:
         clipped_samples=0,
         scores=np.array([0.1, 0.7, 0.3, 0.0, 0.9, 0.2, 0.6], np.float32),
     )
-    return compose.level(report, anchor=ANCHOR, classes="ABCDEFG")
+    return message_builders.level(report, clock=CLOCK, classes="ABCDEFG")
 
 
 def test_every_field_and_type_is_pinned() -> None:
@@ -299,13 +304,15 @@ def test_the_schema_refuses_what_is_no_message() -> None:
 
 def test_an_offset_message_says_what_the_contract_shows() -> None:
     published = STARTED + timedelta(seconds=13.764)
-    found = payload(compose.event(transition(), anchor=ANCHOR, bundle=BUNDLE), published=published)
+    found = payload(
+        message_builders.event(transition(), clock=CLOCK, bundle=BUNDLE), published=published
+    )
     assert found == {
         "schema": "streamsed.event/1",
         "kind": "offset",
         "seq": 1042,
         "replay": False,
-        "event_id": str(ANCHOR.event_id(7)),
+        "event_id": str(CLOCK.event_id(7)),
         "source": "kitchen",
         "label": "Running_water",
         "onset": {"seconds": 12.352, "sample": 197632, "utc": "2026-01-02T03:04:17.352Z"},
@@ -321,8 +328,8 @@ def test_an_offset_message_says_what_the_contract_shows() -> None:
 
 
 def test_an_onset_message_has_no_end_yet() -> None:
-    draft = compose.event(transition(Kind.ONSET), anchor=ANCHOR, bundle=BUNDLE)
-    found = payload(draft, published=STARTED + timedelta(seconds=12.5))
+    builder = message_builders.event(transition(Kind.ONSET), clock=CLOCK, bundle=BUNDLE)
+    found = payload(builder, published=STARTED + timedelta(seconds=12.5))
     assert [found[key] for key in ("offset", "duration", "reason")] == [None] * 3
     assert found["latency_ms"] == pytest.approx(148.0)
 
@@ -331,29 +338,29 @@ def test_an_onset_message_has_no_end_yet() -> None:
     ("kind", "real_time"), [(Kind.UPDATE, True), (Kind.ONSET, False), (Kind.OFFSET, False)]
 )
 def test_latency_is_null_where_it_means_nothing(kind: Kind, real_time: bool) -> None:
-    anchor = Anchor(started_at=STARTED, sample_rate=16000, real_time=real_time)
-    draft = compose.event(transition(kind), anchor=anchor, bundle=BUNDLE)
-    assert payload(draft)["latency_ms"] is None
+    clock = StreamClock(started_at=STARTED, sample_rate=16000, real_time=real_time)
+    builder = message_builders.event(transition(kind), clock=clock, bundle=BUNDLE)
+    assert payload(builder)["latency_ms"] is None
 
 
 def test_time_of_a_sample_is_exact_at_hour_40_and_beyond_32_bits() -> None:
     sample = 40 * 3600 * 48000 + 24000
-    moment = Anchor(started_at=STARTED, sample_rate=48000, real_time=True).moment(sample)
+    moment = StreamClock(started_at=STARTED, sample_rate=48000, real_time=True).moment(sample)
     assert sample > 2**32
     assert moment.seconds == 40 * 3600 + 0.5
     assert rfc3339(moment.utc) == "2026-01-03T19:04:05.500Z"
 
 
 def test_event_ids_tie_the_messages_of_one_event_and_no_others() -> None:
-    other = Anchor(started_at=STARTED, sample_rate=16000, real_time=True)
-    ids = {anchor.event_id(number) for anchor in (ANCHOR, other) for number in range(100)}
+    other = StreamClock(started_at=STARTED, sample_rate=16000, real_time=True)
+    ids = {clock.event_id(number) for clock in (CLOCK, other) for number in range(100)}
     assert len(ids) == 200, "another opening of a source counts from 0 again, with other ids"
-    assert ANCHOR.event_id(7) == ANCHOR.event_id(7)
-    assert isinstance(ANCHOR.event_id(7), UUID)
+    assert CLOCK.event_id(7) == CLOCK.event_id(7)
+    assert isinstance(CLOCK.event_id(7), UUID)
 
 
 def test_a_level_message_says_what_the_contract_shows() -> None:
-    message = compose.level_message("kitchen", level(0.5))(STARTED)
+    message = message_builders.level_message("kitchen", level(0.5))(STARTED)
     topic, content = message.frames()
     assert topic == b"status/kitchen/level/"
     assert json.loads(content) == {

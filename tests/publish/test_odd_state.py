@@ -50,18 +50,18 @@ OBSTACLES: dict[str, Callable[[Path], None]] = {
 
 def used(path: Path) -> int:
     """Leave what a killed run leaves, with an open event; return its last number."""
-    recorder = opened(path)
-    recorder.record([event(Kind.ONSET), *(status() for _ in range(20))])
-    crash(recorder)
-    return recorder.last_seq
+    sequencer = opened(path)
+    sequencer.record([event(Kind.ONSET), *(status() for _ in range(20))])
+    crash(sequencer)
+    return sequencer.last_seq
 
 
 def starts_above(path: Path, last: int) -> None:
-    recorder = opened(path)
-    sent = recorder.record([*recorder.take_interrupted(), status()])
+    sequencer = opened(path)
+    sent = sequencer.record([*sequencer.take_interrupted(), status()])
     assert min(entry.seq for entry in sent) > last
-    assert recorder.condition.state is JournalState.ON, recorder.condition
-    recorder.close()
+    assert sequencer.condition.state is JournalState.ON, sequencer.condition
+    sequencer.close()
     found, missing = kept(path, since=1)
     assert {entry.seq for entry in sent} <= found.keys()
     for seq in range(2, last + 1):
@@ -137,9 +137,9 @@ def test_somebody_elses_database(tmp_path: Path) -> None:
 
 def test_a_journal_of_another_state_directory(tmp_path: Path) -> None:
     other, last = tmp_path / "other", used(tmp_path / "one")
-    recorder = opened(other, first=True)
-    recorder.record([status() for _ in range(5)])
-    recorder.close()
+    sequencer = opened(other, first=True)
+    sequencer.record([status() for _ in range(5)])
+    sequencer.close()
     for path in other.glob(f"{JOURNAL_NAME}*"):
         shutil.copy(path, tmp_path / "one")
     starts_above(tmp_path / "one", last)

@@ -16,7 +16,7 @@ import zmq
 
 from streamsed.client import Gap, Subscriber
 from streamsed.errors import PublishError
-from streamsed.publish import compose
+from streamsed.publish import message_builders
 from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.endpoints import check_bind, default_binds
 from streamsed.publish.messages import (
@@ -50,9 +50,9 @@ def heartbeat(last_seq: int, now: datetime) -> Heartbeat:
     )
 
 
-def status(text: str, source: str = "kitchen") -> compose.Draft:
+def status(text: str, source: str = "kitchen") -> message_builders.MessageBuilder:
     condition = SourceCondition(source=source, state=SourceState.RUNNING, message=text)
-    return compose.status(condition)
+    return message_builders.status(condition)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_message_without_a_number_takes_none(start_with_subscriber: StartWithS
         top=(),
     )
     publisher.publish(status("before"))
-    publisher.remark(compose.level_message("kitchen", level))
+    publisher.publish_level(message_builders.level_message("kitchen", level))
     both = [receive(subscriber), receive(subscriber)]
     assert {type(message) for message in both} == {StatusMessage, LevelMessage}
     (before,) = [message for message in both if isinstance(message, StatusMessage)]

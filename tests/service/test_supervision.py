@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamsed.publish.compose import Draft
+from streamsed.publish.message_builders import MessageBuilder
 from streamsed.publish.publisher import Publisher
 from streamsed.service.notify import Notifier
 from streamsed.service.plan import Plan
@@ -114,11 +114,11 @@ def test_a_publisher_that_takes_no_more_silences_the_watchdog(
 ) -> None:
     release, blocked, publish = threading.Event(), threading.Event(), Publisher.publish
 
-    def stuck(publisher: Publisher, draft: Draft) -> None:
+    def stuck(publisher: Publisher, builder: MessageBuilder) -> None:
         if threading.current_thread().name == "detection":
             blocked.set()
             assert release.wait(PATIENCE_S)
-        publish(publisher, draft)
+        publish(publisher, builder)
 
     monkeypatch.setattr(Publisher, "publish", stuck)
     source = recording(tmp_path / "a.wav", tones([("low", 0.5, 1.0)], duration_s=2.0))

@@ -17,18 +17,18 @@ import zmq
 
 from streamsed.client import AsyncSubscriber, CurveKeys, Gap, GapReason, Subscriber
 from streamsed.detect.events import Kind
-from streamsed.publish import compose
-from streamsed.publish.admission import Admission, AllowedClients
+from streamsed.publish import message_builders
+from streamsed.publish.authentication import AllowedClients, Authentication
 from streamsed.publish.binding import SocketLimits
 from streamsed.publish.catch_up import CatchUp
-from streamsed.publish.journal_recorder import Recorder
 from streamsed.publish.keys import KeyPair, write_public
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.requests import SinceRequest
 from streamsed.publish.responder import Answer, Responder
-from streamsed.subscribe import conversation
+from streamsed.publish.sequencer import Sequencer
+from streamsed.subscribe import session
 from tests.publish.journals import event, prepare, status
-from tests.publish.test_admission import wait_until
+from tests.publish.test_authentication import wait_until
 from tests.publish.test_publisher import heartbeat
 from tests.sockets import PATIENCE_S
 
@@ -56,22 +56,26 @@ class Server:
 
     @contextmanager
     def running(
-        self, *, answering: bool = True, admission: Admission | None = None, **settings: Any
+        self,
+        *,
+        answering: bool = True,
+        authentication: Authentication | None = None,
+        **settings: Any,
     ) -> Iterator[Publisher]:
         publisher = Publisher(
             [self.address],
             heartbeat=heartbeat,
             heartbeat_s=0.1,
-            recorder=Recorder(self.folder),
-            admission=admission,
+            sequencer=Sequencer(self.folder),
+            authentication=authentication,
             on_subscriber=self.subscribed.release,
             **settings,
         )
-        catch_up = CatchUp(publisher.recorder)
+        catch_up = CatchUp(publisher.sequencer)
         responder = Responder(
             [self.requests] if answering else [],
             {"since": Answer(SinceRequest, catch_up.answer)},
-            admission=admission,
+            authentication=authentication,
             on_end=catch_up.close,
         )
         publisher.start()
@@ -91,11 +95,15 @@ def server(tmp_path: Path) -> Server:
     return Server(tmp_path)
 
 
-def say(publisher: Publisher, count: int, draft: Callable[[], compose.Draft] = status) -> None:
+def say(
+    publisher: Publisher,
+    count: int,
+    builder: Callable[[], message_builders.MessageBuilder] = status,
+) -> None:
     """Publish, and wait until all is journaled."""
     last = publisher.last_seq + count
     for _ in range(count):
-        publisher.publish(draft())
+        publisher.publish(builder())
     deadline = time.monotonic() + PATIENCE_S
     while publisher.last_seq < last:
         assert time.monotonic() < deadline
@@ -131,7 +139,7 @@ def test_who_may_stay_misses_nothing_when_another_is_shut_out(
     daemon, laptop, phone = (KeyPair.generate() for _ in range(3))
     for name, pair in (("laptop", laptop), ("phone", phone)):
         write_public(tmp_path / "clients" / f"{name}.key", pair.public)
-    admission = Admission(pair=daemon, clients=AllowedClients(tmp_path / "clients"))
+    authentication = Authentication(pair=daemon, clients=AllowedClients(tmp_path / "clients"))
 
     def subscriber(own: KeyPair) -> Subscriber:
         keys = CurveKeys(server=daemon.public, own=own)
@@ -147,7 +155,7 @@ def test_who_may_stay_misses_nothing_when_another_is_shut_out(
 
     with (
         structlog.testing.capture_logs() as logged,
-        server.running(admission=admission) as publisher,
+        server.running(authentication=authentication) as publisher,
         subscriber(laptop) as shut_out,
         subscriber(phone) as staying,
     ):
@@ -209,14 +217,14 @@ def test_it_asks_only_for_what_is_not_accounted_for(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    request = conversation.Conversation.request
+    request = session.SubscriberSession.request
 
-    def observed(self: conversation.Conversation, now: float) -> list[bytes] | None:
+    def observed(self: session.SubscriberSession, now: float) -> list[bytes] | None:
         if (frames := request(self, now)) is not None:
             asked.append(frames)
         return frames
 
-    monkeypatch.setattr(conversation.Conversation, "request", observed)
+    monkeypatch.setattr(session.SubscriberSession, "request", observed)
     with (
         server.running() as publisher,
         Subscriber(
@@ -288,8 +296,8 @@ def test_a_daemon_that_lost_its_numbers(server: Server, anew: bool) -> None:
 def test_without_answers_it_goes_on_and_says_so(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "_ANSWER_S", 0.05)
-    monkeypatch.setattr(conversation, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(session, "_ANSWER_S", 0.05)
+    monkeypatch.setattr(session, "_PATIENCE_S", 0.2)
     with (
         server.running(answering=False) as publisher,
         Subscriber(server.address, topics=["event/"], requests=server.requests) as subscriber,

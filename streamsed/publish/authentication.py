@@ -124,7 +124,7 @@ def _read(path: Path) -> str | KeysError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class Authentication:
     """What a server needs to let in those it knows, and nobody else.
 
     Attributes:
@@ -163,7 +163,7 @@ def _logged_failures() -> Iterator[None]:
         log.exception("admission_failed")
 
 
-class Doorkeeper:
+class ZapAuthenticator:
     """Answers, in a thread of its own, whether a client of any socket of a context may come in.
 
     The thread ends with the context.
@@ -200,7 +200,7 @@ class Doorkeeper:
         self._socket = context.socket(zmq.REP)
         self._socket.set(zmq.LINGER, 0)
         self._socket.bind(_HANDLER)
-        threading.Thread(target=self._run, name="doorkeeper", daemon=True).start()
+        threading.Thread(target=self._run, name="zap authenticator", daemon=True).start()
 
     def _run(self) -> None:
         look_at = time.monotonic()

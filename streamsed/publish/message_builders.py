@@ -12,7 +12,6 @@ from pathlib import Path
 
 from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.detect.level import LevelReport
-from streamsed.publish.anchor import Anchor
 from streamsed.publish.messages import (
     BundleName,
     ClassScore,
@@ -25,11 +24,12 @@ from streamsed.publish.messages import (
     SourceCondition,
     StatusMessage,
 )
+from streamsed.publish.stream_clock import StreamClock
 
-Draft = Callable[[int, datetime], NumberedMessage]
+MessageBuilder = Callable[[int, datetime], NumberedMessage]
 """Completes a message, given its ``seq`` and the UTC of its publication."""
 
-Remark = Callable[[datetime], LevelMessage]
+LevelBuilder = Callable[[datetime], LevelMessage]
 """Completes a message that has no number, given the UTC of its publication."""
 
 TOP_CLASSES = 5
@@ -38,32 +38,32 @@ TOP_CLASSES = 5
 def event(
     transition: Transition,
     *,
-    anchor: Anchor,
+    clock: StreamClock,
     bundle: BundleName,
     onset: Moment | None = None,
     clip: Path | None = None,
-) -> Draft:
-    """Draft the message of a transition.
+) -> MessageBuilder:
+    """Build the message of a transition.
 
     Args:
         transition: what was decided.
-        anchor: of the source, as it stands now.
+        clock: of the source, as it stands now.
         bundle: whose scores these are.
-        onset: as the event's first message said; an anchor may have moved since.
+        onset: as the event's first message said; a clock may have moved since.
         clip: where its recording lies, or will.
     """
-    onset = onset or anchor.moment(transition.onset_sample)
-    offset = None if transition.offset_sample is None else anchor.moment(transition.offset_sample)
+    onset = onset or clock.moment(transition.onset_sample)
+    offset = None if transition.offset_sample is None else clock.moment(transition.offset_sample)
     heard = {Kind.ONSET: onset, Kind.OFFSET: offset}.get(transition.kind)
 
     def complete(seq: int, published: datetime) -> EventMessage:
         latency_ms = None
-        if anchor.real_time and heard is not None:
+        if clock.real_time and heard is not None:
             latency_ms = round((published - heard.utc).total_seconds() * 1e3, 1)
         return EventMessage(
             kind=transition.kind,
             seq=seq,
-            event_id=anchor.event_id(transition.number),
+            event_id=clock.event_id(transition.number),
             source=transition.source,
             label=transition.label,
             onset=onset,
@@ -84,8 +84,8 @@ def event(
     return complete
 
 
-def interrupted(message: EventMessage, *, position: Moment | None) -> Draft:
-    """Draft the offset of an event that nobody lived to end.
+def interrupted(message: EventMessage, *, position: Moment | None) -> MessageBuilder:
+    """Build the offset of an event that nobody lived to end.
 
     Args:
         message: the latest of the event.
@@ -104,8 +104,8 @@ def interrupted(message: EventMessage, *, position: Moment | None) -> Draft:
     return lambda seq, published: EventMessage(**fields | {"seq": seq, "published": published})
 
 
-def status(condition: SourceCondition) -> Draft:
-    """Draft a status message that says how a source is doing."""
+def status(condition: SourceCondition) -> MessageBuilder:
+    """Build a status message that says how a source is doing."""
     fields = dict(condition)
     return lambda seq, published: StatusMessage(seq=seq, published=published, **fields)
 
@@ -113,7 +113,7 @@ def status(condition: SourceCondition) -> Draft:
 def level(
     report: LevelReport,
     *,
-    anchor: Anchor,
+    clock: StreamClock,
     classes: Sequence[str],
     disabled: Collection[str] = (),
 ) -> Level:
@@ -121,15 +121,15 @@ def level(
 
     Args:
         report: what was measured.
-        anchor: of the source, as it stands now.
+        clock: of the source, as it stands now.
         classes: the bundle's.
         disabled: those of them whose scores are nobody's concern.
     """
     order = report.scores.argsort()[::-1].tolist()
     best = [i for i in order if classes[i] not in disabled][:TOP_CLASSES]
     return Level(
-        end=anchor.moment(report.end_sample),
-        duration=report.samples / anchor.sample_rate,
+        end=clock.moment(report.end_sample),
+        duration=report.samples / clock.sample_rate,
         rms_dbfs=report.rms_dbfs,
         peak_dbfs=report.peak_dbfs,
         clipped_samples=report.clipped_samples,
@@ -138,7 +138,7 @@ def level(
     )
 
 
-def level_message(source: str, level: Level) -> Remark:
-    """Draft a message of a source's level."""
+def level_message(source: str, level: Level) -> LevelBuilder:
+    """Build a message of a source's level."""
     fields = dict(level)
     return lambda published: LevelMessage(source=source, published=published, **fields)

@@ -1,4 +1,4 @@
-"""Anchor: where a source's samples lie in time."""
+"""Stream clock: where a source's samples lie in time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamsed.publish.messages import Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor:
+class StreamClock:
     """Ties the sample index of one opening of a source to UTC and to event ids.
 
     Attributes:

@@ -17,7 +17,7 @@ import zmq
 
 from streamsed.client import CurveKeys, Subscriber
 from streamsed.errors import KeysError
-from streamsed.publish.admission import Admission, AllowedClients
+from streamsed.publish.authentication import AllowedClients, Authentication
 from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.keys import KeyPair, write_public
 from streamsed.publish.messages import BundleName, Heartbeat
@@ -30,25 +30,25 @@ UNHEARD_S = 0.5  # silence is seen by waiting; a beat comes every 20 ms
 
 
 @pytest.fixture
-def admission(tmp_path: Path) -> Admission:
+def authentication(tmp_path: Path) -> Authentication:
     """A server that knows one client, ``laptop``."""
     (tmp_path / "clients").mkdir()
     _, secret = KeyPair.generate().write(tmp_path, "server")
-    return Admission.read(secret_key=secret, clients=tmp_path / "clients")
+    return Authentication.read(secret_key=secret, clients=tmp_path / "clients")
 
 
-def known(admission: Admission, name: str) -> CurveKeys:
+def known(authentication: Authentication, name: str) -> CurveKeys:
     pair = KeyPair.generate()
-    write_public(admission.clients.folder / f"{name}.key", pair.public)
-    return CurveKeys(server=admission.pair.public, own=pair)
+    write_public(authentication.clients.folder / f"{name}.key", pair.public)
+    return CurveKeys(server=authentication.pair.public, own=pair)
 
 
-def stranger(admission: Admission) -> CurveKeys:
-    return CurveKeys(server=admission.pair.public, own=KeyPair.generate())
+def stranger(authentication: Authentication) -> CurveKeys:
+    return CurveKeys(server=authentication.pair.public, own=KeyPair.generate())
 
 
 @contextmanager
-def publishing(admission: Admission | None, bind: str = RANDOM_PORT) -> Iterator[str]:
+def publishing(authentication: Authentication | None, bind: str = RANDOM_PORT) -> Iterator[str]:
     def beat(last_seq: int, published: datetime) -> Heartbeat:
         return Heartbeat(
             last_seq=last_seq,
@@ -66,7 +66,7 @@ def publishing(admission: Admission | None, bind: str = RANDOM_PORT) -> Iterator
         heartbeat=beat,
         heartbeat_s=0.02,
         limits=SocketLimits(linger_s=0),
-        admission=admission,
+        authentication=authentication,
     )
     publisher.start()
     try:
@@ -88,12 +88,12 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("bind", [RANDOM_PORT, "ipc://{folder}/socket"])
 def test_only_a_known_client_with_the_right_server_key_hears(
-    admission: Admission, tmp_path: Path, bind: str
+    authentication: Authentication, tmp_path: Path, bind: str
 ) -> None:
-    laptop = known(admission, "laptop")
+    laptop = known(authentication, "laptop")
     wrong = CurveKeys(server=KeyPair.generate().public, own=laptop.own)
-    with publishing(admission, bind.format(folder=tmp_path)) as address:
-        outside = [listening(address, keys) for keys in (None, stranger(admission), wrong)]
+    with publishing(authentication, bind.format(folder=tmp_path)) as address:
+        outside = [listening(address, keys) for keys in (None, stranger(authentication), wrong)]
         with listening(address, laptop) as inside:
             receive(inside)
             for subscriber in outside:
@@ -102,16 +102,21 @@ def test_only_a_known_client_with_the_right_server_key_hears(
             receive(inside)
 
 
-def test_a_client_with_keys_does_not_listen_to_a_server_without(admission: Admission) -> None:
-    with publishing(None) as address, listening(address, known(admission, "laptop")) as subscriber:
+def test_a_client_with_keys_does_not_listen_to_a_server_without(
+    authentication: Authentication,
+) -> None:
+    with (
+        publishing(None) as address,
+        listening(address, known(authentication, "laptop")) as subscriber,
+    ):
         assert subscriber.receive(UNHEARD_S) is None
 
 
-def test_a_refused_client_gets_in_once_it_is_allowed(admission: Admission) -> None:
-    keys = stranger(admission)
-    with publishing(admission) as address, listening(address, keys) as subscriber:
+def test_a_refused_client_gets_in_once_it_is_allowed(authentication: Authentication) -> None:
+    keys = stranger(authentication)
+    with publishing(authentication) as address, listening(address, keys) as subscriber:
         assert subscriber.receive(UNHEARD_S) is None
-        write_public(admission.clients.folder / "late.key", keys.own.public)
+        write_public(authentication.clients.folder / "late.key", keys.own.public)
         receive(subscriber)
 
 
@@ -131,15 +136,15 @@ def drain(subscriber: Subscriber) -> None:
 
 @pytest.mark.parametrize("bind", [RANDOM_PORT, "ipc://{folder}/socket"])
 def test_a_removed_client_is_disconnected_and_others_come_back(
-    admission: Admission, tmp_path: Path, bind: str
+    authentication: Authentication, tmp_path: Path, bind: str
 ) -> None:
-    laptop, phone = known(admission, "laptop"), known(admission, "phone")
-    with publishing(admission, bind.format(folder=tmp_path)) as address:
+    laptop, phone = known(authentication, "laptop"), known(authentication, "phone")
+    with publishing(authentication, bind.format(folder=tmp_path)) as address:
         with listening(address, laptop) as removed, listening(address, phone) as kept:
             receive(removed)
             receive(kept)
             with all_disconnected():
-                (admission.clients.folder / "laptop.key").unlink()
+                (authentication.clients.folder / "laptop.key").unlink()
             drain(removed)
             drain(kept)
             assert removed.receive(UNHEARD_S) is None
@@ -148,11 +153,11 @@ def test_a_removed_client_is_disconnected_and_others_come_back(
             receive(newcomer)
 
 
-def test_a_folder_that_goes_takes_everybody_along(admission: Admission) -> None:
-    laptop = known(admission, "laptop")
-    with publishing(admission) as address, listening(address, laptop) as subscriber:
+def test_a_folder_that_goes_takes_everybody_along(authentication: Authentication) -> None:
+    laptop = known(authentication, "laptop")
+    with publishing(authentication) as address, listening(address, laptop) as subscriber:
         receive(subscriber)
-        folder = admission.clients.folder
+        folder = authentication.clients.folder
         with all_disconnected():
             folder.rename(folder.with_name("gone"))
         drain(subscriber)
@@ -176,8 +181,8 @@ def asking(address: str, keys: CurveKeys | None) -> Iterator[zmq.Socket[bytes]]:
         socket.close()
 
 
-def test_only_a_known_client_is_answered(admission: Admission) -> None:
-    laptop = known(admission, "laptop")
+def test_only_a_known_client_is_answered(authentication: Authentication) -> None:
+    laptop = known(authentication, "laptop")
     wrong = CurveKeys(server=KeyPair.generate().public, own=laptop.own)
     asked: list[StatusRequest] = []
 
@@ -186,14 +191,14 @@ def test_only_a_known_client_is_answered(admission: Admission) -> None:
         return b"{}"
 
     responder = Responder(
-        [RANDOM_PORT], {"status": Answer(StatusRequest, answer)}, admission=admission
+        [RANDOM_PORT], {"status": Answer(StatusRequest, answer)}, authentication=authentication
     )
     responder.start()
     try:
         (address,) = responder.endpoints
         with (
             asking(address, None) as plain,
-            asking(address, stranger(admission)) as unknown,
+            asking(address, stranger(authentication)) as unknown,
             asking(address, wrong) as mistaken,
             asking(address, laptop) as allowed,
         ):
@@ -203,7 +208,7 @@ def test_only_a_known_client_is_answered(admission: Admission) -> None:
                 assert not outside.poll(int(UNHEARD_S * 1e3))
             assert len(asked) == 1
             with all_disconnected():
-                (admission.clients.folder / "laptop.key").unlink()
+                (authentication.clients.folder / "laptop.key").unlink()
             allowed.send(b'{"get": "status"}')
             assert not allowed.poll(int(UNHEARD_S * 1e3))
             assert len(asked) == 1
@@ -226,9 +231,9 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + by
     ],
     ids=["HTTP", "random", "no more than a greeting", "forged HELLO", "endless command"],
 )
-def test_noise_on_the_wire_reaches_nobody(admission: Admission, noise: bytes) -> None:
-    laptop = known(admission, "laptop")
-    with publishing(admission) as address, listening(address, laptop) as inside:
+def test_noise_on_the_wire_reaches_nobody(authentication: Authentication, noise: bytes) -> None:
+    laptop = known(authentication, "laptop")
+    with publishing(authentication) as address, listening(address, laptop) as inside:
         receive(inside)
         host, port = address.removeprefix("tcp://").split(":")
         with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as stranger_at_large:
@@ -238,36 +243,36 @@ def test_noise_on_the_wire_reaches_nobody(admission: Admission, noise: bytes) ->
             receive(inside)
 
 
-def test_what_is_refused_is_said_once_for_each_key(admission: Admission) -> None:
-    keys = stranger(admission)
-    with structlog.testing.capture_logs() as logged, publishing(admission) as address:
+def test_what_is_refused_is_said_once_for_each_key(authentication: Authentication) -> None:
+    keys = stranger(authentication)
+    with structlog.testing.capture_logs() as logged, publishing(authentication) as address:
         with listening(address, keys), listening(address, keys), listening(address, None):
             wait_until(lambda: any(line["event"] == "client_refused" for line in logged))
-        with listening(address, known(admission, "laptop")) as subscriber:
+        with listening(address, known(authentication, "laptop")) as subscriber:
             receive(subscriber)
     refused = [line for line in logged if line["event"] == "client_refused"]
     assert [(line["key"], line["address"]) for line in refused] == [(keys.own.public, "127.0.0.1")]
     assert [line["client"] for line in logged if line["event"] == "client_let_in"] == ["laptop"]
 
 
-def test_a_broken_file_costs_one_client(admission: Admission) -> None:
-    laptop = known(admission, "laptop")
-    folder = admission.clients.folder
+def test_a_broken_file_costs_one_client(authentication: Authentication) -> None:
+    laptop = known(authentication, "laptop")
+    folder = authentication.clients.folder
     (folder / "broken.key").write_text("curve\n    public-key = 'short'\n")
     (folder / "notes.txt").write_text("not a key\n")
-    known(admission, "open")
+    known(authentication, "open")
     (folder / "open.key").chmod(0o666)
-    files = admission.clients.files()
+    files = authentication.clients.files()
     assert [path.name for path in sorted(files)] == ["broken.key", "laptop.key", "open.key"]
     assert "holds no public key" in str(files[folder / "broken.key"])
     assert "anybody may change it" in str(files[folder / "open.key"])
-    assert admission.clients.names() == {laptop.own.public: "laptop"}
+    assert authentication.clients.names() == {laptop.own.public: "laptop"}
 
 
-def test_whatever_lies_in_the_folder_costs_nobody_else(admission: Admission) -> None:
-    laptop = known(admission, "laptop")
-    phone = known(admission, "phone")
-    folder = admission.clients.folder
+def test_whatever_lies_in_the_folder_costs_nobody_else(authentication: Authentication) -> None:
+    laptop = known(authentication, "laptop")
+    phone = known(authentication, "phone")
+    folder = authentication.clients.folder
     os.mkfifo(folder / "fifo.key")
     (folder / "folder.key").mkdir()
     (folder / "zeros.key").symlink_to("/dev/zero")
@@ -284,11 +289,11 @@ def test_whatever_lies_in_the_folder_costs_nobody_else(admission: Admission) -> 
     (folder / "phone.key").unlink()
     with open(os.path.join(os.fsencode(folder), b"\xff\xfe.key"), "w") as strange:  # noqa: PTH118, PTH123
         strange.write(f'public-key = "{laptop.own.public}"\n')
-    with publishing(admission) as address:
+    with publishing(authentication) as address:
         for keys in (laptop, phone):
             with listening(address, keys) as subscriber:
                 receive(subscriber)
-    assert all(name.isprintable() for name in admission.clients.names().values())
+    assert all(name.isprintable() for name in authentication.clients.names().values())
 
 
 def test_a_folder_that_is_not_safe_is_refused(tmp_path: Path) -> None:
@@ -303,7 +308,7 @@ def test_a_folder_that_is_not_safe_is_refused(tmp_path: Path) -> None:
         AllowedClients(tmp_path / "open")
 
 
-def test_no_thread_outlives_its_socket(admission: Admission) -> None:
+def test_no_thread_outlives_its_socket(authentication: Authentication) -> None:
     for _ in range(3):
-        BoundSocket([RANDOM_PORT], SocketLimits(), admission=admission).close()
-    wait_until(lambda: all(t.name != "doorkeeper" for t in threading.enumerate()))
+        BoundSocket([RANDOM_PORT], SocketLimits(), authentication=authentication).close()
+    wait_until(lambda: all(t.name != "zap authenticator" for t in threading.enumerate()))

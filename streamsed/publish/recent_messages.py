@@ -1,4 +1,4 @@
-"""Tail: the latest messages, in memory."""
+"""Recent messages: the latest messages, in memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from itertools import takewhile
 
 from streamsed.publish.journal import Entry
 
-TAIL_MESSAGES = 2000
+RECENT_MESSAGES = 2000
 
 
-class Tail:
+class RecentMessages:
     """The latest numbered messages: also what the journal lacks while it is out of order.
 
     Written by the publisher's thread; any thread may read.
     """
 
-    def __init__(self, most: int = TAIL_MESSAGES) -> None:
+    def __init__(self, most: int = RECENT_MESSAGES) -> None:
         """Keep at most so many messages."""
         self._entries: deque[Entry] = deque(maxlen=most)
         self._before = 0  # every message with a higher number is here

@@ -1,4 +1,4 @@
-"""Recorder: numbers messages and has them written to the journal before they are sent.
+"""Sequencer: numbers messages and has them written to the journal before they are sent.
 
 Publishing never depends on the journal. Where it cannot be written in time (a full disk, one that
 hangs, a file that is read-only, locked or damaged) messages are numbered all the same, the newest
@@ -13,14 +13,14 @@ from pathlib import Path
 
 import structlog
 
-from streamsed.publish import compose
+from streamsed.publish import message_builders
 from streamsed.publish.archive import Archive, PositionOf, beyond
+from streamsed.publish.backlog import Backlog
 from streamsed.publish.disk_thread import DiskThread
 from streamsed.publish.journal import Entry, Retention, microseconds
-from streamsed.publish.last_values import LastValues
+from streamsed.publish.last_value_cache import LastValueCache
 from streamsed.publish.messages import JournalCondition, JournalState
-from streamsed.publish.numbered import Numbered
-from streamsed.publish.tail import Tail
+from streamsed.publish.recent_messages import RecentMessages
 
 _BEGIN_S = 10.0  # for the journal to be opened and looked at
 _COMMIT_S = 3.0  # for a group of messages to be on the disk
@@ -31,7 +31,7 @@ _KEEP_ALL = Retention(keep_us=2**62, max_bytes=2**62)
 log = structlog.get_logger()
 
 
-class Recorder:
+class Sequencer:
     """Gives messages their numbers, and a place in the journal.
 
     Belongs to one thread; any thread may read its attributes. The disk is another thread's, which
@@ -42,8 +42,8 @@ class Recorder:
 
     Attributes:
         last_seq: the last number given; 0 before the first.
-        tail: the latest messages.
-        last_values: open events, and the last status messages.
+        recent: the latest messages.
+        last_value_cache: open events, and the last status messages.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class Recorder:
             position: asked, as events begin and go on, how far their sources have got.
         """
         self.last_seq = 0
-        self.tail = Tail()
-        self.last_values = LastValues()
-        self._numbered = Numbered()
+        self.recent = RecentMessages()
+        self.last_value_cache = LastValueCache()
+        self._backlog = Backlog()
         self._disk = DiskThread()
         self._late = False
         self._archive = None
         if folder is not None:
             self._archive = Archive(
-                folder, numbered=self._numbered, retention=retention, position=position
+                folder, backlog=self._backlog, retention=retention, position=position
             )
 
     @property
@@ -98,35 +98,35 @@ class Recorder:
         """Open the journal and go on from its last number."""
         if self._archive is not None:
             self._do(self._archive.begin, timeout_s=_BEGIN_S)
-        self.last_seq = self._numbered.begin(beyond(0) - 1)  # unless it has begun
-        self.tail.begin(self.last_seq)
+        self.last_seq = self._backlog.begin(beyond(0) - 1)  # unless it has begun
+        self.recent.begin(self.last_seq)
 
-    def take_interrupted(self) -> list[compose.Draft]:
+    def take_interrupted(self) -> list[message_builders.MessageBuilder]:
         """Return the offsets of events that a run before left open; they come before all else."""
-        taken: list[compose.Draft] = []
+        taken: list[message_builders.MessageBuilder] = []
         while self._archive is not None and self._archive.interrupted:
             taken.append(self._archive.interrupted.popleft())
         return taken
 
-    def record(self, drafts: Sequence[compose.Draft]) -> list[Entry]:
+    def record(self, builders: Sequence[message_builders.MessageBuilder]) -> list[Entry]:
         """Number messages, and have them written as one group.
 
         Returns:
             What is to be sent: in the journal, if that is in order.
         """
         entries = []
-        for draft in drafts:
+        for builder in builders:
             published = datetime.now(UTC)
-            message = draft(self.last_seq + 1, published)
+            message = builder(self.last_seq + 1, published)
             self.last_seq += 1
             entry = Entry.of(message, seq=self.last_seq, published_us=microseconds(published))
             entries.append(entry)
         if entries and self._archive is not None:
-            self._numbered.add(entries)
+            self._backlog.add(entries)
             self._do(self._archive.write, timeout_s=_COMMIT_S)
-        self.tail.extend(entries)  # not before they are safe, for others read it
+        self.recent.extend(entries)  # not before they are safe, for others read it
         for entry in entries:
-            self.last_values.note(entry.message)
+            self.last_value_cache.update(entry.message)
         return entries
 
     def beat(self) -> None:

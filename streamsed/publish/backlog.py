@@ -1,4 +1,4 @@
-"""Numbered: the latest messages that have a number, and the events that are open after them."""
+"""Backlog: the latest messages that have a number, and the events that are open after them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from uuid import UUID
 from streamsed.detect.events import Kind
 from streamsed.publish.journal import Entry, microseconds
 from streamsed.publish.messages import EventMessage
-from streamsed.publish.tail import Tail
+from streamsed.publish.recent_messages import RecentMessages
 
 
-class Numbered:
+class Backlog:
     """What there is to be journaled, kept until the journal has it or memory is needed.
 
     Added to by the thread that numbers; any thread may read.
     """
 
     def __init__(self) -> None:
-        self._tail = Tail()
+        self._recent = RecentMessages()
         self._open: dict[UUID, Entry] = {}
         self._last = 0
         self._began = False
@@ -45,7 +45,7 @@ class Numbered:
             if not self._began:
                 self._began = True
                 self._last = self._before = last_used
-                self._tail.begin(last_used)
+                self._recent.begin(last_used)
             return self._before
 
     def left_open(self, events: Iterable[EventMessage]) -> None:
@@ -58,7 +58,7 @@ class Numbered:
     def add(self, entries: Iterable[Entry]) -> None:
         """Add messages, in the order of their numbers."""
         with self._lock:
-            self._tail.extend(entries)
+            self._recent.extend(entries)
             for entry in entries:
                 self._last = entry.seq
                 match entry.message:
@@ -74,6 +74,6 @@ class Numbered:
 
     def groups_after(self, seq: int, *, most: int) -> Iterator[list[Entry]]:
         """Yield messages with higher numbers, as far as they are kept, so many at a time."""
-        entries, _, _ = self._tail.after(seq)
+        entries, _, _ = self._recent.after(seq)
         for first in range(0, len(entries), most):
             yield entries[first : first + most]

@@ -1,4 +1,4 @@
-"""Last values: what a late joiner needs to know of what was published before."""
+"""Last-value cache: what a late joiner needs to know of what was published before."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamsed.publish.messages import (
 )
 
 
-class LastValues:
+class LastValueCache:
     """The events that are open, and the last status on each topic.
 
     Written by the publisher's thread; any thread may read. Bounded by the number of sources and
@@ -29,8 +29,8 @@ class LastValues:
         self._status: dict[bytes, StatusMessage | DaemonMessage] = {}
         self._lock = threading.Lock()
 
-    def note(self, message: NumberedMessage) -> None:
-        """Take note of a message that was published."""
+    def update(self, message: NumberedMessage) -> None:
+        """Take a message that was published into account."""
         with self._lock:
             match message:
                 case EventMessage(kind=Kind.OFFSET):

@@ -1,4 +1,4 @@
-"""Conversation: what a subscriber receives and requests. No I/O, and no clock of its own."""
+"""Session of a subscriber: what a subscriber receives and requests. No I/O, and no clock of its own."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Answer(BaseModel):
 _MESSAGES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
-class Conversation:
+class SubscriberSession:
     """Between one subscriber and one daemon.
 
     Times are seconds of any clock that does not jump.
