@@ -18,7 +18,7 @@ from streamsed.config import Config
 from streamsed.detect.events import Kind
 from streamsed.detect.step_result import StepResult
 from streamsed.service.clips import start_recorder
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 from streamsed.sources.block import Block
 
 KITCHEN = Path("examples/kitchen.ogg")
@@ -37,26 +37,26 @@ def main() -> None:
             for enabled, spent in ((False, without), (True, recorded)):
                 clips = {"enabled": enabled, "path": folder, "max_mb": 100.0}
                 config = Config.model_validate({"bundle": BUNDLE, "clips": clips})
-                spent.append(detect(Plan.of(config)))
+                spent.append(detect(Pipeline.of(config)))
         kept = list(Path(folder).iterdir())
     ratio = median(b / a for a, b in zip(without, recorded, strict=True))
     print(f"processor time of detection, {AUDIO_S} s of audio: {median(without):.2f} s")
     print(f"with clips: {median(recorded):.2f} s, {ratio:.3f} times as much; {len(kept)} clips")
 
 
-def detect(plan: Plan) -> float:
+def detect(pipeline: Pipeline) -> float:
     """Detect the events; return the seconds of this thread's processor time."""
-    rate = plan.bundle.manifest.sample_rate
+    rate = pipeline.bundle.manifest.sample_rate
     audio = kitchen(rate)
-    recorder = start_recorder(plan)
-    detector = plan.detector
+    recorder = start_recorder(pipeline)
+    detector = pipeline.detector
     detector.add("kitchen")
     size = round(BLOCK_S * rate)
     began = time.thread_time()
     for first in range(0, len(audio), size):
         block = Block(audio[first : first + size], first)
         if recorder is not None:
-            recorder.hear("kitchen", block)
+            recorder.add("kitchen", block)
         detector.push("kitchen", block)
         result = detector.step()
         if recorder is not None and result is not None:

@@ -62,16 +62,16 @@ def check(
         publish={"bind": bind or None},
     )
     # Only now, so that a mistake in the configuration is shown at once.
-    from streamsed.service.plan import CLASS_COLUMNS, Plan
+    from streamsed.service.pipeline import CLASS_COLUMNS, Pipeline
     from streamsed.service.supervision import Supervision
     from streamsed.sources.config import UrlSource
 
-    plan = Plan.of(settings)
+    pipeline = Pipeline.of(settings)
     echo(f"config    {settings.origin}")
-    echo(f"bundle    {plan.bundle_line}; self-test passed")
-    echo(f"provider  {plan.provider_line}")
-    failures = _check_sources(settings, sample_rate=plan.bundle.manifest.sample_rate)
-    echo_columns(CLASS_COLUMNS, plan.class_rows())
+    echo(f"bundle    {pipeline.bundle_line}; self-test passed")
+    echo(f"provider  {pipeline.provider_line}")
+    failures = _check_sources(settings, sample_rate=pipeline.bundle.manifest.sample_rate)
+    echo_columns(CLASS_COLUMNS, pipeline.class_rows())
     kept = _check_journal(settings)
     with ExitStack() as held:  # all at once, for one may be in the way of another
         _check_binds(settings, held)

@@ -81,7 +81,7 @@ def run(
     from streamsed.service.daemon import Daemon
     from streamsed.service.descriptors import raise_limit
     from streamsed.service.notify import Notifier
-    from streamsed.service.plan import Plan
+    from streamsed.service.pipeline import Pipeline
 
     log.configure(level=settings.log.level, form=settings.log.format)
     raise_limit()
@@ -89,7 +89,7 @@ def run(
         faulthandler.enable()  # where each thread was, if the watchdog ends a frozen process
     with closing(Notifier.of_environment()) as notifier:
         notifier.loading(str(settings.bundle))
-        daemon = Daemon(Plan.of(settings), notifier=notifier, reread=read)
+        daemon = Daemon(Pipeline.of(settings), notifier=notifier, reread=read)
         with _told_by_signals(daemon):
             if take_reload():  # it came while the bundle was loading
                 daemon.reload()

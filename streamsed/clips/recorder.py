@@ -98,7 +98,7 @@ class ClipRecorder:
         """Go on with another extent; what is open ends by it."""
         self._extent = extent
 
-    def hear(self, source: str, block: Block) -> None:
+    def add(self, source: str, block: Block) -> None:
         """Take the next audio of a source, whose samples are not written to afterwards."""
         if self._sources is None or source in self._sources:
             track = self._tracks.get(source)

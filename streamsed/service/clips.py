@@ -1,4 +1,4 @@
-"""The recorder of clips that a plan asks for."""
+"""The recorder of clips that a pipeline asks for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamsed.clips.recorder import ClipExtent, ClipRecorder
 from streamsed.clips.writer import ClipWriter
 from streamsed.config.publishing import JournalConfig
 from streamsed.publish.daemon_status import ClipsCondition, ClipsState
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 
 _AGES_NAME = "clips.clock"
 _BESIDE_BYTES = 8 * 2**20  # the journal's write-ahead log and its ledger, and some
@@ -23,9 +23,9 @@ _BESIDE_BYTES = 8 * 2**20  # the journal's write-ahead log and its ledger, and s
 log = structlog.get_logger()
 
 
-def start_recorder(plan: Plan) -> ClipRecorder | None:
+def start_recorder(pipeline: Pipeline) -> ClipRecorder | None:
     """Start the thread that writes clips, if there are to be any."""
-    config, rate = plan.config.clips, plan.bundle.manifest.sample_rate
+    config, rate = pipeline.config.clips, pipeline.bundle.manifest.sample_rate
     if not config.enabled:
         return None
     path = config.path.absolute()
@@ -33,15 +33,15 @@ def start_recorder(plan: Plan) -> ClipRecorder | None:
         path,
         keep=timedelta(days=config.keep_days),
         max_bytes=round(config.max_mb * 2**20),
-        ages=Ages(plan.config.journal.path.absolute() / _AGES_NAME),
-        spare_bytes=partial(_spare_bytes, plan.config.journal, path),
+        ages=Ages(pipeline.config.journal.path.absolute() / _AGES_NAME),
+        spare_bytes=partial(_spare_bytes, pipeline.config.journal, path),
     )
     writer = ClipWriter(folder, sample_rate=rate)
     writer.start()
     log.info("recording_clips", folder=str(path))
     return ClipRecorder(
         writer,
-        clip_extent(plan),
+        clip_extent(pipeline),
         folder=path,
         sources=None if config.sources is None else frozenset(config.sources),
         classes=None if config.classes is None else frozenset(config.classes),
@@ -75,26 +75,26 @@ def clips_condition(recorder: ClipRecorder | None) -> ClipsCondition:
     return ClipsCondition(state=ClipsState.FAILING, message=recorder.failing)
 
 
-def clip_extent(plan: Plan) -> ClipExtent:
-    """Say what a clip covers, and how late the plan's detector decides what it covers."""
-    config, manifest = plan.config.clips, plan.bundle.manifest
+def clip_extent(pipeline: Pipeline) -> ClipExtent:
+    """Say what a clip covers, and how late the pipeline's detector decides what it covers."""
+    config, manifest = pipeline.config.clips, pipeline.bundle.manifest
     rate = manifest.sample_rate
     return ClipExtent(
         pre=round(config.pre_s * rate),
         post=round(config.post_s * rate),
         longest=round(config.max_clip_s * rate),
-        lag=_lag(plan),
+        lag=_lag(pipeline),
         frame_samples=manifest.frame_samples,
         piece=rate,
     )
 
 
-def _lag(plan: Plan) -> int:
+def _lag(pipeline: Pipeline) -> int:
     """Return the samples that an onset or an offset may lie behind what has been decoded."""
-    manifest = plan.bundle.manifest
+    manifest = pipeline.bundle.manifest
     lag_s = max(
-        plan.detector.latency(label).median_s + max(entry.min_on_s, entry.min_off_s)
-        for label, entry in plan.config.postprocessing(manifest).items()
+        pipeline.detector.latency(label).median_s + max(entry.min_on_s, entry.min_off_s)
+        for label, entry in pipeline.config.postprocessing(manifest).items()
     )
     # Durations are rounded up to frames, and the last frame of what was decoded is not over.
     return round(lag_s * manifest.sample_rate) + 2 * manifest.frame_samples

@@ -28,19 +28,19 @@ from streamsed.publish.messages import (
     SourceState,
 )
 from streamsed.service.clips import clips_condition, start_recorder
+from streamsed.service.counters import Counters
 from streamsed.service.detection import Detection
 from streamsed.service.health import Health, liveness, readiness
 from streamsed.service.inbox import Inbox
 from streamsed.service.levels import Levels
 from streamsed.service.metrics import registry
 from streamsed.service.notify import Notifier
-from streamsed.service.outlets import Outlets
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 from streamsed.service.reload import Revision, apply, in_background, prepare
+from streamsed.service.session import SourceSession
+from streamsed.service.sinks import Sinks
 from streamsed.service.status import daemon_status, log_condition, source_statuses
-from streamsed.service.stream import Stream
 from streamsed.service.summary import summary
-from streamsed.service.tally import Tally
 from streamsed.service.wakeup import Wakeup
 from streamsed.service.watchdog import Watchdog
 from streamsed.sources.config import SourceConfig
@@ -57,16 +57,16 @@ log = structlog.get_logger()
 
 
 class Daemon:
-    """Detects events in the sources of a plan and publishes them, until all end or it is stopped.
+    """Detects events in the configured sources and publishes them, until all end or it is stopped.
 
     Threads: a reader for each source, one for detection, one for the publisher, one for clips if
     there are any; the caller's waits.
 
     Attributes:
-        streams: one for each source.
+        sessions: one for each source.
         publisher: bound, and started by :meth:`run`.
         responder: the same.
-        tally: what detection counts of its work.
+        counters: what detection counts of its work.
         levels: the latest level of each source.
         monitor: serves metrics and health; None if that is not wanted.
         hangs: whether a thread still computes after :meth:`run`, which the interpreter would not
@@ -75,7 +75,7 @@ class Daemon:
 
     def __init__(
         self,
-        plan: Plan,
+        pipeline: Pipeline,
         *,
         notifier: Notifier | None = None,
         reread: Callable[[], Config] | None = None,
@@ -83,18 +83,18 @@ class Daemon:
         """Bind the sockets; sources are opened by :meth:`run`.
 
         Args:
-            plan: what to run.
-            notifier: told how it gets on; by default nobody is.
+            pipeline: what to run.
+            notifier: gets the state of the daemon, for systemd; by default it is not sent.
             reread: reads the configuration anew, for :meth:`reload`; raises StreamsedError.
 
         Raises:
             PublishError: an address cannot be bound.
             KeysError: the keys that clients are asked for cannot be used.
         """
-        config, manifest = plan.config, plan.bundle.manifest
-        self._plan = plan
+        config, manifest = pipeline.config, pipeline.bundle.manifest
+        self._pipeline = pipeline
         self._notifier = notifier or Notifier()
-        self._reread = reread or (lambda: plan.config)
+        self._reread = reread or (lambda: pipeline.config)
         self._began = time.monotonic()
         self._stop_reason: str | None = None
         self._failure: BaseException | None = None
@@ -102,21 +102,23 @@ class Daemon:
         self.hangs = False
         self._ready = False
         self._reload_asked = False
-        self._inbox: Inbox[Stream] = Inbox()
-        self.streams = [self._stream(source) for source in config.sources]
-        self.tally = Tally(label for label in manifest.classes if label not in config.disabled)
-        self._outlets = Outlets(
+        self._inbox: Inbox[SourceSession] = Inbox()
+        self.sessions = [self._session(source) for source in config.sources]
+        self.counters = Counters(
+            label for label in manifest.classes if label not in config.disabled
+        )
+        self._sinks = Sinks(
             config,
             heartbeat=self._heartbeat,
             status=self.status,
             position=self._position,
-            registry=registry(self.status, self.tally),
+            registry=registry(self.status, self.counters),
             alive=self._health,
             ready=self._readiness,
             wake=self._wake,
         )
-        self.publisher, self.responder = self._outlets.publisher, self._outlets.responder
-        self.monitor = self._outlets.monitor
+        self.publisher, self.responder = self._sinks.publisher, self._sinks.responder
+        self.monitor = self._sinks.monitor
         self.levels = Levels(
             classes=manifest.classes,
             disabled=config.disabled,
@@ -126,28 +128,28 @@ class Daemon:
         self._clips: ClipRecorder | None = None
         self._wakeup = Wakeup()  # last, for it has to be closed
 
-    def _stream(self, source: SourceConfig) -> Stream:
-        config = self._plan.config
-        return Stream(
+    def _session(self, source: SourceConfig) -> SourceSession:
+        config = self._pipeline.config
+        return SourceSession(
             source,
-            sample_rate=self._plan.bundle.manifest.sample_rate,
+            sample_rate=self._pipeline.bundle.manifest.sample_rate,
             queue_s=config.queue_s,
             retry=config.retry,
             inbox=self._inbox,
         )
 
     def status(self) -> DaemonStatus:
-        """Say how everything is; any thread may ask."""
+        """Return the status of daemon and sources; any thread may call it."""
         return daemon_status(
             trouble=self._health().trouble,
-            tally=self.tally,
+            counters=self.counters,
             sources=source_statuses(
-                self.streams,
+                self.sessions,
                 self.levels,
-                sample_rate=self._plan.bundle.manifest.sample_rate,
+                sample_rate=self._pipeline.bundle.manifest.sample_rate,
             ),
-            bundle=self._plan.bundle_name,
-            provider=self._plan.engine.report.provider,
+            bundle=self._pipeline.bundle_name,
+            provider=self._pipeline.engine.report.provider,
             last_seq=self.publisher.last_seq,
             journal=self.publisher.sequencer.condition,
             clips=clips_condition(self._clips),
@@ -181,36 +183,36 @@ class Daemon:
             SourceError: a source that is required cannot be opened; nothing was started.
         """
         try:
-            self._outlets.start()
+            self._sinks.start()
             self._wait_for_subscriber()
-            for stream in self.streams:  # last, because the time of a paced recording runs now
-                stream.open(cancelled=lambda: self._ending)
-            self._outlets.announce()
+            for session in self.sessions:  # last, because the time of a paced recording runs now
+                session.open(cancelled=lambda: self._ending)
+            self._sinks.announce()
             return self._run()
         finally:
             deadline = time.monotonic() + _JOIN_S
-            for stream in self.streams:
-                stream.stop()
-            for stream in self.streams:
-                stream.join(timeout_s=max(0.0, deadline - time.monotonic()))
+            for session in self.sessions:
+                session.stop()
+            for session in self.sessions:
+                session.join(timeout_s=max(0.0, deadline - time.monotonic()))
             if self._clips is not None:
                 self._clips.close(_CLIPS_S)
-            self._outlets.close()
+            self._sinks.close()
             self._wakeup.close()
 
     def _run(self) -> int:
-        self._say(DaemonState.STARTED)
-        for stream in self.streams:
-            self._publish(message_builders.status(stream.condition()))
+        self._publish_state(DaemonState.STARTED)
+        for session in self.sessions:
+            self._publish(message_builders.status(session.condition()))
         self._log_start()
-        self._clips = start_recorder(self._plan)
+        self._clips = start_recorder(self._pipeline)
         detection = Detection(
-            self._plan,
-            self.streams,
+            self._pipeline,
+            self.sessions,
             publish=self.publisher.publish,
             inbox=self._inbox,
             watchdog=Watchdog.of_environment(self._feed_watchdog),
-            tally=self.tally,
+            counters=self.counters,
             levels=self.levels,
             clips=self._clips,
         )
@@ -218,8 +220,8 @@ class Daemon:
             target=self._detect, args=(detection,), name="detection", daemon=True
         )
         worker.start()
-        for stream in self.streams:
-            stream.start()
+        for session in self.sessions:
+            session.start()
         self._await_first_audio()
         while not self._ending:
             if self._reload_asked:
@@ -228,9 +230,9 @@ class Daemon:
         self._notifier.stopping(self._stop_reason or "there is nothing more to do")
         if not self._over:
             log.info("stopping", reason=self._stop_reason)
-            self._say(DaemonState.STOPPING, self._stop_reason)
-        for stream in self.streams:
-            stream.stop()
+            self._publish_state(DaemonState.STOPPING, self._stop_reason)
+        for session in self.sessions:
+            session.stop()
         self._wakeup.sleep_until(lambda: self._over, timeout_s=_DRAIN_S)
         hung = False
         if not self._over:
@@ -247,7 +249,7 @@ class Daemon:
                 worker.join(_HUNG_S)  # a step that is under way ends
             if worker.is_alive():
                 given_up = self._failure
-                self._plan.engine.abort()
+                self._pipeline.engine.abort()
                 worker.join(_JOIN_S)
                 self._failure = given_up  # what comes of that is no failure of its own
             self.hangs = worker.is_alive()
@@ -255,12 +257,12 @@ class Daemon:
 
     @property
     def _hangs(self) -> bool:
-        began = self.tally.round_began
+        began = self.counters.round_began
         return began is not None and time.monotonic() - began > _HUNG_S
 
     def _conclude(self, *, hung: bool) -> int:
         failure = self._failure or self.publisher.failure
-        lost = [stream.name for stream in self.streams if stream.state is SourceState.LOST]
+        lost = [session.name for session in self.sessions if session.state is SourceState.LOST]
         if hung:
             message = "detection hangs; open events were interrupted"
         elif failure is not None:
@@ -275,7 +277,7 @@ class Daemon:
             log.error("stopped", reason=message, exc_info=failure)
         else:
             log.info("stopped", reason=message)
-        self._say(DaemonState.STOPPED, message)
+        self._publish_state(DaemonState.STOPPED, message)
         return 1 if failed or (lost and self._stop_reason is None) else 0
 
     @property
@@ -287,22 +289,26 @@ class Daemon:
         return self._over or self._stop_reason is not None
 
     def _await_first_audio(self) -> None:
-        """Be ready once every source has been heard, or is known to be missing."""
-        heard = self._wakeup.sleep_until(
-            lambda: self._ending or not self._unheard(), timeout_s=_FIRST_AUDIO_S, look_s=_LOOK_S
+        """Report readiness once every source has delivered audio, or is known to be missing."""
+        complete = self._wakeup.sleep_until(
+            lambda: self._ending or not self._without_audio(),
+            timeout_s=_FIRST_AUDIO_S,
+            look_s=_LOOK_S,
         )
-        if not heard:
-            log.warning("no_audio_yet", sources=self._unheard())
+        if not complete:
+            log.warning("no_audio_yet", sources=self._without_audio())
         if not self._ending:
             self._notifier.ready(self._status_line())
             self._ready = True
 
-    def _unheard(self) -> list[str]:
-        return [stream.name for stream in self.streams if stream.state is SourceState.CONNECTING]
+    def _without_audio(self) -> list[str]:
+        return [
+            session.name for session in self.sessions if session.state is SourceState.CONNECTING
+        ]
 
     def _reload(self, detection: Detection) -> None:
         self._reload_asked = False
-        log.info("reloading", config=self._plan.config.origin)
+        log.info("reloading", config=self._pipeline.config.origin)
         self._notifier.reloading()
         prepared = in_background(self._prepare_reload, then=self._wake)
         self._wakeup.sleep_until(lambda: self._ending or prepared.done())
@@ -314,7 +320,7 @@ class Daemon:
         except Exception as error:  # whatever it is, what runs goes on
             message = str(error) if isinstance(error, StreamsedError) else f"failed: {error!r}"
             log.error("reload_refused", reason=message)
-            self._say(DaemonState.RELOAD_REFUSED, message)
+            self._publish_state(DaemonState.RELOAD_REFUSED, message)
         else:
             self._apply(revision, detection)
         if not self._ending:
@@ -322,22 +328,22 @@ class Daemon:
 
     def _prepare_reload(self) -> Revision:
         config = self._reread()
-        return prepare(config, plan=self._plan, streams=self.streams, build=self._stream)
+        return prepare(config, pipeline=self._pipeline, sessions=self.sessions, build=self._session)
 
     def _apply(self, revision: Revision, detection: Detection) -> None:
         applied = apply(revision, detection, wakeup=self._wakeup, ending=lambda: self._ending)
-        if (wanted := revision.plan.config.log) != self._plan.config.log:
+        if (wanted := revision.pipeline.config.log) != self._pipeline.config.log:
             configure_log(level=wanted.level, form=wanted.format)
-        self._plan = revision.plan
+        self._pipeline = revision.pipeline
         if not applied:
             return
-        self.streams = list(revision.streams)
-        for stream in revision.coming:
-            self._publish(message_builders.status(stream.condition()))
-            log.info("source_configured", source=stream.name, **_described(stream))
-            stream.start()
+        self.sessions = list(revision.sessions)
+        for session in revision.coming:
+            self._publish(message_builders.status(session.condition()))
+            log.info("source_configured", source=session.name, **_described(session))
+            session.start()
         log.info("reloaded", changes=revision.changes, needs_restart=revision.needs_restart)
-        self._say(DaemonState.RELOADED, revision.line)
+        self._publish_state(DaemonState.RELOADED, revision.line)
 
     def _detect(self, detection: Detection) -> None:
         try:
@@ -349,7 +355,7 @@ class Daemon:
             self._wake()
 
     def _wait_for_subscriber(self) -> None:
-        patience_s = self._plan.config.publish.wait_for_subscriber_s
+        patience_s = self._pipeline.config.publish.wait_for_subscriber_s
         if not patience_s:
             return
         endpoints = list(self.publisher.endpoints)
@@ -365,15 +371,15 @@ class Daemon:
     def _wake(self) -> None:
         self._wakeup.wake()
 
-    def _say(self, state: DaemonState, message: str | None = None) -> None:
+    def _publish_state(self, state: DaemonState, message: str | None = None) -> None:
         def complete(seq: int, published: datetime) -> DaemonMessage:
             return DaemonMessage(
                 seq=seq,
                 state=state,
                 message=message,
                 version=__version__,
-                provider=self._plan.engine.report.provider,
-                bundle=self._plan.bundle_name,
+                provider=self._pipeline.engine.report.provider,
+                bundle=self._pipeline.bundle_name,
                 published=published,
             )
 
@@ -385,10 +391,10 @@ class Daemon:
 
     def _health(self) -> Health:
         health = liveness(
-            detecting_since=self.tally.round_began,
+            detecting_since=self.counters.round_began,
             recording_since=self.publisher.outbox.busy_since,
             beat_at=self.publisher.beat_at,
-            beat_s=self._plan.config.publish.heartbeat_s,
+            beat_s=self._pipeline.config.publish.heartbeat_s,
             now=time.monotonic(),
         )
         return replace(health, journal=self.publisher.sequencer.condition.message)
@@ -401,14 +407,14 @@ class Daemon:
         return readiness(
             started=self._ready,
             ending=self._ending,
-            states=[stream.state for stream in self.streams],
+            states=[session.state for session in self.sessions],
         )
 
     def _status_line(self) -> str:
         return summary(
-            [stream.condition() for stream in self.streams],
-            sample_rate=self._plan.bundle.manifest.sample_rate,
-            real_time_factor=self.tally.real_time_factor(),
+            [session.condition() for session in self.sessions],
+            sample_rate=self._pipeline.bundle.manifest.sample_rate,
+            real_time_factor=self.counters.real_time_factor(),
         )
 
     def _heartbeat(self, last_seq: int, published: datetime) -> Heartbeat:
@@ -416,12 +422,12 @@ class Daemon:
             self._notifier.status(self._status_line())
         return Heartbeat(
             last_seq=last_seq,
-            interval_s=self._plan.config.publish.heartbeat_s,
+            interval_s=self._pipeline.config.publish.heartbeat_s,
             uptime_s=round(time.monotonic() - self._began, 3),
             version=__version__,
-            provider=self._plan.engine.report.provider,
-            bundle=self._plan.bundle_name,
-            sources=tuple(stream.condition() for stream in self.streams),
+            provider=self._pipeline.engine.report.provider,
+            bundle=self._pipeline.bundle_name,
+            sources=tuple(session.condition() for session in self.sessions),
             journal=self.publisher.sequencer.condition,
             log=log_condition(),
             requests_answered=bool(self.responder.endpoints),
@@ -429,18 +435,20 @@ class Daemon:
         )
 
     def _position(self, source: str) -> Moment | None:
-        positions = (s.condition().position for s in self.streams if s.name == source)
+        positions = (s.condition().position for s in self.sessions if s.name == source)
         return next(positions, None)
 
     def _log_start(self) -> None:
-        plan = self._plan
-        log.info("bundle_loaded", runs=plan.bundle_line)
-        log.info("provider_chosen", runs=plan.provider_line)
-        for stream in self.streams:
-            log.info("source_configured", source=stream.name, **_described(stream))
-        latencies = [plan.detector.latency(label).total_s for label in plan.bundle.manifest.classes]
+        pipeline = self._pipeline
+        log.info("bundle_loaded", runs=pipeline.bundle_line)
+        log.info("provider_chosen", runs=pipeline.provider_line)
+        for session in self.sessions:
+            log.info("source_configured", source=session.name, **_described(session))
+        latencies = [
+            pipeline.detector.latency(label).total_s for label in pipeline.bundle.manifest.classes
+        ]
         log.info("onset_latency", least_s=round(min(latencies), 3), most_s=round(max(latencies), 3))
-        log.info("started", version=__version__, config=plan.config.origin)
+        log.info("started", version=__version__, config=pipeline.config.origin)
 
 
 def _drop(prepared: Future[Revision]) -> None:
@@ -448,5 +456,5 @@ def _drop(prepared: Future[Revision]) -> None:
         prepared.result().drop()
 
 
-def _described(stream: Stream) -> dict[str, object]:
-    return stream.config.model_dump(exclude={"name"}, mode="json", exclude_none=True)
+def _described(session: SourceSession) -> dict[str, object]:
+    return session.config.model_dump(exclude={"name"}, mode="json", exclude_none=True)

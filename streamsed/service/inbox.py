@@ -1,4 +1,4 @@
-"""Inbox: which streams have something new for the detection thread."""
+"""Inbox: which sessions have something new for the detection thread."""
 
 from __future__ import annotations
 

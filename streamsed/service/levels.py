@@ -42,17 +42,17 @@ class Levels:
         self._every_s = every_s
         self._publish = publish
         self._latest: dict[str, Level] = {}
-        self._unsaid: dict[str, LevelReport] = {}
+        self._unpublished: dict[str, LevelReport] = {}
 
     def note(self, report: LevelReport, clock: StreamClock) -> None:
         """Keep a report of a source, whose clock this is, and say what is due."""
         self._latest[report.source] = self._level(report, clock)
         if not self._every_s:
             return
-        before = self._unsaid.pop(report.source, None)
+        before = self._unpublished.pop(report.source, None)
         joined = report if before is None else before.joined(report)
         if joined.samples < self._every_s * clock.sample_rate:
-            self._unsaid[report.source] = joined
+            self._unpublished[report.source] = joined
             return
         level = self._level(joined, clock)
         self._publish(message_builders.level_message(report.source, level))
@@ -65,12 +65,12 @@ class Levels:
     def adopt(self, classes: Sequence[str], *, disabled: Collection[str] = ()) -> None:
         """Take reports of another bundle's classes, or with others disabled, from now on."""
         self._classes, self._disabled = tuple(classes), frozenset(disabled)
-        self._unsaid.clear()
+        self._unpublished.clear()
 
     def forget(self, source: str) -> None:
         """Drop what is known of a source that has ended."""
         self._latest.pop(source, None)
-        self._unsaid.pop(source, None)
+        self._unpublished.pop(source, None)
 
     def latest(self, source: str) -> Level | None:
         """Return the level of a source over the last second or so; None if it is not heard."""

@@ -18,34 +18,34 @@ from prometheus_client.registry import Collector
 
 from streamsed.publish.daemon_status import DaemonStatus, SourceStatus
 from streamsed.publish.messages import JournalState, SourceState
-from streamsed.service.tally import Histogram, Latencies, Tally
+from streamsed.service.counters import Counters, Histogram, Latencies
 
 
-def registry(status: Callable[[], DaemonStatus], tally: Tally) -> CollectorRegistry:
+def registry(status: Callable[[], DaemonStatus], counters: Counters) -> CollectorRegistry:
     """Make a registry of its own, with the daemon's metrics and the process's.
 
     The number of series is bounded by the configured sources and the bundle's classes.
 
     Args:
         status: asked at each scrape.
-        tally: read at each scrape.
+        counters: read at each scrape.
     """
     made = CollectorRegistry(auto_describe=False)
-    made.register(_DaemonCollector(status, tally))
+    made.register(_DaemonCollector(status, counters))
     ProcessCollector(registry=made)
     return made
 
 
 class _DaemonCollector(Collector):
-    def __init__(self, status: Callable[[], DaemonStatus], tally: Tally) -> None:
+    def __init__(self, status: Callable[[], DaemonStatus], counters: Counters) -> None:
         self._status = status
-        self._tally = tally
+        self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
         status = self._status()
         yield from _of_daemon(status)
-        yield from _of_sources(status.sources, self._tally.heard_s)
-        yield from _of_detection(self._tally)
+        yield from _of_sources(status.sources, self._counters.processed_s)
+        yield from _of_detection(self._counters)
 
 
 def _of_daemon(status: DaemonStatus) -> Iterator[Metric]:
@@ -85,7 +85,9 @@ def _of_daemon(status: DaemonStatus) -> Iterator[Metric]:
     )
 
 
-def _of_sources(sources: Sequence[SourceStatus], heard_s: Mapping[str, float]) -> Iterator[Metric]:
+def _of_sources(
+    sources: Sequence[SourceStatus], processed_s: Mapping[str, float]
+) -> Iterator[Metric]:
     states = Counter(source.state for source in sources)
     streams = GaugeMetricFamily("streamsed_streams", "Sources by state.", labels=["state"])
     for state in SourceState:
@@ -106,7 +108,7 @@ def _of_sources(sources: Sequence[SourceStatus], heard_s: Mapping[str, float]) -
         "streamsed_audio_seconds",
         "Audio processed.",
         "source",
-        {source.source: heard_s.get(source.source, 0.0) for source in sources},
+        {source.source: processed_s.get(source.source, 0.0) for source in sources},
     )
     yield _counter(
         "streamsed_dropped_samples",
@@ -134,19 +136,19 @@ def _of_sources(sources: Sequence[SourceStatus], heard_s: Mapping[str, float]) -
     )
 
 
-def _of_detection(tally: Tally) -> Iterator[Metric]:
-    yield _counter("streamsed_events", "Events by class, at their onset.", "label", tally.events)
+def _of_detection(counters: Counters) -> Iterator[Metric]:
+    yield _counter("streamsed_events", "Events by class, at their onset.", "label", counters.events)
     yield CounterMetricFamily(
-        "streamsed_busy_seconds", "Time that detection did not wait.", value=tally.busy_s
+        "streamsed_busy_seconds", "Time that detection did not wait.", value=counters.busy_s
     )
     yield HistogramMetricFamily(
         "streamsed_step_seconds",
         "Time of one step of the model, of all sources that it advanced.",
-        buckets=_buckets(tally.steps),
-        sum_value=tally.steps.total,
+        buckets=_buckets(counters.steps),
+        sum_value=counters.steps.total,
     )
-    yield _latencies("onset", tally.onset_latencies)
-    yield _latencies("offset", tally.offset_latencies)
+    yield _latencies("onset", counters.onset_latencies)
+    yield _latencies("offset", counters.offset_latencies)
 
 
 def _latencies(what: str, latencies: Latencies) -> Metric:

@@ -13,14 +13,14 @@ import structlog
 
 from streamsed.detect.events import Reason
 from streamsed.errors import SourceError
-from streamsed.publish.messages import SourceState
 from streamsed.service.backoff import Backoff
+from streamsed.service.source_states import SourceInput
 from streamsed.service.supervision import Supervision
 from streamsed.sources.block import Block
 from streamsed.sources.protocol import EndOfSource, Source
 from streamsed.sources.queue import BlockQueue
 
-_READ_TIMEOUT_S = 0.25  # a reader that is told to stop does so within this time
+_READ_TIMEOUT_S = 0.25  # a reader that is asked to stop does so within this time
 
 log = structlog.get_logger()
 
@@ -31,19 +31,19 @@ class Ending:
 
     Attributes:
         reason: for the events that are still open.
-        state: what the source is now.
-        message: for people; None when there is nothing to say.
-        final: whether the reader has given up, or was told to stop.
+        observed: what was observed of the source; its next state follows from it.
+        message: for people; None if there is nothing to report.
+        final: whether the reader has given up, or was asked to stop.
     """
 
     reason: Reason
-    state: SourceState
+    observed: SourceInput
     message: str | None = None
     final: bool = True
 
 
 class Reader:
-    """Reads a source into a queue, in a thread, for as long as there is something to hope for.
+    """Reads a source into a queue, in a thread, until it ends or is given up.
 
     Each opening that comes to an end, and each attempt that fails, leaves an :class:`Ending`.
     The reader goes on only when the detection thread has taken it, and so has taken all audio
@@ -64,7 +64,7 @@ class Reader:
         sample_rate: int,
         supervision: Supervision,
         backoff: Backoff,
-        tell: Callable[[], None],
+        notify: Callable[[], None],
     ) -> None:
         """Take the source; nothing is opened.
 
@@ -74,7 +74,7 @@ class Reader:
             sample_rate: the bundle's.
             supervision: when the source is opened again.
             backoff: how soon.
-            tell: called after each ending.
+            notify: called after each ending.
         """
         self.source = source
         self.queue = queue
@@ -82,11 +82,11 @@ class Reader:
         self._sample_rate = sample_rate
         self._supervision = supervision
         self._backoff = backoff
-        self._tell = tell
+        self._notify = notify
         self._endings: deque[Ending] = deque()  # at most two: the last, and the final one
         self._taken = threading.Event()
         self._stopping = threading.Event()
-        self._stopped = Ending(Reason.SHUTDOWN, SourceState.ENDED)
+        self._stopped = Ending(Reason.SHUTDOWN, SourceInput.END)
         self._open = False
         self._healthy_for_s = 0.0
         self._thread: threading.Thread | None = None
@@ -105,7 +105,7 @@ class Reader:
         self._endings.popleft()
         self._taken.set()
         if self._endings:
-            self._tell()
+            self._notify()
 
     def open(self, *, cancelled: Callable[[], bool]) -> None:
         """Start the thread, and wait until it has opened the source.
@@ -137,18 +137,18 @@ class Reader:
             reason: for the events that are open then.
             message: why, for people.
         """
-        self._stopped = Ending(reason, SourceState.ENDED, message)
+        self._stopped = Ending(reason, SourceInput.END, message)
         self._stopping.set()
         self._may_read.set()
         self.queue.close()
         self.source.interrupt()
 
     def abandon(self) -> None:
-        """End the stream now, whether or not the thread does."""
+        """End the session now, whether or not the thread does."""
         if not any(ending.final for ending in self._endings):
             log.warning("reader_hangs", source=self.source.name)
             self._endings.append(replace(self._stopped, message="reading hangs"))
-        self._tell()
+        self._notify()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread, if it runs, to end; close the source.
@@ -201,7 +201,7 @@ class Reader:
         except EndOfSource:
             if self._supervision.reconnect:
                 return self._lost("the stream ended")
-            return Ending(Reason.END_OF_STREAM, SourceState.ENDED)
+            return Ending(Reason.END_OF_STREAM, SourceInput.END)
         except SourceError as error:
             return self._stopped if self._stopping.is_set() else self._lost(str(error))
         except Exception as error:  # a fault in one source must not cost the others
@@ -217,19 +217,19 @@ class Reader:
 
     def _read(self) -> Ending:
         timeout_s, stall_s = _READ_TIMEOUT_S, self._supervision.stall_s
-        began = heard = monotonic()
+        began = last_audio_at = monotonic()
         try:
             while not self._stopping.is_set():
                 block = self.source.read(timeout_s)
                 if block is not None:
                     self.started_at = self.source.started_at
                     self._put(block, waited_s=monotonic() - began)
-                    heard = monotonic()
-                elif stall_s is not None and monotonic() - heard >= stall_s:
+                    last_audio_at = monotonic()
+                elif stall_s is not None and monotonic() - last_audio_at >= stall_s:
                     return self._stalled(stall_s)
             return self._stopped
         finally:
-            self._healthy_for_s = heard - began
+            self._healthy_for_s = last_audio_at - began
 
     def _put(self, block: Block, *, waited_s: float) -> None:
         """Hand a block over; what comes before its time waits for room until then."""
@@ -242,8 +242,8 @@ class Reader:
     def _lost(self, message: str) -> Ending:
         if self._supervision.reconnect:
             message += " (trying again)"
-            return Ending(Reason.SOURCE_LOST, SourceState.LOST, message, final=False)
-        return Ending(Reason.SOURCE_LOST, SourceState.LOST, message)
+            return Ending(Reason.SOURCE_LOST, SourceInput.LOSS, message, final=False)
+        return Ending(Reason.SOURCE_LOST, SourceInput.LOSS, message)
 
     def _stalled(self, stall_s: float) -> Ending:
         message = f"no audio for {stall_s:g} s"
@@ -251,22 +251,22 @@ class Reader:
             message += " (trying again)"
         elif not self._supervision.patient:
             return self._lost(message)
-        return Ending(Reason.SOURCE_LOST, SourceState.STALLED, message, final=False)
+        return Ending(Reason.SOURCE_LOST, SourceInput.STALL, message, final=False)
 
     def _report(self, ending: Ending) -> None:
         self._taken.clear()
         self._endings.append(ending)
-        self._tell()
+        self._notify()
 
     def _wait_until_taken(self) -> bool:
-        """Wait for :meth:`take_ending`; return False when told to stop before."""
+        """Wait for :meth:`take_ending`; return False if asked to stop before."""
         while not self._taken.wait(_READ_TIMEOUT_S):
             if self._stopping.is_set():
                 return False
         return not self._stopping.is_set()
 
     def _prepare_again(self) -> bool:
-        """Close and wait, if the source is to be opened again; return False when told to stop."""
+        """Close and wait, if the source is to be opened again; return False if asked to stop."""
         if not self._supervision.reconnect:
             return True
         self._close()

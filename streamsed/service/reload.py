@@ -17,8 +17,8 @@ from streamsed.config import Config
 from streamsed.detect.events import Reason
 from streamsed.errors import ConfigError
 from streamsed.service.detection import Detection
-from streamsed.service.plan import Plan
-from streamsed.service.stream import Stream
+from streamsed.service.pipeline import Pipeline
+from streamsed.service.session import SourceSession
 from streamsed.service.wakeup import Wakeup
 from streamsed.sources.config import PipeSource, SourceConfig
 
@@ -39,18 +39,18 @@ class Revision:
     """What a reload is going to change.
 
     Attributes:
-        plan: to go on by; it keeps what needs a restart as it was.
-        streams: of all sources from then on, in the order of the configuration.
-        leaving: streams of sources that were removed or changed.
-        coming: streams of sources that were added or changed; those are in ``streams`` too.
+        pipeline: to go on by; it keeps what needs a restart as it was.
+        sessions: of all sources from then on, in the order of the configuration.
+        leaving: sessions of sources that were removed or changed.
+        coming: sessions of sources that were added or changed; those are in ``sessions`` too.
         changes: what changes, for people.
         needs_restart: keys that differ and were not applied.
     """
 
-    plan: Plan
-    streams: tuple[Stream, ...]
-    leaving: tuple[Stream, ...]
-    coming: tuple[Stream, ...]
+    pipeline: Pipeline
+    sessions: tuple[SourceSession, ...]
+    leaving: tuple[SourceSession, ...]
+    coming: tuple[SourceSession, ...]
     changes: tuple[str, ...]
     needs_restart: tuple[str, ...]
 
@@ -90,46 +90,46 @@ def in_background(task: Callable[[], T], *, then: Callable[[], None]) -> Future[
 def prepare(
     config: Config,
     *,
-    plan: Plan,
-    streams: Sequence[Stream],
-    build: Callable[[SourceConfig], Stream],
+    pipeline: Pipeline,
+    sessions: Sequence[SourceSession],
+    build: Callable[[SourceConfig], SourceSession],
 ) -> Revision:
     """Prepare a reload; nothing has changed when this fails.
 
     Args:
         config: as it was read anew.
-        plan: the one that is followed now.
-        streams: those of now.
-        build: makes the stream of a source.
+        pipeline: the one that is followed now.
+        sessions: those of now.
+        build: makes the session of a source.
 
     Raises:
         StreamsedError: the configuration cannot be followed; why.
     """
-    kept = {key: getattr(plan.config, key) for key in Config.model_fields if key not in LIVE}
-    revised = plan.revised(config.model_copy(update=kept))
-    rate, new_rate = (p.bundle.manifest.sample_rate for p in (plan, revised))
+    kept = {key: getattr(pipeline.config, key) for key in Config.model_fields if key not in LIVE}
+    revised = pipeline.revised(config.model_copy(update=kept))
+    rate, new_rate = (p.bundle.manifest.sample_rate for p in (pipeline, revised))
     if new_rate != rate:
         raise ConfigError(
             f"{config.origin}: bundle: {config.bundle} wants audio at {new_rate} Hz, and the "
             f"sources were opened at {rate} Hz; that needs a restart"
         )
-    present = {stream.name: stream for stream in streams}
-    before = {stream.name: stream.config for stream in streams}
+    present = {session.name: session for session in sessions}
+    before = {session.name: session.config for session in sessions}
     differ = {s.name for s in config.sources if before.get(s.name, s) != s}
     # Standard input is there once: a second reader of it might begin inside a frame.
     stay = {name for name in differ if isinstance(before[name], PipeSource)}
     same = {s.name for s in config.sources if s.name in present and s.name not in differ - stay}
     coming = tuple(build(source) for source in config.sources if source.name not in same)
     _open(coming, present)
-    fresh = {stream.name: stream for stream in coming}
+    fresh = {session.name: session for session in coming}
     return Revision(
-        plan=revised,
-        streams=tuple(fresh.get(s.name) or present[s.name] for s in config.sources),
-        leaving=tuple(stream for stream in streams if stream.name not in same),
+        pipeline=revised,
+        sessions=tuple(fresh.get(s.name) or present[s.name] for s in config.sources),
+        leaving=tuple(session for session in sessions if session.name not in same),
         coming=coming,
-        changes=(*_plan_changes(plan, revised), *_source_changes(present, fresh, same)),
+        changes=(*_pipeline_changes(pipeline, revised), *_source_changes(present, fresh, same)),
         needs_restart=(
-            *_differences(plan.config, config, among=kept),
+            *_differences(pipeline.config, config, among=kept),
             *(f"sources.{name}" for name in sorted(stay)),
         ),
     )
@@ -150,18 +150,18 @@ def apply(
         False if the end came first; what was opened is closed then.
     """
     adopted = detection.between_steps(
-        lambda: detection.adopt(revision.plan, more_to_come=bool(revision.coming))
+        lambda: detection.adopt(revision.pipeline, more_to_come=bool(revision.coming))
     )
     wakeup.sleep_until(lambda: ending() or adopted.done(), look_s=_LOOK_S)
-    for stream in revision.leaving:
-        stream.stop(Reason.RELOAD, "removed or changed in the configuration")
+    for session in revision.leaving:
+        session.stop(Reason.RELOAD, "removed or changed in the configuration")
 
     def left() -> bool:
-        return ending() or not any(detection.knows(stream) for stream in revision.leaving)
+        return ending() or not any(detection.knows(session) for session in revision.leaving)
 
     if not wakeup.sleep_until(left, timeout_s=_LEAVE_S, look_s=_LOOK_S):
-        for stream in revision.leaving:
-            stream.abandon()
+        for session in revision.leaving:
+            session.abandon()
         wakeup.sleep_until(left, look_s=_LOOK_S)
     coming = () if ending() else revision.coming
     detection.between_steps(lambda: detection.add(coming))
@@ -171,30 +171,30 @@ def apply(
     return True
 
 
-def _open(coming: Iterable[Stream], present: Iterable[str]) -> None:
-    """Open what has to be there, but for devices that may still be in use by their old stream."""
-    opened: list[Stream] = []
+def _open(coming: Iterable[SourceSession], present: Iterable[str]) -> None:
+    """Open what has to be there, but for devices that may still be in use by their old session."""
+    opened: list[SourceSession] = []
     try:
-        for stream in coming:
-            if stream.name not in present or not stream.source.live:
-                opened.append(stream)
-                stream.open()
+        for session in coming:
+            if session.name not in present or not session.source.live:
+                opened.append(session)
+                session.open()
     except BaseException:
         _drop(opened)
         raise
 
 
-def _drop(streams: Iterable[Stream]) -> None:
-    for stream in streams:
-        stream.stop()
-        stream.join(0.0)
+def _drop(sessions: Iterable[SourceSession]) -> None:
+    for session in sessions:
+        session.stop()
+        session.join(0.0)
 
 
-def _plan_changes(plan: Plan, revised: Plan) -> list[str]:
-    if revised.engine is not plan.engine:
+def _pipeline_changes(pipeline: Pipeline, revised: Pipeline) -> list[str]:
+    if revised.engine is not pipeline.engine:
         name, provider = revised.bundle_name, revised.engine.report.provider
         return [f"bundle: {name.name} {name.version} on {provider}"]
-    keys = _differences(plan.config, revised.config, among=["detect", "log"])
+    keys = _differences(pipeline.config, revised.config, among=["detect", "log"])
     return [f"changed: {', '.join(keys)}"] if keys else []
 
 

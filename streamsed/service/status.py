@@ -20,25 +20,25 @@ from streamsed.publish.messages import (
     LogState,
     SourceState,
 )
+from streamsed.service.counters import Counters
 from streamsed.service.levels import Levels
-from streamsed.service.stream import Stream
-from streamsed.service.tally import Tally
+from streamsed.service.session import SourceSession
 
 _HEARD = {SourceState.RUNNING, SourceState.SILENT}
 
 
 def source_statuses(
-    streams: Iterable[Stream], levels: Levels, *, sample_rate: int
+    sessions: Iterable[SourceSession], levels: Levels, *, sample_rate: int
 ) -> tuple[SourceStatus, ...]:
     """Say how each source is; a level only of one that is heard."""
     return tuple(
         SourceStatus(
             **dict(condition),
-            queued_s=stream.queue.samples / sample_rate,
-            level=levels.latest(stream.name) if condition.state in _HEARD else None,
+            queued_s=session.queue.samples / sample_rate,
+            level=levels.latest(session.name) if condition.state in _HEARD else None,
         )
-        for stream in streams
-        for condition in (stream.condition(),)
+        for session in sessions
+        for condition in (session.condition(),)
     )
 
 
@@ -55,7 +55,7 @@ def log_condition() -> LogCondition:
 def daemon_status(
     *,
     trouble: str | None,
-    tally: Tally,
+    counters: Counters,
     sources: tuple[SourceStatus, ...],
     bundle: BundleName,
     provider: str,
@@ -74,9 +74,9 @@ def daemon_status(
         provider=provider,
         bundle=bundle,
         last_seq=last_seq,
-        real_time_factor=tally.real_time_factor(),
-        onset_latency=LatencyStatus.of(tuple(tally.onset_latencies.recent_s)),
-        offset_latency=LatencyStatus.of(tuple(tally.offset_latencies.recent_s)),
+        real_time_factor=counters.real_time_factor(),
+        onset_latency=LatencyStatus.of(tuple(counters.onset_latencies.recent_s)),
+        offset_latency=LatencyStatus.of(tuple(counters.offset_latencies.recent_s)),
         sources=sources,
         journal=journal,
         clips=clips,

@@ -16,7 +16,7 @@ def summary(
     Args:
         conditions: of all sources.
         sample_rate: the bundle's.
-        real_time_factor: see :meth:`streamsed.service.tally.Tally.real_time_factor`.
+        real_time_factor: see :meth:`streamsed.service.counters.Counters.real_time_factor`.
     """
     by_state = Counter(condition.state for condition in conditions)
     dropped_s = sum(condition.dropped_samples for condition in conditions) / sample_rate

@@ -1,4 +1,4 @@
-"""Session of a subscriber: what a subscriber receives and requests. No I/O, and no clock of its own."""
+"""Session: what a subscriber receives and requests. No I/O, and no clock of its own."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def test_a_clip_is_the_audio_around_its_event(
                 paths[number] = clips.end("a", UUID(int=number), offset_sample=spans[number][1])
 
     for cut in cuts:
-        clips.hear("a", block(position, position + cut))
+        clips.add("a", block(position, position + cut))
         position += cut
         frames = max(0, position - look_ahead) // FRAME
         if frames:
@@ -155,7 +155,7 @@ def test_a_clip_is_the_audio_around_its_event(
 def test_overlapping_events_each_have_their_clip() -> None:
     memory = Memory()
     clips = recorder(memory, extent())
-    clips.hear("a", block(0, 60))
+    clips.add("a", block(0, 60))
     begin(clips, 1, 20)
     begin(clips, 2, 24)
     clips.end("a", UUID(int=1), offset_sample=30)
@@ -168,7 +168,7 @@ def test_audio_goes_to_disk_while_the_event_goes_on() -> None:
     memory = Memory()
     clips = recorder(memory, extent())
     for first in range(0, 400, 20):
-        clips.hear("a", block(first, first + 20))
+        clips.add("a", block(first, first + 20))
         if first == 40:
             begin(clips, 1, 40)
         clips.advance(decoded(first + 20))
@@ -180,10 +180,10 @@ def test_audio_goes_to_disk_while_the_event_goes_on() -> None:
 def test_a_clip_has_a_longest_length_and_the_event_goes_on() -> None:
     memory = Memory()
     clips = recorder(memory, extent(longest=50))
-    clips.hear("a", block(0, 40))
+    clips.add("a", block(0, 40))
     begin(clips, 1, 20)
     for first in range(40, 200, 20):
-        clips.hear("a", block(first, first + 20))
+        clips.add("a", block(first, first + 20))
         clips.advance(decoded(first + 20))
     assert memory.heard() == [list(range(10, 60))]
     assert clips.end("a", UUID(int=1), offset_sample=150) is not None
@@ -194,10 +194,10 @@ def test_a_clip_has_a_longest_length_and_the_event_goes_on() -> None:
 def test_lost_audio_ends_no_clip_early_and_makes_none_long() -> None:
     memory = Memory()
     clips = recorder(memory, extent())
-    clips.hear("a", block(0, 60))
+    clips.add("a", block(0, 60))
     begin(clips, 1, 40)
     clips.advance(decoded(60))
-    clips.hear("a", block(10_000, 10_040))  # its event ends at the gap, as will be decided
+    clips.add("a", block(10_000, 10_040))  # its event ends at the gap, as will be decided
     assert clips.end("a", UUID(int=1), offset_sample=60) is not None
     clips.advance(decoded(10_040))
     assert memory.heard() == [list(range(30, 60))]
@@ -208,7 +208,7 @@ def test_no_more_is_kept_than_may_be_needed() -> None:
     clips = recorder(memory, extent())
     kept = []
     for first in range(0, 10_000, 20):
-        clips.hear("a", block(first, first + 20))
+        clips.add("a", block(first, first + 20))
         clips.advance(decoded(first + 20))
         recent = clips._tracks["a"].recent
         kept.append(recent.end_sample - recent.first_sample)
@@ -218,11 +218,11 @@ def test_no_more_is_kept_than_may_be_needed() -> None:
 def test_a_source_that_begins_anew_has_forgotten_what_was_before() -> None:
     memory = Memory()
     clips = recorder(memory, extent())
-    clips.hear("a", block(0, 40))
+    clips.add("a", block(0, 40))
     begin(clips, 1, 30)
     clips.end("a", UUID(int=1), offset_sample=38)
     clips.forget("a")
-    clips.hear("a", block(0, 20))
+    clips.add("a", block(0, 20))
     begin(clips, 2, 15)
     clips.forget("a")
     assert memory.heard() == [list(range(20, 40)), list(range(5, 20))]
@@ -232,7 +232,7 @@ def test_a_source_that_begins_anew_has_forgotten_what_was_before() -> None:
 def test_only_what_is_wanted_is_recorded(chosen: dict[str, frozenset[str]]) -> None:
     memory = Memory()
     clips = recorder(memory, extent(), **chosen)
-    clips.hear("a", block(0, 40))
+    clips.add("a", block(0, 40))
     begin(clips, 1, 30, label="Dog")
     assert clips.end("a", UUID(int=1), offset_sample=35) is None
     clips.forget("a")

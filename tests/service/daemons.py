@@ -24,7 +24,7 @@ from streamsed.publish.messages import (
 )
 from streamsed.service.daemon import Daemon
 from streamsed.service.notify import Notifier
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 from tests.bundles import SAMPLE_RATE
 from tests.sockets import PATIENCE_S, RANDOM_PORT, AnyMessage, receive_until
 
@@ -52,7 +52,7 @@ class Running:
         self.exit_code: int | None = None
         self.error: Exception | None = None
         self.subscriber = subscriber
-        self.reread: Callable[[], Config] = lambda: self.daemon._plan.config
+        self.reread: Callable[[], Config] = lambda: self.daemon._pipeline.config
         # So that one that hangs fails its test, and not the end of all tests.
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -94,7 +94,7 @@ def running(config: Config, *, notifier: Notifier | None = None) -> Iterator[Run
     def reread() -> Config:
         return run.reread()
 
-    daemon = Daemon(Plan.of(config), notifier=notifier, reread=reread)
+    daemon = Daemon(Pipeline.of(config), notifier=notifier, reread=reread)
     endpoints = daemon.publisher.endpoints[0], daemon.responder.endpoints[0]
     with Subscriber(endpoints[0], topics=[""], requests=endpoints[1]) as subscriber:
         run = Running(daemon, subscriber)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 from tests.sockets import PATIENCE_S
 
 
@@ -37,10 +37,12 @@ def standard_input(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], 
 
 
 @contextmanager
-def held_at(step_number: int, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
-    """Hold the given step of a plan's engine until it is released."""
+def held_at(
+    step_number: int, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Held]:
+    """Hold the given step of a pipeline's engine until it is released."""
     held = Held(threading.Event(), threading.Event())
-    step, steps = plan.engine.step, itertools.count(1)
+    step, steps = pipeline.engine.step, itertools.count(1)
 
     def held_step(slots: Any) -> None:
         if next(steps) == step_number:
@@ -48,8 +50,8 @@ def held_at(step_number: int, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> It
             assert held.release.wait(PATIENCE_S)
         step(slots)
 
-    monkeypatch.setattr(plan.engine, "step", held_step)
-    monkeypatch.setattr("tests.service.daemons.Plan", Given(plan))
+    monkeypatch.setattr(pipeline.engine, "step", held_step)
+    monkeypatch.setattr("tests.service.daemons.Pipeline", Given(pipeline))
     try:
         yield held
     finally:
@@ -68,10 +70,10 @@ class Held:
 
 
 class Given:
-    """Stands where the plan's class is looked up, and gives a plan that is made already."""
+    """Stands where the pipeline's class is looked up, and gives a pipeline that is made already."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
 
-    def of(self, config: Any) -> Plan:  # noqa: ARG002 - the signature of what it replaces
-        return self._plan
+    def of(self, config: Any) -> Pipeline:  # noqa: ARG002 - the signature of what it replaces
+        return self._pipeline

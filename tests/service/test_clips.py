@@ -18,7 +18,7 @@ from streamsed.detect.events import Kind, Reason
 from streamsed.errors import ConfigError
 from streamsed.publish.daemon_status import ClipsState
 from streamsed.publish.messages import EventMessage
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 from tests.bundles import SAMPLE_RATE, tones
 from tests.service.daemons import configure, events, recording, running, states
 from tests.service.holding import standard_input
@@ -154,4 +154,4 @@ def test_a_disk_that_cannot_be_written_costs_no_event(bundle: Path, tmp_path: Pa
 def test_a_class_that_the_bundle_lacks_is_named(bundle: Path, tmp_path: Path) -> None:
     sources = [recording(tmp_path / "a.wav", tones([], duration_s=0.1))]
     with pytest.raises(ConfigError, match=r"clips\.classes: 'hihg' is no class .* mean 'high'"):
-        Plan.of(configure(bundle, sources, clips={"classes": ["hihg"]}))
+        Pipeline.of(configure(bundle, sources, clips={"classes": ["hihg"]}))

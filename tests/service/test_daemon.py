@@ -20,7 +20,7 @@ from streamsed.publish.messages import DaemonState, Heartbeat, SourceState
 from streamsed.publish.schema import SCHEMA_FILE
 from streamsed.service.daemon import Daemon
 from streamsed.service.detection import Detection
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 from tests.bundles import SAMPLE_RATE, tones
 from tests.publish.journals import prepare
 from tests.service.daemons import (
@@ -187,7 +187,7 @@ def test_stopping_does_not_wait_for_all_that_is_queued(
     """What waits when the time to drain is over is given up; the open event still ends."""
     monkeypatch.setattr("streamsed.service.daemon._DRAIN_S", 0.05)
     config = configure(bundle, [PIPE])
-    plan = Plan.of(config)
+    pipeline = Pipeline.of(config)
     audio = tones([("low", 0.2, 99.0)], duration_s=4.0)
     discarded, discard = threading.Event(), Detection.discard
 
@@ -198,14 +198,14 @@ def test_stopping_does_not_wait_for_all_that_is_queued(
     monkeypatch.setattr(Detection, "discard", observed)
     with (
         standard_input(monkeypatch) as put,
-        held_at(20, plan, monkeypatch) as held,
+        held_at(20, pipeline, monkeypatch) as held,
         running(config) as run,
     ):
         put(audio)
         assert held.reached.wait(PATIENCE_S)
         run.daemon.stop("received SIGTERM")
         assert discarded.wait(PATIENCE_S)
-        run.daemon.streams[0].join(PATIENCE_S)  # its reader was told to stop
+        run.daemon.sessions[0].join(PATIENCE_S)  # its reader was told to stop
         held.release.set()
         messages = run.until_stopped()
     assert run.exit_code == 0
@@ -221,10 +221,10 @@ def test_stopping_while_detection_hangs_says_so(
     monkeypatch.setattr("streamsed.service.daemon._GIVE_UP_S", 0.05)
     monkeypatch.setattr("streamsed.service.daemon._HUNG_S", 0.05)
     config = configure(bundle, [PIPE])
-    plan = Plan.of(config)
+    pipeline = Pipeline.of(config)
     with (
         standard_input(monkeypatch) as put,
-        held_at(20, plan, monkeypatch) as held,
+        held_at(20, pipeline, monkeypatch) as held,
         running(config) as run,
     ):
         put(tones([("low", 0.3, 9.0)], duration_s=3.0))
@@ -279,21 +279,21 @@ def test_overload_drops_the_oldest_audio_and_says_so(
 ) -> None:
     """Detection is held while 30 s arrive at once; 4 s of them may wait."""
     config = configure(bundle, [PIPE | {"live": True}], queue_s=4.0)
-    plan = Plan.of(config)
+    pipeline = Pipeline.of(config)
     before, during = [("low", 0.3, 0.7)], [("mid", 5.0, 6.0), ("high", 30.0, 31.0)]
     audio = tones(before + during, duration_s=32.0)
     first = 2 * SAMPLE_RATE
     with (
         standard_input(monkeypatch) as put,
         capture_logs() as logs,
-        held_at(20, plan, monkeypatch) as held,
+        held_at(20, pipeline, monkeypatch) as held,
         running(config) as run,
     ):
         put(audio[:first])
         assert held.reached.wait(PATIENCE_S)
         put(audio[first:])
         put(None)
-        (stream,) = run.daemon.streams
+        (stream,) = run.daemon.sessions
         stream.join(PATIENCE_S)  # the reader has read all, for nothing holds it up
         held.release.set()
         messages = run.until_stopped()
@@ -314,17 +314,17 @@ def test_when_detection_fails_open_events_still_end(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = configure(bundle, [PIPE])
-    plan = Plan.of(config)
+    pipeline = Pipeline.of(config)
     broken = threading.Event()
-    step = plan.engine.step
+    step = pipeline.engine.step
 
     def failing_step(slots: Any) -> None:
         if broken.is_set():
             raise RuntimeError("the GPU fell off the bus")
         step(slots)
 
-    monkeypatch.setattr(plan.engine, "step", failing_step)
-    monkeypatch.setattr("tests.service.daemons.Plan", Given(plan))
+    monkeypatch.setattr(pipeline.engine, "step", failing_step)
+    monkeypatch.setattr("tests.service.daemons.Pipeline", Given(pipeline))
     audio = tones([("low", 0.5, 9.0)], duration_s=3.0)
     with standard_input(monkeypatch) as put, running(config) as run:
         put(audio[: 2 * SAMPLE_RATE])
@@ -357,8 +357,8 @@ def test_scores_that_are_no_numbers_are_logged_once(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = configure(bundle, [recording(tmp_path / "a.wav", tones(TWO_EVENTS, duration_s=2.5))])
-    plan = Plan.of(config)
-    scores, calls = plan.engine.scores, itertools.count(1)
+    pipeline = Pipeline.of(config)
+    scores, calls = pipeline.engine.scores, itertools.count(1)
 
     def failing(member: str) -> NDArray[np.float32]:
         found = scores(member).copy()
@@ -366,8 +366,8 @@ def test_scores_that_are_no_numbers_are_logged_once(
             found[:] = np.nan
         return found
 
-    monkeypatch.setattr(plan.engine, "scores", failing)
-    monkeypatch.setattr("tests.service.daemons.Plan", Given(plan))
+    monkeypatch.setattr(pipeline.engine, "scores", failing)
+    monkeypatch.setattr("tests.service.daemons.Pipeline", Given(pipeline))
     with capture_logs() as logs, running(config) as run:
         run.until_stopped()
     warnings = [entry for entry in logs if entry["log_level"] == "warning"]
@@ -403,7 +403,7 @@ def test_a_source_that_cannot_be_opened_stops_the_start(bundle: Path, tmp_path: 
     for sources in ([good, missing], [missing, good]):
         config = configure(bundle, sources, publish={"wait_for_subscriber_s": 0.0})
         with pytest.raises(SourceError, match=r"gone\.wav: no such file"):
-            Daemon(Plan.of(config)).run()
+            Daemon(Pipeline.of(config)).run()
     assert threading.active_count() == threads
 
 
@@ -411,7 +411,7 @@ def test_an_address_in_use_stops_the_start(bundle: Path, monkeypatch: pytest.Mon
     with standard_input(monkeypatch), running(configure(bundle, [PIPE])) as run:
         run.until(("state", DaemonState.STARTED))
         taken = run.daemon.publisher.endpoints[0]
-        again = Plan.of(configure(bundle, [PIPE], publish={"bind": [taken]}))
+        again = Pipeline.of(configure(bundle, [PIPE], publish={"bind": [taken]}))
         with pytest.raises(PublishError, match="address already in use"):
             Daemon(again)
 
@@ -420,5 +420,5 @@ def test_it_does_not_wait_for_a_subscriber_for_ever(bundle: Path, tmp_path: Path
     source = recording(tmp_path / "a.wav", tones([], duration_s=0.2))
     config = configure(bundle, [source], publish={"wait_for_subscriber_s": 0.05})
     with capture_logs() as logs:
-        assert Daemon(Plan.of(config)).run() == 0
+        assert Daemon(Pipeline.of(config)).run() == 0
     assert [e for e in logs if e["event"] == "no_subscriber_came"]

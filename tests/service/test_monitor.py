@@ -16,7 +16,7 @@ from streamsed.errors import PublishError
 from streamsed.publish.messages import DaemonState, SourceState
 from streamsed.service.daemon import Daemon
 from streamsed.service.health import STUCK_S, liveness, readiness
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 from tests.bundles import SAMPLE_RATE, tones
 from tests.service.daemons import configure, recording, running
 from tests.service.test_daemon import PIPE, held_at, standard_input
@@ -93,17 +93,17 @@ def test_losses_and_waiting_audio_are_counted(
     # The other source keeps the daemon, and with it the server, from ending.
     other = recording(tmp_path / "other.wav", tones([], duration_s=60.0), paced=True)
     config = configure(bundle, [PIPE | {"live": True}, other], queue_s=4.0, metrics=METRICS)
-    plan = Plan.of(config)
+    pipeline = Pipeline.of(config)
     with (
         standard_input(monkeypatch) as put,
-        held_at(20, plan, monkeypatch) as held,
+        held_at(20, pipeline, monkeypatch) as held,
         running(config) as run,
     ):
         put(tones([], duration_s=32.0)[: 2 * SAMPLE_RATE])
         assert held.reached.wait(PATIENCE_S)
         put(tones([], duration_s=30.0))
         put(None)
-        run.daemon.streams[0].join(PATIENCE_S)
+        run.daemon.sessions[0].join(PATIENCE_S)
         samples = scrape(run.daemon)
         assert 3.0 < value(samples, "streamsed_queue_seconds", source="pipe") <= 4.0
         held.release.set()
@@ -116,10 +116,10 @@ def test_losses_and_waiting_audio_are_counted(
 def test_health_follows_the_daemon(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamsed.service.health.STUCK_S", 0.2)
     config = configure(bundle, [PIPE], metrics=METRICS)
-    plan = Plan.of(config)
+    pipeline = Pipeline.of(config)
     with (
         standard_input(monkeypatch) as put,
-        held_at(5, plan, monkeypatch) as held,
+        held_at(5, pipeline, monkeypatch) as held,
         running(config) as run,
     ):
         run.until(("state", DaemonState.STARTED))
@@ -182,7 +182,7 @@ def test_an_address_in_use_stops_the_start(bundle: Path, monkeypatch: pytest.Mon
     ):
         assert run.daemon.monitor is not None
         taken = run.daemon.monitor.url.removeprefix("http://")
-        again = Plan.of(configure(bundle, [PIPE], metrics={"bind": taken}))
+        again = Pipeline.of(configure(bundle, [PIPE], metrics={"bind": taken}))
         with pytest.raises(PublishError, match=r"address already in use; .* metrics\.bind"):
             Daemon(again)
 

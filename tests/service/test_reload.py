@@ -17,7 +17,7 @@ from streamsed.detect.events import Kind, Reason
 from streamsed.errors import ConfigError
 from streamsed.publish.messages import DaemonState, EventMessage, Heartbeat, SourceState
 from streamsed.service.notify import Notifier
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 from tests.bundles import SAMPLE_RATE, ToneMember, make_bundle, tones
 from tests.service.daemons import (
     Running,
@@ -384,12 +384,12 @@ def test_a_reader_that_hangs_does_not_hold_the_reload_up(
 def test_a_stop_does_not_wait_for_a_reload(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release, begun = threading.Event(), threading.Event()
 
-    def slow(plan: Plan, config: Config) -> Plan:
+    def slow(pipeline: Pipeline, config: Config) -> Pipeline:
         begun.set()
         assert release.wait(PATIENCE_S)
-        return plan
+        return pipeline
 
-    monkeypatch.setattr(Plan, "revised", slow)
+    monkeypatch.setattr(Pipeline, "revised", slow)
     with standard_input(monkeypatch) as put, running(configure(bundle, [PIPE])) as run:
         put(AUDIO)
         run.until(("kind", Kind.ONSET))

@@ -17,7 +17,7 @@ from streamsed.publish.endpoints import requests_address
 from streamsed.publish.messages import EventMessage
 from streamsed.publish.schema import SCHEMA_FILE
 from streamsed.service.daemon import Daemon
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 from tests.bundles import tones
 from tests.service.daemons import Running, configure, recording, running
 from tests.service.test_daemon import PIPE, standard_input
@@ -69,9 +69,9 @@ def test_an_address_for_requests_that_is_taken(bundle: Path, tmp_path: Path) -> 
     with zmq.Context() as context, context.socket(zmq.ROUTER) as taken:
         taken.bind("tcp://127.0.0.1:*")
         address = taken.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
-        plan = Plan.of(configure(bundle, [source], publish={"requests": [address]}))
+        pipeline = Pipeline.of(configure(bundle, [source], publish={"requests": [address]}))
         with pytest.raises(PublishError, match=r"address already in use; .* publish\.requests"):
-            Daemon(plan)
+            Daemon(pipeline)
 
 
 @pytest.mark.parametrize(

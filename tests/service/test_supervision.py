@@ -12,7 +12,7 @@ import pytest
 from streamsed.publish.message_builders import MessageBuilder
 from streamsed.publish.publisher import Publisher
 from streamsed.service.notify import Notifier
-from streamsed.service.plan import Plan
+from streamsed.service.pipeline import Pipeline
 from tests.bundles import SAMPLE_RATE, tones
 from tests.service.daemons import configure, events, recording, running, spans
 from tests.service.holding import held_at, standard_input
@@ -91,7 +91,7 @@ def test_a_step_that_hangs_silences_the_watchdog(
     config = configure(bundle, [PIPE])
     with (
         standard_input(monkeypatch) as put,
-        held_at(20, Plan.of(config), monkeypatch) as held,
+        held_at(20, Pipeline.of(config), monkeypatch) as held,
         running(config, notifier=notifier) as run,
     ):
         put(tones([], duration_s=1.0))

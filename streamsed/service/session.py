@@ -1,4 +1,4 @@
-"""Stream: one source in the daemon, from its reader to its place in the status messages."""
+"""Session: one source in the daemon, from its reader to its place in the status messages."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from streamsed.service.inbox import Inbox
 from streamsed.service.losses import LossBurst
 from streamsed.service.reader import Ending, Reader
 from streamsed.service.silence import DigitalSilence
+from streamsed.service.source_states import SourceInput, next_state
 from streamsed.service.supervision import Supervision
 from streamsed.sources.block import Block
 from streamsed.sources.config import FileSource, PipeSource, SourceConfig, build
@@ -25,13 +26,13 @@ from streamsed.sources.queue import BlockQueue
 _QUIET_S = 5.0  # audio without a loss that ends a burst of losses
 
 
-class Stream:
-    """A source with its reader, its bounded queue, and what is known of it.
+class SourceSession:
+    """A source with its reader, its bounded queue, its state and its counters.
 
-    What is known belongs to the detection thread; any thread may ask for :meth:`condition`.
+    State and counters are written by the detection thread; any thread may call :meth:`condition`.
 
     Attributes:
-        heard: whether audio of the present opening has been taken; samples count from it.
+        has_audio: whether audio of the present opening has been taken; samples count from it.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Stream:
         sample_rate: int,
         queue_s: float,
         retry: RetryConfig,
-        inbox: Inbox[Stream],
+        inbox: Inbox[SourceSession],
     ) -> None:
         """Build the source; nothing is opened.
 
@@ -50,14 +51,14 @@ class Stream:
             sample_rate: the bundle's.
             queue_s: the audio that may wait.
             retry: when it is tried again, if it is lost.
-            inbox: told whenever there is something new for the detection thread.
+            inbox: gets this session whenever there is something new for the detection thread.
         """
         self.config = config
         self.name = config.name
         self.source = build(config)
         self._supervision = Supervision.of(config)
         self.queue = BlockQueue(
-            round(queue_s * sample_rate), live=self.source.live, notify=self._tell
+            round(queue_s * sample_rate), live=self.source.live, notify=self._notify
         )
         self._reader = Reader(
             self.source,
@@ -65,13 +66,13 @@ class Stream:
             sample_rate=sample_rate,
             supervision=self._supervision,
             backoff=Backoff(retry),
-            tell=self._tell,
+            notify=self._notify,
         )
         self.state = SourceState.CONNECTING
         self.since = datetime.now(UTC)
         self.message: str | None = None
         self.position = 0
-        self.heard = False
+        self.has_audio = False
         quiet = round(_QUIET_S * sample_rate)
         self.overload, self.lost, self.bad = (LossBurst(quiet) for _ in range(3))
         self.bad_steps = LossBurst(quiet)  # in steps, not samples
@@ -129,7 +130,7 @@ class Stream:
         self._reader.stop(reason, message)
 
     def abandon(self) -> None:
-        """End the stream now, whether or not its reader does."""
+        """End the session now, whether or not its reader does."""
         self._reader.abandon()
 
     def join(self, timeout_s: float) -> None:
@@ -137,26 +138,27 @@ class Stream:
         self._reader.join(timeout_s)
 
     def take(self, block: Block) -> bool:
-        """Note a block that detection takes; return whether the state has changed."""
-        if not self.heard:
-            self.heard = True
+        """Take a block into account; return whether the state has changed."""
+        if not self.has_audio:
+            self.has_audio = True
             self._silence.restart()
             self._loudness.restart()
             self._openings += 1
             self._stream_id = uuid4()
         self.position = block.end_sample
-        state, message = SourceState.RUNNING, self._loudness.remark
+        observed, message = SourceInput.AUDIO, self._loudness.remark
         if self._silence.update(block):
-            state, message = SourceState.SILENT, "digital silence: every sample is zero"
+            observed, message = SourceInput.ZEROS, "digital silence: every sample is zero"
+        state = next_state(self.state, observed)
         return state is not self.state and self._change(state, message)
 
     @property
     def level_remark(self) -> str | None:
-        """What is odd about its level, for people; None if nothing is."""
+        """Why its level is unusual, for people; None if it is not."""
         return self._loudness.remark
 
     def note_level(self, report: LevelReport) -> bool:
-        """Note how loud it is; return whether :attr:`level_remark` has changed."""
+        """Take the level of further audio; return whether :attr:`level_remark` has changed."""
         changed = self._loudness.add(
             energy=report.energy,
             samples=report.samples,
@@ -171,18 +173,18 @@ class Stream:
         return self._loudness.end()
 
     def end(self, ending: Ending) -> bool:
-        """Note that the audio ended so; return whether that says anything new.
+        """Take the end of the audio into account; return whether state or message have changed.
 
         The reader goes on only after :meth:`go_on`.
         """
-        self.heard = False
+        self.has_audio = False
         self.overload.restart(counter_too=False)
         for burst in (self.lost, self.bad, self.bad_steps):
             burst.restart(counter_too=True)
-        return self._change(ending.state, ending.message)
+        return self._change(next_state(self.state, ending.observed), ending.message)
 
     def go_on(self) -> None:
-        """Let the reader go on after an ending: all that was to be done about it is done."""
+        """Let the reader go on after an ending, which has been processed."""
         self._reader.take_ending()
 
     def _change(self, state: SourceState, message: str | None) -> bool:
@@ -195,12 +197,12 @@ class Stream:
 
     @property
     def device_flags(self) -> dict[str, int]:
-        """What the device complained of so far, and how often; empty if of nothing."""
+        """How often the device set each of its status flags; only flags that it set."""
         flags: dict[str, int] = getattr(self.source, "status_flags", {})
         return {flag: count for flag, count in flags.items() if count}
 
     def condition(self) -> SourceCondition:
-        """Say how the source is doing."""
+        """Return state and counters, for status messages and heartbeats."""
         return SourceCondition(
             source=self.name,
             state=self.state,
@@ -215,7 +217,7 @@ class Stream:
             overloaded=self.overload.active,
         )
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._inbox.put(self)
 
 

@@ -1,4 +1,4 @@
-"""Tally: what detection counts of its own work, for metrics and status."""
+"""Counters: what detection counts of its own work, for metrics and status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamsed.publish.messages import EventMessage, NumberedMessage
 STEP_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 LATENCY_BOUNDS_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0)
 LATELY_S = 60.0
-"""How far back what is told of "lately" reaches."""
+"""The period of what is reported as of lately."""
 
 _RECENT_LATENCIES = 500
 _MARKS = 6
@@ -62,8 +62,8 @@ class Latencies:
         self.recent_s.append(seconds)
 
 
-class Tally:
-    """Plain counters, each written by one thread and read by whoever asks.
+class Counters:
+    """Plain counters, each written by one thread and read by any.
 
     The detection thread writes all but the latencies, which are known, and written, where a
     message is sent: in the publisher's thread. Readers may see a step half counted.
@@ -75,8 +75,8 @@ class Tally:
     Attributes:
         steps: seconds that each step took, of all sources that it advanced.
         events: onsets by class.
-        heard_s: seconds of audio processed, by source.
-        onset_latencies: of messages about audio heard in real time.
+        processed_s: seconds of audio processed, by source.
+        onset_latencies: of messages about audio captured in real time.
         offset_latencies: the same.
         busy_s: time that the detection thread did not sleep.
         round_began: when the detection thread began what it is doing, by ``clock``; None while
@@ -88,7 +88,7 @@ class Tally:
     ) -> None:
         self.steps = Histogram(STEP_BOUNDS_S)
         self.events = Counter(dict.fromkeys(classes, 0))
-        self.heard_s: dict[str, float] = {}
+        self.processed_s: dict[str, float] = {}
         self.onset_latencies = Latencies()
         self.offset_latencies = Latencies()
         self.busy_s = 0.0
@@ -99,11 +99,11 @@ class Tally:
         self._mark(clock())
 
     def begin(self) -> None:
-        """Note that the detection thread has something to do."""
+        """Begin a round: the detection thread has something to do."""
         self.round_began = self._clock()
 
     def end(self) -> None:
-        """Note that it has done it."""
+        """End the round."""
         assert self.round_began is not None
         now = self._clock()
         self.busy_s += now - self.round_began
@@ -111,21 +111,21 @@ class Tally:
         if now - self._marks[-1][0] >= LATELY_S / _MARKS:
             self._mark(now)
 
-    def expect(self, classes: Iterable[str]) -> None:
+    def add_classes(self, classes: Iterable[str]) -> None:
         """Count further classes, from 0."""
         self.events.update(dict.fromkeys(classes, 0))
 
-    def hear(self, source: str, seconds: float) -> None:
+    def count_audio(self, source: str, seconds: float) -> None:
         """Count audio of which the scores are known."""
-        self.heard_s[source] = self.heard_s.get(source, 0.0) + seconds
+        self.processed_s[source] = self.processed_s.get(source, 0.0) + seconds
 
-    def decide(self, transition: Transition) -> None:
+    def count_event(self, transition: Transition) -> None:
         """Count an event by its onset."""
         if transition.kind is Kind.ONSET:
             self.events[transition.label] += 1
 
-    def watched(self, builder: MessageBuilder) -> MessageBuilder:
-        """Return a builder that tells the latency of its message here when it is completed."""
+    def with_latency(self, builder: MessageBuilder) -> MessageBuilder:
+        """Return a builder that also counts the latency of its message."""
 
         def complete(seq: int, published: datetime) -> NumberedMessage:
             message = builder(seq, published)
@@ -142,11 +142,13 @@ class Tally:
 
         They share one thread: at 1 the machine can do no more. None before there was audio.
         """
-        _, busy_s, heard_s = self._marks[0]
+        _, busy_s, processed_s = self._marks[0]
         # Sources advance side by side: the one that got furthest tells the time.
-        advances = (s - heard_s.get(source, 0.0) for source, s in dict(self.heard_s).items())
+        advances = (
+            s - processed_s.get(source, 0.0) for source, s in dict(self.processed_s).items()
+        )
         furthest_s = max(advances, default=0.0)
         return (self.busy_s - busy_s) / furthest_s if furthest_s > 0.0 else None
 
     def _mark(self, now: float) -> None:
-        self._marks.append((now, self.busy_s, dict(self.heard_s)))
+        self._marks.append((now, self.busy_s, dict(self.processed_s)))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsed.service.tally import LATENCY_BOUNDS_S, Histogram, Tally
+from streamsed.service.counters import LATENCY_BOUNDS_S, Counters, Histogram
 from tests.bundles import tones
 from tests.service.daemons import configure, events, recording, running
 
@@ -28,18 +28,18 @@ def test_a_histogram_counts_as_one_does_by_hand(values: list[float]) -> None:
 
 def test_the_real_time_factor_is_that_of_the_last_minute() -> None:
     now = 0.0
-    tally = Tally(clock=lambda: now)
-    assert tally.real_time_factor() is None
+    counters = Counters(clock=lambda: now)
+    assert counters.real_time_factor() is None
     for second in range(200):
         now = float(second)
-        tally.begin()
+        counters.begin()
         for source in ("kitchen", "hall"):
-            tally.hear(source, 1.0)
+            counters.count_audio(source, 1.0)
         now += 0.5 if second < 100 else 0.25
-        tally.end()
+        counters.end()
         if second == 50:
-            assert tally.real_time_factor() == pytest.approx(0.5)
-    assert tally.real_time_factor() == pytest.approx(0.25), "the dear steps are long ago"
+            assert counters.real_time_factor() == pytest.approx(0.5)
+    assert counters.real_time_factor() == pytest.approx(0.25), "the dear steps are long ago"
 
 
 def test_a_daemon_counts_what_it_does(bundle: Path, tmp_path: Path) -> None:
@@ -47,17 +47,17 @@ def test_a_daemon_counts_what_it_does(bundle: Path, tmp_path: Path) -> None:
     source = recording(tmp_path / "kitchen.wav", tones(heard, duration_s=1.5), paced=True)
     with running(configure(bundle, [source])) as run:
         messages = run.until_stopped()
-        tally = run.daemon.tally
-    assert tally.round_began is None
-    assert tally.events == {"low": 2, "mid": 0, "high": 1}
-    assert tally.heard_s["kitchen"] == pytest.approx(1.5, abs=0.02)
-    assert sum(tally.steps.counts) >= 1.5 / 0.064
-    assert 0.0 < tally.steps.total < tally.busy_s
+        counters = run.daemon.counters
+    assert counters.round_began is None
+    assert counters.events == {"low": 2, "mid": 0, "high": 1}
+    assert counters.processed_s["kitchen"] == pytest.approx(1.5, abs=0.02)
+    assert sum(counters.steps.counts) >= 1.5 / 0.064
+    assert 0.0 < counters.steps.total < counters.busy_s
     told_s = [event.latency_ms / 1e3 for event in events(messages) if event.latency_ms is not None]
-    counted_s = [*tally.onset_latencies.recent_s, *tally.offset_latencies.recent_s]
+    counted_s = [*counters.onset_latencies.recent_s, *counters.offset_latencies.recent_s]
     assert sorted(counted_s) == sorted(told_s)
     assert len(counted_s) == 6
-    low = tally.onset_latencies.by_label["low"]
+    low = counters.onset_latencies.by_label["low"]
     assert sum(low.counts) == 2
 
 
@@ -67,6 +67,6 @@ def test_disabled_classes_and_recordings_are_not_timed(bundle: Path, tmp_path: P
     detect = {"classes": {"high": {"enabled": False}}}
     with running(configure(bundle, [source], detect=detect)) as run:
         run.until_stopped()
-        tally = run.daemon.tally
-    assert tally.events == {"low": 1, "mid": 0}
-    assert tally.onset_latencies.by_label == {}
+        counters = run.daemon.counters
+    assert counters.events == {"low": 1, "mid": 0}
+    assert counters.onset_latencies.by_label == {}

@@ -1,4 +1,4 @@
-"""Plan: what a configuration comes to on this machine, before anything is started."""
+"""Pipeline: bundle, engine and detector as configured, before anything is started."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamsed.service.levels import report_interval_s
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Pipeline:
     """A configuration with its bundle loaded, verified and running its self-test.
 
     Attributes:
@@ -53,7 +53,7 @@ class Plan:
         return cls(config=config, bundle=bundle, engine=engine, detector=_detector(engine, config))
 
     def revised(self, config: Config) -> Self:
-        """Plan anew, beside this plan, with its engine if the same would be loaded.
+        """Build another pipeline beside this one, with its engine if the same would be loaded.
 
         Raises:
             BundleError: the bundle is missing, corrupt, or fails its self-test.

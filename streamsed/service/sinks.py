@@ -1,4 +1,4 @@
-"""Outlets: the sockets by which the daemon says what it hears and how it is."""
+"""Sinks: the sockets on which the daemon publishes, answers requests and serves metrics."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def bind_both(
                 raise
 
 
-class Outlets:
+class Sinks:
     """Publishes, answers requests, and serves metrics and health.
 
     Attributes:
@@ -81,12 +81,12 @@ class Outlets:
         Args:
             config: what is wanted, and where.
             heartbeat: makes the heartbeat, given the last number and the time.
-            status: answers how everything is.
-            position: says how far a source has come.
+            status: returns the daemon's status.
+            position: returns how far a source has got.
             registry: of the metrics.
-            alive: answers whether detection gets on.
-            ready: answers whether events can be expected.
-            wake: called, in the publisher's thread, when somebody subscribes or it fails.
+            alive: returns whether detection advances.
+            ready: returns whether events can be expected.
+            wake: called, in the publisher's thread, when a client subscribes or it fails.
 
         Raises:
             PublishError: an address cannot be bound.
@@ -151,7 +151,7 @@ class Outlets:
             log.info("serving_metrics", on=self.monitor.url)
 
     def announce(self) -> None:
-        """Say where it listens."""
+        """Log the addresses."""
         log.info(
             "listening",
             on=list(self.publisher.endpoints),
