@@ -288,9 +288,9 @@ class Detection:
             if self._clips is not None:
                 self._clips.advance(scored)
             self._counters.count_audio(scored.source, len(scored.scores) * self._frame_s)
-            session = self._sessions.get(scored.source)
-            if session is not None and session.has_audio:
-                self._note_bad_steps(session)
+            of_source = self._sessions.get(scored.source)
+            if of_source is not None and of_source.has_audio:
+                self._note_bad_steps(of_source)
 
     def _note_bad_steps(self, session: SourceSession) -> None:
         steps = self._detector.bad_steps(session.name)

@@ -162,8 +162,7 @@ class Reader:
         self._close()
 
     def _start_thread(self, target: Callable[[], None]) -> None:
-        name = f"read {self.source.name}"
-        self._thread = threading.Thread(target=target, name=name, daemon=True)
+        self._thread = threading.Thread(target=target, name=f"read {self.source.name}", daemon=True)
         self._thread.start()
 
     def _run_opened(self) -> None:

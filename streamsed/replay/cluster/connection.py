@@ -86,7 +86,7 @@ class Connection:
         self._lost = self._closing = False
         self._heard_at = time.monotonic()
         # The client's own calls cannot be given up when no answer comes.
-        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._watch, name="cluster watch", daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
