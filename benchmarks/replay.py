@@ -129,8 +129,8 @@ def engine_of_one(_: int) -> Rate:
         engine.chunks[:] = audio[place : place + hop]
         engine.step(slots)
         steps += 1
-    heard_s = steps * len(slots) * hop / engine.manifest.sample_rate
-    return Rate(heard_s / spent, heard_s / (time.process_time() - begin_cpu))
+    processed_s = steps * len(slots) * hop / engine.manifest.sample_rate
+    return Rate(processed_s / spent, processed_s / (time.process_time() - begin_cpu))
 
 
 def engine_alone(pool: ProcessPoolExecutor) -> Rate:
@@ -227,9 +227,9 @@ def speed(
             after = engine_alone(pool)
             share = kind.steps_share(manifest)
             engine = Rate(*(share * fmean(pair) for pair in zip(before, after, strict=True)))
-            heard_s = hours * 3600
+            processed_s = hours * 3600
             replay = Rate(
-                heard_s / (run.seconds - starting_s), heard_s / (run.cpu_s - starting_cpu_s)
+                processed_s / (run.seconds - starting_s), processed_s / (run.cpu_s - starting_cpu_s)
             )
             found[kind].append((engine, replay))
             before = after

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from streamsed.complaints import Location, Mistake, as_yaml, key_path, mistakes
 from streamsed.errors import ConfigError
+from streamsed.validation_messages import Location, Mistake, as_yaml, key_path, mistakes
 
 MOST_BYTES = 1 << 20
 MOST_VALUES = 100_000

@@ -36,7 +36,7 @@ def every_mistake(tmp_path: Path, text: str) -> list[str]:
     return [line.removeprefix(str(path)) for line in caught.value.mistakes]
 
 
-def complaint(tmp_path: Path, text: str) -> str:
+def error_line(tmp_path: Path, text: str) -> str:
     """Return the one thing that is wrong, without file and line."""
     (line,) = every_mistake(tmp_path, text)
     return line
@@ -142,7 +142,7 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line_that_names_the_key(tmp_path: Path, text: str, expected: str) -> None:
-    assert expected in complaint(tmp_path, text)
+    assert expected in error_line(tmp_path, text)
 
 
 def test_all_mistakes_are_named_in_order_with_file_line_and_key(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_mistake_in_a_source_is_one_line_with_the_keys_that_were_written(
     tmp_path: Path, entry: str, expected: str
 ) -> None:
     text = f"sources:\n- {{type: microphone, name: m}}\n- {{name: a, {entry}}}"
-    assert complaint(tmp_path, text).startswith(f":3: sources[1].{expected}")
+    assert error_line(tmp_path, text).startswith(f":3: sources[1].{expected}")
 
 
 @pytest.mark.parametrize(
@@ -262,16 +262,16 @@ def test_a_mistake_in_a_source_is_one_line_with_the_keys_that_were_written(
     ],
 )
 def test_traps_of_yaml_and_contradictions(tmp_path: Path, text: str, expected: str) -> None:
-    assert expected in complaint(tmp_path, text)
+    assert expected in error_line(tmp_path, text)
 
 
 def test_aliases_that_stand_for_more_and_more_are_bounded(tmp_path: Path) -> None:
     lines = ["a0: &a0 {k: v}"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    assert "with aliases written out" in complaint(tmp_path, "\n".join(lines))
+    assert "with aliases written out" in error_line(tmp_path, "\n".join(lines))
     merges = ["a0: &a0 {k: v}"]
     merges += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)]
-    assert "with aliases written out" in complaint(tmp_path, "\n".join(merges))
+    assert "with aliases written out" in error_line(tmp_path, "\n".join(merges))
 
 
 def test_merge_keys(tmp_path: Path) -> None:
@@ -418,4 +418,4 @@ def test_a_bundle_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("HOME", "/home/somebody")
     config = load(write(tmp_path, "bundle: ~/models/mine"))
     assert config.bundle == Path("/home/somebody/models/mine")
-    assert complaint(tmp_path, "bundle: ~nobody.at.all/x").startswith(":1: bundle: '~nobody.at.a")
+    assert error_line(tmp_path, "bundle: ~nobody.at.all/x").startswith(":1: bundle: '~nobody.at.a")

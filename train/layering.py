@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from streamsed.complaints import Location
 from streamsed.errors import ConfigError
+from streamsed.validation_messages import Location
 from streamsed.yaml_document import Document, read_document, validated
 
 Plain = dict[str, Any]

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ValidationInfo
 
-from streamsed.complaints import suggest
 from streamsed.errors import ConfigError
+from streamsed.validation_messages import suggest
 
 Shelf = Literal["recipes", "plans", "soundscapes"]
 

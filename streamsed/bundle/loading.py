@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from streamsed.bundle.bundle import Bundle, SelfTest
 from streamsed.bundle.manifest import MANIFEST_FILE, SELFTEST_FILE, Manifest, Member
-from streamsed.complaints import one_line
 from streamsed.errors import BundleError
 from streamsed.regular_file import read_regular
+from streamsed.validation_messages import one_line
 
 _MOST_MANIFEST_BYTES = 1 << 20
 _MOST_FILE_BYTES = (1 << 31) - 1  # of a graph: a protobuf message is no longer
@@ -63,8 +63,8 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        complaint = one_line(error, model=Manifest)
-        raise BundleError(f"{path}: {complaint}") from error
+        problem = one_line(error, model=Manifest)
+        raise BundleError(f"{path}: {problem}") from error
 
 
 def _read(path: Path, *, most_bytes: int) -> bytes:

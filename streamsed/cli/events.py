@@ -100,9 +100,9 @@ def events(
 
 def _unknown_names(folder: Path, *, sources: Sequence[str], labels: Sequence[str]) -> str:
     """Return what names are asked for that no event of the journal has, and what was meant."""
-    from streamsed.complaints import suggest
     from streamsed.publish.history import history
     from streamsed.publish.messages import EventMessage
+    from streamsed.validation_messages import suggest
 
     if not (sources or labels):
         return ""

@@ -101,7 +101,7 @@ def deny(
     config: ConfigOption = None,
 ) -> int:
     """Let a client connect no longer; a running daemon disconnects it within seconds."""
-    from streamsed.complaints import suggest
+    from streamsed.validation_messages import suggest
 
     files = {path.stem: path for path in _allowed(_folder(clients, config)).files()}
     if name not in files:

@@ -109,7 +109,7 @@ def replay(
     if not summary.complete:
         echo(
             f"streamsed: stopped by {signal.Signals(received[0]).name} after "
-            f"{summary.tally.done} of {len(recordings)} recordings; "
+            f"{summary.totals.done} of {len(recordings)} recordings; "
             "the same command with --resume goes on",
             err=True,
         )
@@ -118,7 +118,7 @@ def replay(
         echo(_summary_line(summary))
     if ground_truth is not None:
         _evaluate(job, ground_truth, quiet=quiet)
-    return 1 if summary.tally.failures else 0
+    return 1 if summary.totals.failures else 0
 
 
 def _note(line: str) -> None:
@@ -170,17 +170,17 @@ def _stop_signal() -> Iterator[list[int]]:
 
 
 def _summary_line(summary: Summary) -> str:
-    tally = summary.tally
-    count = tally.done
+    totals = summary.totals
+    count = totals.done
     parts = [
         f"{count} recording{'s' if count != 1 else ''}",
-        f"{tally.audio_s / 3600:.2f} h",
-        f"{tally.events} event{'s' if tally.events != 1 else ''}",
-        f"{len(tally.failures)} failed",
+        f"{totals.audio_s / 3600:.2f} h",
+        f"{totals.events} event{'s' if totals.events != 1 else ''}",
+        f"{len(totals.failures)} failed",
     ]
     if summary.kept:
         parts.append(f"{summary.kept} done before")
-    speed = summary.heard_s / summary.seconds
+    speed = summary.processed_s / summary.seconds
     parts.append(f"{summary.seconds:.1f} s, {speed:.0f} x real time")
     return ", ".join(parts)
 

@@ -14,7 +14,7 @@ from streamsed.errors import ConfigError
 if TYPE_CHECKING:
     from streamsed.replay.job import Job
     from streamsed.replay.outcome import Outcome
-    from streamsed.replay.processes import Heard
+    from streamsed.replay.processes import Processed
     from streamsed.replay.recordings import Recording
 
 
@@ -23,7 +23,7 @@ class Work(Protocol):
 
     def __call__(
         self, waiting: Sequence[Recording], *, stopped: Callable[[], bool]
-    ) -> Generator[Outcome | Heard, None, None]:
+    ) -> Generator[Outcome | Processed, None, None]:
         """Yield what becomes of each recording."""
 
 
@@ -61,17 +61,19 @@ def workplace(
     if jobs is not None:
         raise ConfigError("--jobs and --scheduler exclude each other; a cluster has its workers")
     require_cluster()
-    from streamsed.replay.cluster.crew import Crew
     from streamsed.replay.cluster.groups import replay_on_cluster
+    from streamsed.replay.cluster.workers import ClusterWorkers
 
-    with Crew(scheduler, tell=lambda line: echo(f"streamsed: {line}", err=True)) as crew:
+    with ClusterWorkers(
+        scheduler, warn=lambda line: echo(f"streamsed: {line}", err=True)
+    ) as workers:
 
         def work(
             waiting: Sequence[Recording], *, stopped: Callable[[], bool]
-        ) -> Generator[Outcome | Heard, None, None]:
-            return replay_on_cluster(crew, job, waiting, stopped=stopped)
+        ) -> Generator[Outcome | Processed, None, None]:
+            return replay_on_cluster(workers, job, waiting, stopped=stopped)
 
-        yield Workplace(crew.admit(job, recordings), work)
+        yield Workplace(workers.admit(job, recordings), work)
 
 
 def _here(job: Job, jobs: int | None) -> Workplace:
@@ -82,7 +84,7 @@ def _here(job: Job, jobs: int | None) -> Workplace:
 
     def work(
         waiting: Sequence[Recording], *, stopped: Callable[[], bool]
-    ) -> Generator[Outcome | Heard, None, None]:
+    ) -> Generator[Outcome | Processed, None, None]:
         groups = grouped(waiting, processes=processes)
         return replay_in_processes(job, groups, processes=processes, stopped=stopped)
 

@@ -11,7 +11,6 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 
 from streamsed.bundle.finding import DEFAULT_BUNDLE, find_bundle
 from streamsed.bundle.manifest import ClassPostprocessing, Manifest
-from streamsed.complaints import Location, Mistake, mistakes, suggest
 from streamsed.config.detecting import DetectConfig, RetryConfig
 from streamsed.config.publishing import JournalConfig, PublishConfig
 from streamsed.config.strict import Strict, UserPath
@@ -20,6 +19,7 @@ from streamsed.errors import ConfigError
 from streamsed.publish.endpoints import overlap
 from streamsed.publish.messages import DAEMON
 from streamsed.sources.config import MicrophoneSource, SourceConfig
+from streamsed.validation_messages import Location, Mistake, mistakes, suggest
 from streamsed.yaml_document import Document, all_mistakes
 
 Provider = Literal["auto", "cpu", "cuda"]

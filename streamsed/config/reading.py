@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from streamsed.complaints import Mistake, mistakes, suggest, truths_for_numbers
 from streamsed.config.config import Config, name_mistakes
 from streamsed.errors import ConfigError
 from streamsed.sources.config import FileSource
+from streamsed.validation_messages import Mistake, mistakes, suggest, truths_for_numbers
 from streamsed.yaml_document import Document, all_mistakes, read_document
 
 

@@ -6,10 +6,10 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from streamsed.complaints import suggest
 from streamsed.errors import DataError
 from streamsed.evaluate.delimited import Note, counted, few
 from streamsed.evaluate.event_tables import EventRow
+from streamsed.validation_messages import suggest
 
 IN_EVALUATE = "--classes evaluates some and leaves out the rest"
 IN_REPLAY = "after a replay without --ground-truth, streamsed evaluate --replay takes --classes"

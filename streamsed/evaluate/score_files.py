@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsed.complaints import suggest
 from streamsed.errors import DataError
 from streamsed.evaluate.delimited import delimiter_of, number, read_text, with_points
 from streamsed.evaluate.material import ScoreTable
+from streamsed.validation_messages import suggest
 
 _TIMES = ("onset", "offset")
 _RIGHT = "'onset offset' and a column a class, with tabs between, would be right"

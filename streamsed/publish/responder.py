@@ -15,12 +15,12 @@ import structlog
 import zmq
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from streamsed.complaints import one_line, suggest
 from streamsed.errors import StreamsedError
 from streamsed.publish.authentication import Authentication
 from streamsed.publish.binding import BoundSocket, SocketLimits
 from streamsed.publish.front import FrontLimits
 from streamsed.publish.requests import ErrorReply, Request
+from streamsed.validation_messages import one_line, suggest
 
 _LONGEST_REQUEST_BYTES = 65_536  # of each frame; who sends more is disconnected
 _MOST_FRAMES = 8

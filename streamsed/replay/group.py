@@ -11,9 +11,9 @@ from streamsed.errors import SourceError
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.grouping import BATCH
 from streamsed.replay.job import STEPS_AT_ONCE, Job, forget_engine
-from streamsed.replay.lane import Lane
 from streamsed.replay.outcome import Outcome
 from streamsed.replay.recordings import Recording
+from streamsed.replay.session import RecordingSession
 
 
 def replay_group(job: Job, recordings: Sequence[Recording]) -> list[Outcome]:
@@ -37,7 +37,7 @@ def replay_each(
     Args:
         job: what to run.
         recordings: the group.
-        on_step: called after each step with the seconds of audio heard in the recordings that
+        on_step: called after each step with the seconds of audio processed in the recordings that
             are under way.
     """
     group = _Group(job, recordings)
@@ -58,34 +58,35 @@ class _Group:
         self._channel, self._gain_db = job.channel, job.gain_db
         self._folder = ReplayFolder(job.folder)
         self._waiting = deque(recordings)
-        self._lanes: dict[str, Lane] = {}
+        self._sessions: dict[str, RecordingSession] = {}
 
     def run(self, on_step: Callable[[float], object]) -> Iterator[Outcome]:
         """Replay everything."""
         rate = self._manifest.sample_rate
-        while self._lanes or self._waiting:
-            while self._waiting and len(self._lanes) < self._width:
+        while self._sessions or self._waiting:
+            while self._waiting and len(self._sessions) < self._width:
                 if (outcome := self._begin(self._waiting.popleft())) is not None:
                     yield outcome
-            for lane in self._lanes.values():
-                self._feed(lane)
+            for session in self._sessions.values():
+                self._feed(session)
             if (result := self._detector.step()) is not None:
                 yield from self._write(result)
-                on_step(sum(lane.heard_samples for lane in self._lanes.values()) / rate)
+                under_way = (s.processed_samples for s in self._sessions.values())
+                on_step(sum(under_way) / rate)
 
     def discard(self) -> None:
         """Give up what is under way."""
-        if self._lanes:
+        if self._sessions:
             forget_engine()
-        for lane in self._lanes.values():
-            lane.discard()
+        for session in self._sessions.values():
+            session.discard()
 
     def _begin(self, recording: Recording) -> Outcome | None:
         """Open a recording; return the outcome if that is all that can be done with it."""
         if recording.fault is not None:
             return Outcome.of(recording, failure=recording.fault)
         try:
-            lane = Lane(
+            session = RecordingSession(
                 recording,
                 self._manifest,
                 self._folder,
@@ -94,29 +95,29 @@ class _Group:
             )
         except SourceError as error:
             return Outcome.of(recording, failure=str(error))
-        self._detector.add(lane.name)
-        self._lanes[lane.name] = lane
+        self._detector.add(session.name)
+        self._sessions[session.name] = session
         return None
 
-    def _feed(self, lane: Lane) -> None:
+    def _feed(self, session: RecordingSession) -> None:
         """Push what the next steps need."""
         detector, samples = self._detector, STEPS_AT_ONCE * self._manifest.chunk_samples
-        while lane.ended is None and detector.pending_samples(lane.name) < samples:
-            block = lane.read()
+        while session.ended is None and detector.pending_samples(session.name) < samples:
+            block = session.read()
             if block is not None:
-                detector.push(lane.name, block)
-            elif lane.ended is not None:
-                lane.bad_samples += detector.bad_samples(lane.name)
-                detector.end(lane.name, lane.ended)
+                detector.push(session.name, block)
+            elif session.ended is not None:
+                session.bad_samples += detector.bad_samples(session.name)
+                detector.end(session.name, session.ended)
 
     def _write(self, result: StepResult) -> Iterator[Outcome]:
         for transition in result.transitions:
             if transition.label not in self._disabled:
-                self._lanes[transition.source].write_event(transition)
+                self._sessions[transition.source].write_event(transition)
         for frames in result.filtered:
-            self._lanes[frames.source].write_scores(frames)
+            self._sessions[frames.source].write_scores(frames)
         for name in result.bad:
-            self._lanes[name].bad_steps += 1
+            self._sessions[name].bad_steps += 1
         for name in result.ended:
-            yield self._lanes[name].finish()
-            del self._lanes[name]
+            yield self._sessions[name].finish()
+            del self._sessions[name]

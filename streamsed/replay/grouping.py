@@ -11,7 +11,7 @@ BATCH = 16
 """Recordings that one process computes together on a CPU: more would hardly be faster, and what is
 under way is lost by an interrupt."""
 
-# Enough that lanes are refilled as recordings end, and few enough that little waits in one place.
+# Enough that a recording that ends is followed by another, and few enough that little waits.
 _MOST = 64
 
 

@@ -55,7 +55,7 @@ def read_in_order(folder: ReplayFolder, recordings: Iterable[Recording]) -> Iter
             yield Outcome.model_validate_json(file.readline())
 
 
-class Journal:
+class ReplayJournal:
     """Appends outcomes, each in the file before :meth:`add` returns.
 
     Args:

@@ -1,4 +1,4 @@
-"""Outcome: what became of one recording; a line of the journal."""
+"""Outcome of one recording; a line of the journal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streamsed.sources.file_names import printable
 
 
 class Outcome(BaseModel):
-    """What became of one recording.
+    """The result of one recording.
 
     Attributes:
         name: the recording's.
         path: where it was, with escapes for what is not text.
         size: of the file in bytes, when the replay began.
         mtime_ns: when the file was last written, when the replay began.
-        duration_s: how much was heard; None if nothing was, and then there is no score file.
+        duration_s: length of what was read; None if nothing was, and then there is no score file.
         events: how many were published.
         failure: why it could not be read, or not to its end; None if it was.
         bad_samples: that were no samples (NaN, infinite, absurd) and count as silence.
@@ -53,7 +53,7 @@ class Outcome(BaseModel):
         bad_steps: int = 0,
         remark: str | None = None,
     ) -> Self:
-        """Say what became of ``recording``; without a duration, nothing of it was heard."""
+        """Return the outcome of ``recording``; without a duration, nothing of it was read."""
         return cls(
             name=recording.name,
             path=_shown(recording),

@@ -21,13 +21,13 @@ from streamsed.replay.job import Job
 from streamsed.replay.outcome import Outcome
 from streamsed.replay.recordings import Recording
 
-_HEARD_EVERY_S = 0.25
+_REPORT_EVERY_S = 0.25
 _LOOK_EVERY_S = 0.2  # whether to stop
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """How much has been heard of the recordings that are under way, together."""
+class Processed:
+    """How much has been processed of the recordings that are under way, together."""
 
     seconds: float
 
@@ -45,7 +45,7 @@ def replay_in_processes(
     *,
     processes: int,
     stopped: Callable[[], bool],
-) -> Generator[Outcome | Heard, None, None]:
+) -> Generator[Outcome | Processed, None, None]:
     """Replay groups, and yield what becomes of each recording as soon as it is known.
 
     When a process dies (a decoder's fault, the system short of memory), the recordings that it
@@ -65,23 +65,23 @@ def replay_in_processes(
         while pool.busy and not stopped():
             for worker in pool.speaking():
                 try:
-                    said = worker.connection.recv()
+                    update = worker.connection.recv()
                 except (EOFError, OSError):  # the latter in the middle of a message
                     if stopped():  # by a signal that, it seems, went to all of us
                         return
                     yield from pool.bury(worker)
                     continue
-                match said:
+                match update:
                     case Outcome():
-                        del worker.group[said.name]
-                        yield said
-                    case Heard():
-                        worker.heard_s = said.seconds
+                        del worker.group[update.name]
+                        yield update
+                    case Processed():
+                        worker.processed_s = update.seconds
                     case Exception():
-                        raise said
+                        raise update
                     case _:
                         pool.next_group(worker)
-                yield pool.heard
+                yield pool.processed
     finally:
         pool.kill()
 
@@ -101,12 +101,12 @@ class _Pool:
         return bool(self._waiting or self._workers)
 
     @property
-    def heard(self) -> Heard:
-        """What was heard of the recordings that are under way."""
-        return Heard(sum(worker.heard_s for worker in self._workers.values()))
+    def processed(self) -> Processed:
+        """The audio processed of the recordings that are under way."""
+        return Processed(sum(worker.processed_s for worker in self._workers.values()))
 
     def speaking(self) -> Iterator[_Worker]:
-        """Start what processes there may be; yield those that have something to say."""
+        """Start what processes there may be; yield those that have reported something."""
         while self._waiting and len(self._workers) < self._processes:
             worker = _Worker()
             self._workers[worker.connection] = worker
@@ -117,7 +117,7 @@ class _Pool:
 
     def next_group(self, worker: _Worker) -> None:
         """Give a process its next group, or end it if there is none."""
-        worker.heard_s = 0.0
+        worker.processed_s = 0.0
         if self._waiting:
             worker.give(self._job, self._waiting.popleft())
         else:
@@ -144,10 +144,10 @@ class _Worker:
     """A process and what it has to do.
 
     Attributes:
-        connection: what it says.
+        connection: for its reports.
         group: the recordings that it has not finished, by name.
         size: how many recordings it was given.
-        heard_s: what it has heard of those under way.
+        processed_s: audio of those under way that it has processed.
     """
 
     def __init__(self) -> None:
@@ -155,11 +155,11 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.group: dict[str, Recording] = {}
         self.size = 0
-        self.heard_s = 0.0
+        self.processed_s = 0.0
         self._process: SpawnProcess = context.Process(target=_work, args=(theirs,), daemon=True)
         with _deaf_children():
             self._process.start()
-        theirs.close()  # so that its death is heard
+        theirs.close()  # so that its death is noticed
 
     def give(self, job: Job, group: tuple[Recording, ...]) -> None:
         """Have it replay a group."""
@@ -186,7 +186,7 @@ class _Worker:
 
 @contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Start processes that do not hear SIGINT and SIGTERM: this one decides when they end.
+    """Start processes that ignore SIGINT and SIGTERM: this one decides when they end.
 
     Both reach a whole group of processes, such as a terminal's.
     """
@@ -210,16 +210,16 @@ def _work(connection: Connection) -> None:
 
 
 def _replay(connection: Connection, job: Job, group: tuple[Recording, ...]) -> Exception | None:
-    said_at = time.monotonic()
+    reported_at = time.monotonic()
 
-    def say(heard_s: float) -> None:
-        nonlocal said_at
-        if time.monotonic() - said_at >= _HEARD_EVERY_S:
-            said_at = time.monotonic()
-            connection.send(Heard(heard_s))
+    def report(processed_s: float) -> None:
+        nonlocal reported_at
+        if time.monotonic() - reported_at >= _REPORT_EVERY_S:
+            reported_at = time.monotonic()
+            connection.send(Processed(processed_s))
 
     try:
-        for outcome in replay_each(job, group, on_step=say):
+        for outcome in replay_each(job, group, on_step=report):
             connection.send(outcome)
     except ConnectionError:
         raise
@@ -229,7 +229,7 @@ def _replay(connection: Connection, job: Job, group: tuple[Recording, ...]) -> E
 
 
 def as_streamsed_error(error: Exception, job: Job) -> StreamsedError:
-    """Return what to tell a user of an error that ends a replay."""
+    """Return an error that ends a replay, worded for users."""
     match error:
         case StreamsedError():
             return error

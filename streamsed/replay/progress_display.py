@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamsed.replay.replay import Progress
 
 _LINE_EVERY_S = 10.0
-_SETTLING_S = 3.0  # before that, processes start, and the speed tells nothing
+_SETTLING_S = 3.0  # before that, processes start, and the speed means nothing
 
 
 @contextmanager
@@ -62,8 +62,8 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
             _complain(progress)
             bar.update(
                 task,
-                completed=progress.heard_s,
-                total=progress.heard_s + progress.left_s,
+                completed=progress.processed_s,
+                total=progress.processed_s + progress.left_s,
                 state=_state(progress, time.monotonic() - began),
             )
 
@@ -71,13 +71,14 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
 
 
 def _state(progress: Progress, seconds: float) -> str:
+    audio_s = progress.processed_s + progress.left_s
     text = (
         f"{progress.done} of {progress.recordings} recordings, "
-        f"{progress.heard_s / 3600:.2f} of {(progress.heard_s + progress.left_s) / 3600:.2f} h"
+        f"{progress.processed_s / 3600:.2f} of {audio_s / 3600:.2f} h"
     )
-    if progress.heard_s <= 0 or seconds < _SETTLING_S:
+    if progress.processed_s <= 0 or seconds < _SETTLING_S:
         return text
-    speed = progress.heard_s / seconds
+    speed = progress.processed_s / seconds
     return f"{text}, {speed:.0f} x real time, {_clock(progress.left_s / speed)} left"
 
 

@@ -28,7 +28,7 @@ AUDIO_SUFFIXES = _BY_FFMPEG | frozenset(f".{suffix}" for suffix in _SNDFILE.spli
 """Of the files below a folder, those with these endings are recordings, films among them."""
 LIST_SUFFIXES = frozenset((".txt", ".tsv"))
 
-_UNKNOWN_FRAMES = 2**62  # FLAC written to a pipe does not say how long it is
+_UNKNOWN_FRAMES = 2**62  # FLAC written to a pipe does not hold its length
 _ASSUMED_BYTES_PER_S = 16_000  # of what ffmpeg decodes, for its length without starting one
 _LONGEST_NAME = 255 - len(".jsonl")  # in bytes, as file systems have it; beside files of results
 _MOST_KINDS = 8  # of endings that are named
@@ -44,8 +44,8 @@ class Recording:
         name: how tables and messages call it: the path below the folder that was given, or as it
             stands in the list that was given, else the file's name; ``/`` between folders.
         path: where it is, absolute.
-        duration_s: as its header says; None where it does not, or cannot be read.
-        size: in bytes; with ``mtime_ns`` it tells whether the file is still the same. Both are 0
+        duration_s: by its header; None without one, or where it cannot be read.
+        size: in bytes; with ``mtime_ns`` it shows whether the file is still the same. Both are 0
             if there is no such file.
         mtime_ns: when it was last written.
         fault: why it cannot be replayed, readable or not; None if it may be.
@@ -245,7 +245,7 @@ def _recording(name: str, path: Path) -> Recording:
         fault = "its name is too long for the files of results; a shorter one would be right"
     try:
         stat = path.stat()
-    except OSError:  # a link to nothing, say; the replay tells
+    except OSError:  # such as a link to nothing; the replay reports it
         return Recording(name, path.absolute(), None, size=0, mtime_ns=0, fault=fault)
     # Opening a named pipe would wait for somebody to write.
     duration_s = _duration_s(path, stat.st_size) if S_ISREG(stat.st_mode) else None

@@ -13,13 +13,13 @@ from streamsed.errors import ConfigError, ReplayError
 from streamsed.replay.description import check_same, describe, write_description
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.job import Job
-from streamsed.replay.journal import Journal, read_in_order, read_journal
+from streamsed.replay.journal import ReplayJournal, read_in_order, read_journal
 from streamsed.replay.outcome import Outcome
-from streamsed.replay.processes import Heard
+from streamsed.replay.processes import Processed
 from streamsed.replay.recordings import Recording
 from streamsed.replay.tables import compile_tables
 
-Work = Callable[[Sequence[Recording]], Generator[Outcome | Heard, None, None]]
+Work = Callable[[Sequence[Recording]], Generator[Outcome | Processed, None, None]]
 """Replays recordings, here or elsewhere, and yields each outcome once."""
 
 
@@ -38,25 +38,25 @@ class Progress:
     Attributes:
         done: recordings that are finished or have failed, those of an earlier run included.
         recordings: in all.
-        heard_s: audio heard in this run.
-        left_s: audio still to be heard, as far as headers tell.
+        processed_s: audio processed in this run.
+        left_s: audio still to be processed, by the headers of the recordings.
         latest: what has just become of a recording; None between.
     """
 
     done: int
     recordings: int
-    heard_s: float
+    processed_s: float
     left_s: float
     latest: Outcome | None
 
 
 @dataclass(slots=True)
-class Tally:
+class Totals:
     """What has become of recordings, together: outcomes themselves may be too many to hold.
 
     Attributes:
         done: recordings that are finished or have failed.
-        audio_s: length of all of them together, as far as they were heard.
+        audio_s: length of all of them together, as far as they were read.
         events: of all of them together.
         failures: those that could not be read, or not to their end.
     """
@@ -80,17 +80,17 @@ class Summary:
     """What a replay came to.
 
     Attributes:
-        tally: of all that is done, recordings of an earlier run included.
+        totals: of all that is done, recordings of an earlier run included.
         complete: whether all are done, and the tables written.
         kept: recordings of an earlier run that were not done again.
-        heard_s: audio heard in this run.
+        processed_s: audio processed in this run.
         seconds: that this run took.
     """
 
-    tally: Tally
+    totals: Totals
     complete: bool
     kept: int
-    heard_s: float
+    processed_s: float
     seconds: float
 
 
@@ -180,14 +180,14 @@ class Replay:
         Raises:
             StreamsedError: nothing can be replayed; what is done is kept for a resume.
         """
-        began, folder, tally = time.monotonic(), self._folder, Tally()
+        began, folder, totals = time.monotonic(), self._folder, Totals()
         expected_s = {r.name: r.duration_s or 0.0 for r in self.waiting}
-        left_s, heard_s, under_way_s = sum(expected_s.values()), 0.0, 0.0
+        left_s, processed_s, under_way_s = sum(expected_s.values()), 0.0, 0.0
         for outcome in self._kept.values():
-            tally.add(outcome)
-        kept = tally.done
+            totals.add(outcome)
+        kept = totals.done
         try:
-            with Journal(folder, self._kept.values()) as journal:
+            with ReplayJournal(folder, self._kept.values()) as journal:
                 self._kept.clear()
                 with closing(work(self.waiting)) as news:
                     for update in news:
@@ -195,20 +195,20 @@ class Replay:
                         match update:
                             case Outcome():
                                 self._note(update, journal)
-                                tally.add(update)
+                                totals.add(update)
                                 left_s -= expected_s.pop(update.name)
-                                heard_s += update.duration_s or 0.0
-                            case Heard():
+                                processed_s += update.duration_s or 0.0
+                            case Processed():
                                 under_way_s = update.seconds
                         progress = Progress(
-                            done=tally.done,
+                            done=totals.done,
                             recordings=len(self._recordings),
-                            heard_s=heard_s + under_way_s,
+                            processed_s=processed_s + under_way_s,
                             left_s=max(0.0, left_s - under_way_s),
                             latest=latest,
                         )
                         on_progress(progress)
-            if complete := tally.done == len(self._recordings):
+            if complete := totals.done == len(self._recordings):
                 compile_tables(folder, read_in_order(folder, self._recordings))
         except OSError as error:
             raise ReplayError(
@@ -217,14 +217,14 @@ class Replay:
         finally:
             folder.remove_partial()
         return Summary(
-            tally=tally,
+            totals=totals,
             complete=complete,
             kept=kept,
-            heard_s=heard_s,
+            processed_s=processed_s,
             seconds=time.monotonic() - began,
         )
 
-    def _note(self, outcome: Outcome, journal: Journal) -> None:
+    def _note(self, outcome: Outcome, journal: ReplayJournal) -> None:
         if outcome.duration_s is None:
             self._folder.remove(outcome)
         journal.add(outcome)

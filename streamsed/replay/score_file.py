@@ -1,4 +1,4 @@
-"""Score files in the form of sed_scores_eval, written while the recording is heard."""
+"""Score files in the form of sed_scores_eval, written while the recording is processed."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class ScoreFile:
         self._frames += len(scores)
 
 
-@lru_cache(maxsize=64)  # recordings that are heard together need the same
+@lru_cache(maxsize=64)  # recordings that are processed together need the same
 def _times(first_frame: int, frame_samples: int, sample_rate: int) -> tuple[str, ...]:
     """Return onset and offset of as many frames as are written at once."""
     edges = [

@@ -63,7 +63,7 @@ class ChildProcess:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._out, self._err = self._process.stdout.fileno(), self._process.stderr.fileno()
-        self._complaint = bytearray()  # a line that is not whole yet
+        self._partial_line = bytearray()  # a line that is not whole yet
         self._first: list[tuple[float, str]] = []
         self._last: deque[tuple[float, str]] = deque(maxlen=_LAST_LINES)
         self._poll = WakeablePoll()
@@ -74,13 +74,13 @@ class ChildProcess:
         return self._process.pid
 
     @property
-    def complaints(self) -> list[str]:
+    def error_lines(self) -> list[str]:
         """The first and the last lines that it wrote to standard error, without empty ones."""
-        return self.complaints_since(-math.inf)
+        return self.error_lines_since(-math.inf)
 
-    def complaints_since(self, moment: float) -> list[str]:
-        """Return those of :attr:`complaints` that were read after a moment (monotonic)."""
-        rest = self._complaint.decode(errors="replace").strip()
+    def error_lines_since(self, moment: float) -> list[str]:
+        """Return those of :attr:`error_lines` that were read after a moment (monotonic)."""
+        rest = self._partial_line.decode(errors="replace").strip()
         lines = [line for when, line in (*self._first, *self._last) if when > moment]
         return [*lines, rest] if rest else lines
 
@@ -133,8 +133,8 @@ class ChildProcess:
         data = os.read(self._err, READ_BYTES)
         if not data:
             self._err = -1
-        *lines, rest = (self._complaint + data).split(b"\n")
-        self._complaint = rest[:_LINE_BYTES]
+        *lines, rest = (self._partial_line + data).split(b"\n")
+        self._partial_line = rest[:_LINE_BYTES]
         for line in lines:
             if text := line[:_LINE_BYTES].decode(errors="replace").strip():
                 kept = self._first if len(self._first) < _FIRST_LINES else self._last

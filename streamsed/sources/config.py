@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from streamsed.complaints import mistakes
 from streamsed.errors import ConfigError
 from streamsed.redaction import disclosed
 from streamsed.sources.address import checked, host_of, shown
@@ -18,6 +17,7 @@ from streamsed.sources.gain import GainDb, make_gain
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import Source
 from streamsed.sources.raw_samples import SampleFormat
+from streamsed.validation_messages import mistakes
 
 if TYPE_CHECKING:
     from streamsed.sources.playlist import Playlist

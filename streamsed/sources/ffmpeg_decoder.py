@@ -100,9 +100,9 @@ class FfmpegDecoder:
         code = self._child.wait()
         if code is not None and code < 0:
             return f"ffmpeg was killed by signal {-code}"
-        complaints, no_frames = _telling(self._child.complaints)
-        if complaints:
-            return f"ffmpeg reports: {complaints[0]}"
+        error_lines, no_frames = _relevant(self._child.error_lines)
+        if error_lines:
+            return f"ffmpeg reports: {error_lines[0]}"
         if no_frames > 1 and no_frames > 1 + count_tags(self._path):
             return f"in {no_frames} places there is no MPEG audio"
         return None if code == 0 else f"ffmpeg ended with code {code}"
@@ -119,7 +119,7 @@ class FfmpegDecoder:
         code = self._child.wait()
         if code is not None and code < 0:
             return f"ffmpeg was killed by signal {-code}"
-        return redacted(first_reason(self._child.complaints) or NO_AUDIO)
+        return redacted(first_reason(self._child.error_lines) or NO_AUDIO)
 
 
 def _command(path: Path, *, ignore_length: bool) -> list[str]:
@@ -148,15 +148,15 @@ def _parse_header(data: bytearray) -> tuple[int, int, int] | None:
     return None
 
 
-def _telling(complaints: list[str]) -> tuple[list[str], int]:
+def _relevant(error_lines: list[str]) -> tuple[list[str], int]:
     """Return what shows damage, and in how many places of MPEG audio there is none."""
-    telling, no_frames, follows = [], 0, False
-    for complaint in complaints:
-        line = _TAGS.sub("", complaint)
-        undecoded = _ITS_CONSEQUENCE in line and (follows or _MPEG_DECODER in complaint)
+    relevant, no_frames, follows = [], 0, False
+    for tagged in error_lines:
+        line = _TAGS.sub("", tagged)
+        undecoded = _ITS_CONSEQUENCE in line and (follows or _MPEG_DECODER in tagged)
         if line.startswith(_NO_FRAME) or (undecoded and not follows):
             no_frames += 1
         elif not undecoded and not line.startswith(_REPEATED):
-            telling.append(redacted(line))
+            relevant.append(redacted(line))
         follows = line.startswith(_NO_FRAME)
-    return telling, no_frames
+    return relevant, no_frames

@@ -1,4 +1,4 @@
-"""Why ffmpeg failed: the one line of its complaints that matters, in plain words."""
+"""Why ffmpeg failed: the one line of its output that matters, in plain words."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _PLAIN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 def first_reason(lines: Iterable[str]) -> str | None:
-    """Return the reason among ffmpeg's complaints, in one plain line; None if there is none.
+    """Return the reason among ffmpeg's lines, in one plain line; None if there is none.
 
     That is the first of those that are not vague: what follows is what comes of it.
 

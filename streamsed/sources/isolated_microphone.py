@@ -123,8 +123,8 @@ class IsolatedMicrophone(ResampledSource):
         code = self._child.wait()
         if code is not None and code < 0:
             return f"the process that listens was killed by signal {-code}"
-        said = self._child.complaints[-1:] or ["it said nothing"]
-        return f"the process that listens failed: {said[0]}"
+        lines = self._child.error_lines[-1:] or ["without a message"]
+        return f"the process that listens failed: {lines[0]}"
 
     def _wake(self) -> None:
         if (child := self._child) is not None:

@@ -230,7 +230,7 @@ class Url(ResampledSource):
 
     def _ending(self) -> EndOfSource | SourceLost:
         assert self._child is not None
-        broken_off = any(_BROKEN_OFF in line for line in self._child.complaints[-2:])
+        broken_off = any(_BROKEN_OFF in line for line in self._child.error_lines[-2:])
         if self._child.wait() == 0 and not broken_off:
             return EndOfSource()
         return SourceLost(self._why())
@@ -239,13 +239,15 @@ class Url(ResampledSource):
         """Say in one line why ffmpeg has ended: what it said itself, if anything."""
         assert self._child is not None
         code = self._child.wait()
-        complaints = self._child.complaints
+        error_lines = self._child.error_lines
         if self._received_at is not None:
-            complaints = self._child.complaints_since(self._received_at - _RECENT_S) or complaints
+            error_lines = (
+                self._child.error_lines_since(self._received_at - _RECENT_S) or error_lines
+            )
         if code is not None and code < 0:
             why = f"ffmpeg was killed by signal {-code}"
         else:
-            why = first_reason(complaints) or "ffmpeg ended without a word; is there audio in it?"
+            why = first_reason(error_lines) or "ffmpeg ended without a word; is there audio in it?"
         if why == UNTRUSTED:
             why += self._about_trust()
         return f"{self._where}: {self._secrets.hidden_in(redacted(why))}"

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from streamsed.complaints import one_line
 from streamsed.errors import PublishError
 from streamsed.publish.messages import MESSAGE, Heartbeat
 from streamsed.publish.requests import Missing, SinceRequest
 from streamsed.subscribe.delivery import Delivery, Gap
+from streamsed.validation_messages import one_line
 
 _HEARTBEAT = Heartbeat.TOPIC.decode()
 _NUMBERED = ("event/", "status/")
@@ -199,8 +199,8 @@ def _checked(topics: Sequence[str], *, since: int | None) -> tuple[str, ...]:
         request = SinceRequest(get="since", seq=since or 0, topics=tuple(topics))
         "".join(request.topics).encode()
     except ValidationError as error:
-        complaint = one_line(error, model=SinceRequest)
-        raise PublishError(f"cannot subscribe: {complaint}") from error
+        problem = one_line(error, model=SinceRequest)
+        raise PublishError(f"cannot subscribe: {problem}") from error
     except (TypeError, UnicodeEncodeError) as error:
         raise PublishError(f"cannot subscribe to {topics!r}: {error}") from error
     return request.topics

@@ -100,7 +100,7 @@ def _set(*path: Any) -> Callable[[Manifest], None]:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "problem"),
     [
         (_set("colour", "red"), "colour: unknown key"),
         (
@@ -124,23 +124,23 @@ def _set(*path: Any) -> Callable[[Manifest], None]:
     ],
 )
 def test_a_wrong_manifest_is_refused(
-    folder: Path, change: Callable[[Manifest], object], complaint: str
+    folder: Path, change: Callable[[Manifest], object], problem: str
 ) -> None:
     _edit(folder, change)
-    assert re.search(rf"manifest\.yaml: {complaint}", _refused(folder))
+    assert re.search(rf"manifest\.yaml: {problem}", _refused(folder))
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "problem"),
     [("classes: [low", "is no YAML"), ("- 1", "is no mapping"), ("", "is no mapping")],
 )
-def test_a_manifest_that_is_none_is_refused(folder: Path, text: str, complaint: str) -> None:
+def test_a_manifest_that_is_none_is_refused(folder: Path, text: str, problem: str) -> None:
     (folder / "manifest.yaml").write_text(text, encoding="utf-8")
-    assert complaint in _refused(folder)
+    assert problem in _refused(folder)
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "problem"),
     [
         (
             lambda m: (m["classes"].append("x"), m["postprocessing"].update(x={})),
@@ -163,10 +163,10 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, text: str, complaint: 
     ],
 )
 def test_a_graph_that_does_not_match_is_refused(
-    folder: Path, change: Callable[[Manifest], object], complaint: str
+    folder: Path, change: Callable[[Manifest], object], problem: str
 ) -> None:
     _edit(folder, change)
-    assert re.search(rf"tones\.onnx: {complaint}", _refused(folder))
+    assert re.search(rf"tones\.onnx: {problem}", _refused(folder))
 
 
 def test_a_fixed_batch_is_refused(folder: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_graph_that_is_none_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "complaint"),
+    ("arrays", "problem"),
     [
         ({"chunks": np.zeros((8, 1024), np.float32)}, "array 'scores_tones' is missing"),
         (
@@ -204,11 +204,11 @@ def test_a_graph_that_is_none_is_refused(folder: Path) -> None:
     ],
 )
 def test_a_wrong_selftest_is_refused(
-    folder: Path, arrays: dict[str, np.ndarray], complaint: str
+    folder: Path, arrays: dict[str, np.ndarray], problem: str
 ) -> None:
     np.savez(folder / "selftest.npz", **arrays)  # type: ignore[arg-type]
     _sign(folder, "selftest.npz")
-    assert re.search(rf"selftest\.npz: {complaint}", _refused(folder))
+    assert re.search(rf"selftest\.npz: {problem}", _refused(folder))
 
 
 def test_a_selftest_that_is_none_is_refused(folder: Path) -> None:

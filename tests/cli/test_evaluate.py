@@ -42,7 +42,7 @@ def perfect(folder: Path) -> Path:
     return folder
 
 
-def complaint(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int = 2) -> str:
+def error_line(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int = 2) -> str:
     assert invoke(["evaluate", *map(str, arguments)]) == code
     out, err = capsys.readouterr()
     assert out == ""
@@ -184,14 +184,14 @@ def test_mistakes(
     expected: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert expected in complaint(capsys, "--ground-truth", "truth.tsv", *arguments)
+    assert expected in error_line(capsys, "--ground-truth", "truth.tsv", *arguments)
 
 
 def test_bad_scores_name_file_line_and_class(
     truth: Path, scores: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(scores / "b.tsv", "\t".join(("onset", "offset", *CLASSES)), "0\t1\t0.5\tnan")
-    line = complaint(capsys, "--ground-truth", truth, "--scores", scores)
+    line = error_line(capsys, "--ground-truth", truth, "--scores", scores)
     assert line == f"{path}, line 2: the score of Dog is nan; from 0 to 1 would be right"
 
 
@@ -202,7 +202,7 @@ def test_a_missing_extra_is_one_line(
     monkeypatch.setattr(
         extras, "find_spec", lambda name: None if name == "psds_eval" else found(name)
     )
-    line = complaint(capsys, "--ground-truth", truth, "--scores", scores)
+    line = error_line(capsys, "--ground-truth", truth, "--scores", scores)
     assert line == (
         "evaluation needs psds_eval, which is not installed: pip install 'streamsed[eval]'"
     )

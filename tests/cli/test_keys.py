@@ -24,7 +24,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def error_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """Run a command line that is refused; return the one line that says why."""
     assert invoke(arguments) == 2
     said = capsys.readouterr().err
@@ -84,17 +84,17 @@ def test_the_folder_of_clients_is_made_beside_the_configuration(
 def test_a_key_may_be_given_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     pair = KeyPair.generate()
     where = ("--clients", "clients")
-    assert "--name is missing" in complaint(capsys, "keys", "allow", pair.public, *where)
+    assert "--name is missing" in error_line(capsys, "keys", "allow", pair.public, *where)
     run(capsys, "keys", "allow", pair.public, "--name", "phone", *where)
     assert public_key(Path("clients/phone.key")) == pair.public
-    assert "allowed already, as 'phone'" in complaint(
+    assert "allowed already, as 'phone'" in error_line(
         capsys, "keys", "allow", pair.public, "--name", "tablet", *where
     )
     other = KeyPair.generate().public
-    assert "clients/phone.key: exists" in complaint(
+    assert "clients/phone.key: exists" in error_line(
         capsys, "keys", "allow", other, "--name", "phone", *where
     )
-    assert "did you mean 'phone'?" in complaint(capsys, "keys", "deny", "fone", *where)
+    assert "did you mean 'phone'?" in error_line(capsys, "keys", "deny", "fone", *where)
     run(capsys, "keys", "deny", "phone", *where)
     assert "nobody may connect" in run(capsys, "keys", "list", *where)
 
@@ -113,13 +113,13 @@ def test_what_is_wrong_with_keys_is_said_before_anything_starts(
     capsys: pytest.CaptureFixture[str], bundle: Path, wav: Path
 ) -> None:
     configure(bundle, wav)
-    assert "make keys with `streamsed keys new server`" in complaint(capsys, "check")
+    assert "make keys with `streamsed keys new server`" in error_line(capsys, "check")
     configure(bundle, wav, curve=CURVE)
-    assert "keys/server.key_secret: no such file; `streamsed keys new`" in complaint(
+    assert "keys/server.key_secret: no such file; `streamsed keys new`" in error_line(
         capsys, "check"
     )
     run(capsys, "keys", "new", "server")
-    assert "keys/clients: no such folder; `streamsed keys allow` makes it" in complaint(
+    assert "keys/clients: no such folder; `streamsed keys allow` makes it" in error_line(
         capsys, "check"
     )
     Path("keys/clients").mkdir()
@@ -129,7 +129,7 @@ def test_what_is_wrong_with_keys_is_said_before_anything_starts(
         capsys, "check"
     )
     Path("keys/server.key_secret").chmod(0o644)
-    refusal = complaint(capsys, "check")
+    refusal = error_line(capsys, "check")
     assert "can be read by others (mode 0644); chmod 600 it" in refusal
     assert execute("run").stderr.strip() == refusal
 
@@ -138,13 +138,13 @@ def test_there_is_no_folder_of_clients_unless_named(
     capsys: pytest.CaptureFixture[str], bundle: Path, wav: Path
 ) -> None:
     configure(bundle, wav, bind=[RANDOM_PORT])
-    assert "config.yaml: publish.curve is not set" in complaint(capsys, "keys", "list")
+    assert "config.yaml: publish.curve is not set" in error_line(capsys, "keys", "list")
 
 
 @pytest.mark.parametrize("missing", ["--key", "--server-key"])
 def test_one_key_is_not_enough_to_listen(capsys: pytest.CaptureFixture[str], missing: str) -> None:
     given = {"--key": "laptop.key_secret", "--server-key": "server.key"}
     del given[missing]
-    assert f"streamsed: {missing} is missing" in complaint(
+    assert f"streamsed: {missing} is missing" in error_line(
         capsys, "listen", *(word for pair in given.items() for word in pair)
     )

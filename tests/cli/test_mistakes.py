@@ -13,7 +13,7 @@ from tests.cli.command import execute
 FREE = "tcp://127.0.0.1:*"
 
 
-def complaint(*arguments: str | Path, cwd: Path | None = None) -> str:
+def error_line(*arguments: str | Path, cwd: Path | None = None) -> str:
     """Run a command that must fail for a mistake of its user; return its one line."""
     done = execute(*arguments, cwd=cwd)
     assert done.returncode == 2, done
@@ -37,22 +37,22 @@ def complaint(*arguments: str | Path, cwd: Path | None = None) -> str:
 def test_configuration(bundle: Path, wav: Path, tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "my.yaml"
     path.write_text(text, encoding="utf-8")
-    line = complaint("run", "-c", path, "--bundle", bundle, "--source", wav)
+    line = error_line("run", "-c", path, "--bundle", bundle, "--source", wav)
     assert line.startswith(str(path)) or expected in {"reachable from other machines"}
     assert expected in line
 
 
 def test_a_missing_configuration(tmp_path: Path) -> None:
-    assert complaint("run", "-c", tmp_path / "none.yaml").endswith("No such file or directory")
+    assert error_line("run", "-c", tmp_path / "none.yaml").endswith("No such file or directory")
 
 
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_bundle(bundle: Path, wav: Path, tmp_path: Path, command: str) -> None:
-    assert "no such bundle" in complaint(command, "--bundle", tmp_path / "x", "--source", wav)
+    assert "no such bundle" in error_line(command, "--bundle", tmp_path / "x", "--source", wav)
     broken = shutil.copytree(bundle, tmp_path / "broken")
     graph = next(broken.glob("*.onnx"))
     graph.write_bytes(graph.read_bytes()[:-1])
-    line = complaint(command, "--bundle", broken, "--source", wav)
+    line = error_line(command, "--bundle", broken, "--source", wav)
     assert str(graph) in line
     assert "corrupt" in line
 
@@ -69,7 +69,7 @@ def test_bundle(bundle: Path, wav: Path, tmp_path: Path, command: str) -> None:
     ],
 )
 def test_source(bundle: Path, tmp_path: Path, source: str, expected: str) -> None:
-    line = complaint("run", "--bundle", bundle, "--source", source, "--bind", FREE, cwd=tmp_path)
+    line = error_line("run", "--bundle", bundle, "--source", source, "--bind", FREE, cwd=tmp_path)
     assert expected in line
     assert "secret" not in line
 
@@ -98,7 +98,7 @@ def test_address_in_use(bundle: Path, wav: Path, command: str) -> None:
     ],
 )
 def test_usage(arguments: list[str], expected: str, tmp_path: Path) -> None:
-    assert expected in complaint(*arguments, cwd=tmp_path)
+    assert expected in error_line(*arguments, cwd=tmp_path)
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -101,16 +101,16 @@ def test_the_gate_closes_classes_below_their_tag(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "complaint"),
+    ("weights", "problem"),
     [
         ({"drums": 1.0}, "unknown member 'drums'; the bundle has tones"),
         ({"tones": 0.0}, "'tones' is 0.0; it must be above 0"),
         ({"tones": float("nan")}, "'tones' is nan"),
     ],
 )
-def test_odd_weights_are_refused(tmp_path: Path, weights: dict[str, float], complaint: str) -> None:
+def test_odd_weights_are_refused(tmp_path: Path, weights: dict[str, float], problem: str) -> None:
     manifest = _manifest(tmp_path, ToneMember())
-    with pytest.raises(ConfigError, match=complaint):
+    with pytest.raises(ConfigError, match=problem):
         Fusion(manifest, manifest.postprocessing, weights)
 
 

@@ -50,7 +50,7 @@ def test_thresholds_are_rounded_as_scores_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "complaint"),
+    ("values", "problem"),
     [
         ({"enter": 0.3, "exit": 0.4}, "exit 0.4 is above enter 0.3"),
         ({"min_on_s": 2.0, "max_on_s": 1.0}, "max_on_s 1.0 is below min_on_s 2.0"),
@@ -62,6 +62,6 @@ def test_thresholds_are_rounded_as_scores_are() -> None:
         ({"windows": 3}, "Extra inputs"),
     ],
 )
-def test_nonsense_is_refused(values: dict[str, float], complaint: str) -> None:
-    with pytest.raises(ValidationError, match=complaint):
+def test_nonsense_is_refused(values: dict[str, float], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
         ClassPostprocessing.model_validate(values)

@@ -302,17 +302,17 @@ def test_what_is_undefined_is_null(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "problem"),
     [
         ("{", "is no JSON"),
         ("[]", "would be right"),
         ('{"schema": "streamsed.metrics/9"}', "streamsed.metrics/9"),
     ],
 )
-def test_another_file_is_refused(content: str, complaint: str, tmp_path: Path) -> None:
+def test_another_file_is_refused(content: str, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=complaint) as caught:
+    with pytest.raises(DataError, match=problem) as caught:
         read_metrics(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)

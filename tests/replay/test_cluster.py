@@ -21,9 +21,9 @@ from distributed import Client
 from streamsed.cli.main import invoke
 from streamsed.errors import ConfigError
 from streamsed.replay.cluster import connection
-from streamsed.replay.cluster import crew as crew_module
-from streamsed.replay.cluster.crew import Crew
+from streamsed.replay.cluster import workers as workers_module
 from streamsed.replay.cluster.groups import replay_on_cluster
+from streamsed.replay.cluster.workers import ClusterWorkers
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.outcome import Outcome
 from streamsed.replay.recordings import find_recordings
@@ -167,10 +167,10 @@ def test_a_recording_that_kills_its_workers_is_named_and_the_rest_kept(
     recordings = find_recordings([audio])
     job = as_kind(DeadlyJob, make_job(tmp_path / "out"))
     found: dict[str, Outcome] = {}
-    with Crew(cluster, tell=pytest.fail) as crew:
-        crew.admit(job, recordings)
+    with ClusterWorkers(cluster, warn=pytest.fail) as workers:
+        workers.admit(job, recordings)
         ReplayFolder(job.folder).make()
-        news = replay_on_cluster(crew, job, recordings, stopped=lambda: False)
+        news = replay_on_cluster(workers, job, recordings, stopped=lambda: False)
         with closing(news):
             for said in news:
                 if isinstance(said, Outcome):
@@ -211,7 +211,7 @@ def test_a_scheduler_that_is_lost_costs_nothing_that_was_done(
 
 
 @pytest.mark.parametrize(
-    ("lacking", "complaint"),
+    ("lacking", "problem"),
     [
         ("audio", " (and 1 more) cannot read {}/"),
         (
@@ -222,7 +222,7 @@ def test_a_scheduler_that_is_lost_costs_nothing_that_was_done(
     ],
 )
 def test_workers_that_lack_something_are_told_at_once(
-    cluster: str, audio: Path, bundle: Path, tmp_path: Path, lacking: str, complaint: str
+    cluster: str, audio: Path, bundle: Path, tmp_path: Path, lacking: str, problem: str
 ) -> None:
     """A path that means another thing in each process stands for a disk that is not shared."""
     own = Path("/proc/self/cwd")
@@ -237,7 +237,7 @@ def test_workers_that_lack_something_are_told_at_once(
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("streamsed: no worker fits: worker tcp://127.0.0.1:")
-    assert complaint.format(place[lacking]) in line
+    assert problem.format(place[lacking]) in line
     assert not (tmp_path / "out").exists()
 
 
@@ -296,14 +296,14 @@ def test_a_scheduler_that_is_none_is_told_in_a_line(
 def test_a_cluster_without_workers_is_told(
     make_job: MakeJob, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crew_module, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(workers_module, "_PATIENCE_S", 0.1)
     job = make_job(tmp_path / "out")
     with (
         scheduler(tmp_path) as (_, address),
-        Crew(address, tell=pytest.fail) as crew,
+        ClusterWorkers(address, warn=pytest.fail) as workers,
         pytest.raises(ConfigError, match=f"no workers; start some: dask worker {address}"),
     ):
-        crew.admit(job, find_recordings([audio]))
+        workers.admit(job, find_recordings([audio]))
     assert not job.folder.exists()
 
 

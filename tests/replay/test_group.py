@@ -125,7 +125,7 @@ def test_messages_and_counts(make_job: MakeJob, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert onset["source"] == "kitchen.wav"
     assert list(offset["offset"]) == ["seconds", "sample"]  # type: ignore[call-overload]
-    # Heard up to the end of a chunk, at least the look-ahead of 6 frames of 16 ms later.
+    # Processed up to the end of a chunk, at least the look-ahead of 6 frames of 16 ms later.
     decided = onset["onset"]["sample"] + onset["latency_ms"] * 16  # type: ignore[index, operator]
     assert decided % 1024 == pytest.approx(0.0, abs=1.0) or decided % 1024 > 1023
     assert 96 + 16 <= onset["latency_ms"] <= 96 + 16 + 64  # type: ignore[operator]

@@ -14,7 +14,7 @@ from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.grouping import grouped
 from streamsed.replay.job import Job
 from streamsed.replay.outcome import Outcome
-from streamsed.replay.processes import Heard, replay_in_processes, usable_cores
+from streamsed.replay.processes import Processed, replay_in_processes, usable_cores
 from streamsed.replay.recordings import Recording, find_recordings
 from tests.replay.conftest import MakeJob, files_in
 
@@ -59,7 +59,7 @@ def outcomes(
             assert said.name not in found, "each once"
             found[said.name] = said
         else:
-            assert isinstance(said, Heard)
+            assert isinstance(said, Processed)
             assert said.seconds >= 0
     return found
 

@@ -105,7 +105,7 @@ def test_only_what_changed_or_failed_is_done_again(
     (sounds / "late.wav").write_bytes(b"")
     job = make_job(tmp_path / "out")
     summary = run(job, sounds)
-    assert [o.name for o in summary.tally.failures] == ["late.wav"]
+    assert [o.name for o in summary.totals.failures] == ["late.wav"]
     assert rows(job.folder / "failed.tsv") == [
         ["filename", "reason"],
         ["late.wav", "the file is empty (0 bytes)"],
@@ -117,7 +117,7 @@ def test_only_what_changed_or_failed_is_done_again(
     (job.folder / "scores" / "5.tsv").unlink()
     summary = run(job, sounds, Earlier.RESUME)
     assert summary.kept == 4
-    assert [o.name for o in summary.tally.failures] == ["4.wav"]
+    assert [o.name for o in summary.totals.failures] == ["4.wav"]
     anew = make_job(tmp_path / "anew")
     run(anew, sounds)
     assert files_in(job.folder) == files_in(anew.folder)
@@ -227,7 +227,7 @@ def test_forms_that_only_ffmpeg_decodes_are_replayed_alike(
         encoded("a.m4a", "-ar", "16000", "-c:a", "alac", seconds=2.0).read_bytes()
     )
     job = make_job(tmp_path / "out")
-    assert not run(job, folder).tally.failures
+    assert not run(job, folder).totals.failures
     scores = {path.stem: path.read_text() for path in (job.folder / "scores").iterdir()}
     assert scores["dead"] == scores["whole"]
     assert {duration for _, duration in rows(job.folder / "durations.tsv")[1:]} == {"2"}

@@ -38,7 +38,7 @@ def test_what_it_writes_and_how_it_ends() -> None:
     with python(code) as child:
         assert read_all(child) == b"audio\n"
         assert child.wait() == 3
-        assert child.complaints == ["[x @ 0x1] why"]
+        assert child.error_lines == ["[x @ 0x1] why"]
 
 
 def test_complaints_without_end_neither_block_it_nor_fill_memory() -> None:
@@ -46,8 +46,8 @@ def test_complaints_without_end_neither_block_it_nor_fill_memory() -> None:
     with python(code) as child:
         assert read_all(child) == b"done\n"
         assert child.wait() == 0
-        assert child.complaints[-1] == "line 199999"
-        assert len(child.complaints) < 1000
+        assert child.error_lines[-1] == "line 199999"
+        assert len(child.error_lines) < 1000
 
 
 @pytest.mark.parametrize("stopped", [False, True])

@@ -7,8 +7,8 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from streamsed.complaints import suggest
 from streamsed.errors import ConfigError
+from streamsed.validation_messages import suggest
 
 
 def pseudo_label(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamsed.complaints import Location
+from streamsed.validation_messages import Location
 from train.data.desed import Part, read_desed
 from train.experiments.score_steps import Scored, Scoring, read_scored
 from train.experiments.step import Step

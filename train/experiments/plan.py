@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Discriminator, Tag
 
-from streamsed.complaints import Location, Mistake, suggest
 from streamsed.errors import ConfigError
+from streamsed.validation_messages import Location, Mistake, suggest
 from streamsed.yaml_document import Document, all_mistakes, validated
 from train.experiments.artefact import Kind
 from train.experiments.kinds import PAGES, STEPS

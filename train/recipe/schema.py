@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from streamsed.complaints import Mistake, suggest
 from streamsed.errors import ConfigError
+from streamsed.validation_messages import Mistake, suggest
 from streamsed.yaml_document import Document, all_mistakes
 from train.augment import AugmentConfig
 from train.augment.mixup import MixupConfig

@@ -35,23 +35,23 @@ _COMPARED = ("python", "dask", "distributed", "msgpack", "cloudpickle", "tornado
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class WorkersPresent:
     """The workers that there are now, each with its number of threads."""
 
     workers: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a worker says about a task."""
+class TaskUpdate:
+    """What a worker reports of a task."""
 
     key: str
     what: object
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
-    """A task is over; what it had to say has come before."""
+class TaskDone:
+    """A task is over; its reports have come before."""
 
     key: str
     error: BaseException | None
@@ -62,7 +62,7 @@ class _Lost:
     reason: str
 
 
-News = Present | Said | Over
+ClusterEvent = WorkersPresent | TaskUpdate | TaskDone
 
 
 class Connection:
@@ -70,21 +70,21 @@ class Connection:
 
     Args:
         address: of the scheduler, or its file (``dask scheduler --scheduler-file``).
-        tell: is given a line that a user should read.
+        warn: called with a line that a user should read.
 
     Raises:
         ConfigError: no scheduler answers there.
     """
 
-    def __init__(self, address: str, *, tell: Callable[[str], object]) -> None:
+    def __init__(self, address: str, *, warn: Callable[[str], object]) -> None:
         self.address = address
-        self._news: SimpleQueue[News | _Lost] = SimpleQueue()
+        self._news: SimpleQueue[ClusterEvent | _Lost] = SimpleQueue()
         self._futures: dict[str, Future] = {}
         self._call = by_value()
-        self._client = _connect(address, tell)
-        self._client.subscribe_topic(TOPIC, self._hear)
+        self._client = _connect(address, warn)
+        self._client.subscribe_topic(TOPIC, self._take_update)
         self._lost = self._closing = False
-        self._heard_at = time.monotonic()
+        self._answered_at = time.monotonic()
         # The client's own calls cannot be given up when no answer comes.
         threading.Thread(target=self._watch, name="cluster watch", daemon=True).start()
 
@@ -123,7 +123,7 @@ class Connection:
             if (future := self._futures.pop(key, None)) is not None:
                 future.release()
 
-    def news(self, timeout_s: float) -> News | None:
+    def news(self, timeout_s: float) -> ClusterEvent | None:
         """Return the next piece of news; None if there is none in time.
 
         Raises:
@@ -135,11 +135,11 @@ class Connection:
             news = None
         now = time.monotonic()
         match news:
-            case Present():
-                self._heard_at = now
-            case Over():
+            case WorkersPresent():
+                self._answered_at = now
+            case TaskDone():
                 self._futures.pop(news.key, None)
-        if news is None and now - self._heard_at > _SILENCE_S:
+        if news is None and now - self._answered_at > _SILENCE_S:
             news = _Lost(f"it has not answered for {_SILENCE_S:.0f} s")
         if isinstance(news, _Lost):
             self._lost = True
@@ -157,7 +157,7 @@ class Connection:
     def _watch(self) -> None:
         while not self._closing:
             try:
-                self._news.put(Present(self._client.nthreads()))
+                self._news.put(WorkersPresent(self._client.nthreads()))
             except OSError:  # in one of many wordings
                 self._news.put(_Lost(_WENT_AWAY))
                 return
@@ -166,26 +166,26 @@ class Connection:
                 return
             time.sleep(_LOOK_EVERY_S)
 
-    def _hear(self, event: tuple[float, Mapping[str, object]]) -> None:
+    def _take_update(self, event: tuple[float, Mapping[str, object]]) -> None:
         content = event[1]
-        key, said = content["key"], content["said"]
+        key, update = content["key"], content["update"]
         if key in self._futures:  # not another's, who may have another version
             assert isinstance(key, str)
-            assert isinstance(said, bytes)
-            self._news.put(Said(key, pickle.loads(said)))  # noqa: S301 - the cluster runs our code
+            assert isinstance(update, bytes)
+            self._news.put(TaskUpdate(key, pickle.loads(update)))  # noqa: S301 - the cluster runs our code
 
     def _note_end(self, future: Future) -> None:
         match future.status:
             case "finished":
-                self._news.put(Over(future.key, None))
+                self._news.put(TaskDone(future.key, None))
             case "error":
-                self._news.put(Over(future.key, future.exception()))
+                self._news.put(TaskDone(future.key, future.exception()))
             case _ if future.key in self._futures:
                 connected = self._client.status == "running"
                 self._news.put(_Lost("it dropped its tasks" if connected else _WENT_AWAY))
 
 
-def _connect(address: str, tell: Callable[[str], object]) -> Client:
+def _connect(address: str, warn: Callable[[str], object]) -> Client:
     _silence()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -200,7 +200,7 @@ def _connect(address: str, tell: Callable[[str], object]) -> Client:
             ) from error
     for warning in caught:
         if isinstance(warning.message, VersionMismatchWarning):
-            _tell_versions(str(warning.message), tell)
+            _warn_of_versions(str(warning.message), warn)
     return client
 
 
@@ -224,23 +224,23 @@ async def _probe(address: str) -> None:
         ):
             kind = (await server.identity())["type"]
     except TimeoutError:
-        raise TimeoutError("what is there says nothing") from None
+        raise TimeoutError("what is there does not answer") from None
     if kind != "Scheduler":
         raise ValueError(f"it is the address of a {kind.lower()}")
 
 
-def _tell_versions(table: str, tell: Callable[[str], object]) -> None:
-    """Say in a line which packages a table of theirs compares."""
+def _warn_of_versions(table: str, warn: Callable[[str], object]) -> None:
+    """Warn in a line of the packages whose versions differ in the table of the warning."""
     packages = set(re.findall(r"^\| (\S+) +\|", table, flags=re.MULTILINE))
     if different := [name for name in _COMPARED if name in packages]:
-        tell(
+        warn(
             f"other versions here than on the cluster: {', '.join(different)}; "
             "the same everywhere would be right"
         )
 
 
 def _silence() -> None:
-    """Keep what the libraries log off the terminal, for good: they speak even at the very end."""
+    """Keep what the libraries log off the terminal, for good: they log even at the very end."""
     for name in ("distributed", "tornado", "asyncio"):
         logging.getLogger(name)
     for name in list(logging.root.manager.loggerDict):
@@ -249,7 +249,7 @@ def _silence() -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what is at the bottom of an error, in one line; what says nothing does not count."""
+    """Return the cause of an error in one line; causes without a text do not count."""
     cause = error.__cause__
     while cause is not None:
         if str(cause):

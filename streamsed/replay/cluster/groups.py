@@ -1,4 +1,4 @@
-"""Replaying groups of recordings on a crew, and outliving the deaths of its workers."""
+"""Replaying groups of recordings on the workers of a cluster, some of which may die."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from uuid import uuid4
 from distributed import KilledWorker
 
 from streamsed.errors import ReplayError, StreamsedError
-from streamsed.replay.cluster.connection import News, Over, Said
-from streamsed.replay.cluster.crew import Crew
-from streamsed.replay.cluster.lease import Lease, leased
-from streamsed.replay.cluster.remote import Ended, Task, replay
+from streamsed.replay.cluster.connection import ClusterEvent, TaskDone, TaskUpdate
+from streamsed.replay.cluster.remote import GroupEnded, Task, replay
+from streamsed.replay.cluster.run_marker import RunMarker, run_marked
+from streamsed.replay.cluster.workers import ClusterWorkers
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.grouping import grouped
 from streamsed.replay.job import Job
 from streamsed.replay.outcome import Outcome
-from streamsed.replay.processes import Heard
+from streamsed.replay.processes import Processed
 from streamsed.replay.recordings import Recording
 
 _NEWS_S = 0.2  # and then look whether to stop
@@ -30,16 +30,20 @@ _GIVE_UP_S = 2.0  # for workers to give up what they are at
 
 
 def replay_on_cluster(
-    crew: Crew, job: Job, recordings: Sequence[Recording], *, stopped: Callable[[], bool]
-) -> Generator[Outcome | Heard, None, None]:
-    """Replay recordings, and yield what becomes of each as soon as it is known.
+    workers: ClusterWorkers,
+    job: Job,
+    recordings: Sequence[Recording],
+    *,
+    stopped: Callable[[], bool],
+) -> Generator[Outcome | Processed, None, None]:
+    """Replay recordings, and yield the outcome of each as soon as it is known.
 
     Every worker has one group at a time, however many threads it has: a process has one engine.
     When a worker dies, the recordings that it had not finished are replayed one by one when all
     else has been handed out, and one with which three workers die has failed.
 
     Args:
-        crew: that the job was described by.
+        workers: that described the job.
         job: what to run.
         recordings: what to run it on.
         stopped: asked a few times a second; once it is true, workers give up what they are at.
@@ -49,18 +53,18 @@ def replay_on_cluster(
     """
     if not recordings:
         return
-    with leased(ReplayFolder(job.folder)) as lease:
-        crew.ask(job, recordings, lease)
-        groups = _Groups(crew, job, lease, grouped(recordings, processes=crew.size))
+    with run_marked(ReplayFolder(job.folder)) as marker:
+        workers.check(job, recordings, marker)
+        groups = _Groups(workers, job, marker, grouped(recordings, processes=workers.size))
         try:
             while groups.busy and not stopped():
                 groups.hand_out()
-                news = crew.connection.news(_NEWS_S)
-                crew.note(news)
+                news = workers.connection.news(_NEWS_S)
+                workers.note(news)
                 yield from groups.note(news)
-                yield groups.heard
+                yield groups.processed
         finally:
-            lease.path.unlink(missing_ok=True)
+            marker.path.unlink(missing_ok=True)
             groups.give_up()
 
 
@@ -74,7 +78,7 @@ class _Group:
         deaths: of workers that had it when it was but one recording.
         worker: that has it.
         begun: whether the worker has begun.
-        heard_s: what it has heard of the recordings under way.
+        processed_s: audio of the recordings under way that it has processed.
     """
 
     left: dict[str, Recording]
@@ -82,7 +86,7 @@ class _Group:
     deaths: int = 0
     worker: str = ""
     begun: bool = False
-    heard_s: float = 0.0
+    processed_s: float = 0.0
 
     @classmethod
     def of(cls, recordings: Iterable[Recording], *, deaths: int = 0) -> _Group:
@@ -94,11 +98,15 @@ class _Groups:
     """The groups that workers have, and those that none has yet."""
 
     def __init__(
-        self, crew: Crew, job: Job, lease: Lease, groups: Iterable[Sequence[Recording]]
+        self,
+        workers: ClusterWorkers,
+        job: Job,
+        marker: RunMarker,
+        groups: Iterable[Sequence[Recording]],
     ) -> None:
-        self._crew = crew
+        self._workers = workers
         self._job = job
-        self._lease = lease
+        self._marker = marker
         self._waiting = deque(_Group.of(recordings) for recordings in groups)
         self._given: dict[str, _Group] = {}  # by task
         self._hopeful_at = time.monotonic()
@@ -109,9 +117,9 @@ class _Groups:
         return bool(self._waiting or self._given)
 
     @property
-    def heard(self) -> Heard:
-        """What was heard of the recordings that are under way."""
-        return Heard(sum(group.heard_s for group in self._given.values()))
+    def processed(self) -> Processed:
+        """The audio processed of the recordings that are under way."""
+        return Processed(sum(group.processed_s for group in self._given.values()))
 
     def hand_out(self) -> None:
         """Give every worker that has nothing to do a group.
@@ -119,50 +127,50 @@ class _Groups:
         Raises:
             ReplayError: there have been no workers for a while.
         """
-        idle = self._crew.fit.keys() - {group.worker for group in self._given.values()}
+        idle = self._workers.fit.keys() - {group.worker for group in self._given.values()}
         for worker in sorted(idle)[: len(self._waiting)]:
             self._give(worker, self._waiting.popleft())
-        if self._crew.hopeful:
+        if self._workers.hopeful:
             self._hopeful_at = time.monotonic()
         elif time.monotonic() - self._hopeful_at > _NO_WORKERS_S:
             raise ReplayError(
-                f"the scheduler {self._crew.connection.address} has no worker left that can "
+                f"the scheduler {self._workers.connection.address} has no worker left that can "
                 "replay; what is done is kept, and --resume goes on"
             )
 
     def _give(self, worker: str, group: _Group) -> None:
         group.worker = worker
         key = f"streamsed-replay-{uuid4().hex}"
-        task = Task(key, self._lease, self._job, tuple(group.left.values()))
+        task = Task(key, self._marker, self._job, tuple(group.left.values()))
         self._given[key] = group
-        self._crew.connection.submit(replay, task, worker=worker)
+        self._workers.connection.submit(replay, task, worker=worker)
 
-    def note(self, news: News | None) -> Iterator[Outcome]:
-        """Take in news; yield what became of recordings.
+    def note(self, news: ClusterEvent | None) -> Iterator[Outcome]:
+        """Take an event into account; yield outcomes of recordings.
 
         Raises:
-            StreamsedError: a worker says that nothing can be replayed.
+            StreamsedError: a worker reports that nothing can be replayed.
         """
         match news:
-            case Said(key, said) if key in self._given:
-                yield from self._note_said(self._given[key], said)
-            case Over(key, error) if key in self._given:
+            case TaskUpdate(key, update) if key in self._given:
+                yield from self._note_update(self._given[key], update)
+            case TaskDone(key, error) if key in self._given:
                 yield from self._note_end(self._given.pop(key), error)
-        for key in [k for k, g in self._given.items() if g.worker not in self._crew.fit]:
-            self._crew.connection.cancel([key])
+        for key in [k for k, g in self._given.items() if g.worker not in self._workers.fit]:
+            self._workers.connection.cancel([key])
             yield from self._bury(self._given.pop(key))
 
-    def _note_said(self, group: _Group, said: object) -> Iterator[Outcome]:
-        match said:
+    def _note_update(self, group: _Group, update: object) -> Iterator[Outcome]:
+        match update:
             case Outcome():
-                if group.left.pop(said.name, None) is not None:
-                    yield said
-            case Heard():
+                if group.left.pop(update.name, None) is not None:
+                    yield update
+            case Processed():
                 group.begun = True
-                group.heard_s = said.seconds
+                group.processed_s = update.seconds
             case StreamsedError():
-                error = type(said)(f"worker {group.worker}: {said}")
-                for note in getattr(said, "__notes__", ()):
+                error = type(update)(f"worker {group.worker}: {update}")
+                for note in getattr(update, "__notes__", ()):
                     error.add_note(note)
                 raise error
 
@@ -185,14 +193,14 @@ class _Groups:
 
     def give_up(self) -> None:
         """Wait, but not for long, until workers have given up, so that they leave no files."""
-        connection = self._crew.connection
+        connection = self._workers.connection
         begun = {key for key, group in self._given.items() if group.begun}
         connection.cancel([key for key in self._given if key not in begun])
         until = time.monotonic() + _GIVE_UP_S
-        with suppress(ReplayError):  # the scheduler is lost, and nothing can be said
+        with suppress(ReplayError):  # the scheduler is lost, and nothing can be sent
             while begun and not connection.lost and time.monotonic() < until:
                 match connection.news(_NEWS_S):
-                    case Said(key, Ended()) | Over(key):
+                    case TaskUpdate(key, GroupEnded()) | TaskDone(key):
                         begun.discard(key)
         connection.cancel(list(self._given))
         self._given.clear()

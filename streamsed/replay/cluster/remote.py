@@ -1,4 +1,4 @@
-"""What a cluster's workers do: look whether they can, and replay groups of recordings."""
+"""What runs on a cluster's workers: the check whether they can replay, and the replay."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from distributed import get_worker
 
 from streamsed import __version__, log
 from streamsed.errors import BundleError, StreamsedError
-from streamsed.replay.cluster.lease import Lease
+from streamsed.replay.cluster.run_marker import RunMarker
 from streamsed.replay.description import describe
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.group import replay_each
 from streamsed.replay.job import Job
-from streamsed.replay.processes import Heard, as_streamsed_error
+from streamsed.replay.processes import Processed, as_streamsed_error
 from streamsed.replay.recordings import Recording
 
 TOPIC = "streamsed-replay"
-"""Of the events in which workers say what they have to say, each about one task."""
+"""Of the events in which workers report, each about one task."""
 
-_SAY_EVERY_S = 0.25
+_REPORT_EVERY_S = 0.25
 
 # A process has one engine, and a worker may have several threads.
 _engine_in_use = threading.Lock()
@@ -32,23 +32,23 @@ _engine_in_use = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is asked for.
+    """What a worker is to do.
 
     Attributes:
         key: that no other task on the cluster has.
-        lease: of the run.
+        marker: of the run.
         job: what to run.
         recordings: to look at, or to replay.
     """
 
     key: str
-    lease: Lease
+    marker: RunMarker
     job: Job
     recordings: tuple[Recording, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Usable:
     """A worker can replay.
 
     Attributes:
@@ -59,75 +59,75 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class Unusable:
     """A worker cannot replay.
 
     Attributes:
-        complaint: what is wrong, and what would be right.
+        problem: what is wrong, and what would be right.
     """
 
-    complaint: str
+    problem: str
 
 
-class Ended:
-    """A worker is done with a group, or has given it up because nobody waits for it."""
+class GroupEnded:
+    """A worker is done with a group, or has given it up because its results are not wanted."""
 
 
-class _Unwanted(Exception):
-    """Nobody waits for the results."""
+class _Abandoned(Exception):
+    """The results are not wanted any more."""
 
 
-def look(task: Task, version: str) -> None:
-    """Say whether this worker sees what the caller sees, and has the same program and bundle."""
-    said: Fit | Unfit
+def check_worker(task: Task, version: str) -> None:
+    """Report whether this worker has the caller's files, program and bundle."""
+    update: Usable | Unusable
     log.configure(level="error", form="auto")
     if version != __version__:
-        said = Unfit(f"has streamsed {__version__}; {version}, as here, would be right")
-    elif (complaint := _missing(task)) is not None:
-        said = Unfit(complaint)
+        update = Unusable(f"has streamsed {__version__}; {version}, as here, would be right")
+    elif (problem := _missing(task)) is not None:
+        update = Unusable(problem)
     else:
-        said = _description(task.job)
-    _say(task, said)
+        update = _description(task.job)
+    _report(task, update)
 
 
 def replay(task: Task) -> None:
-    """Replay a group, and say what becomes of each recording as soon as it is known.
+    """Replay a group, and report each outcome as soon as it is known.
 
-    What ends the whole replay is said as well.
+    An error that ends the whole replay is reported as well.
     """
     with _engine_in_use:
-        _say(task, Heard(0.0))
-        if task.lease.holds:
+        _report(task, Processed(0.0))
+        if task.marker.is_wanted:
             _replay(task)
-        _say(task, Ended())
+        _report(task, GroupEnded())
 
 
 def _replay(task: Task) -> None:
-    said_at = time.monotonic()
+    reported_at = time.monotonic()
 
-    def say(heard_s: float) -> None:
-        nonlocal said_at
-        if time.monotonic() - said_at < _SAY_EVERY_S:
+    def report(processed_s: float) -> None:
+        nonlocal reported_at
+        if time.monotonic() - reported_at < _REPORT_EVERY_S:
             return
-        said_at = time.monotonic()
-        if not task.lease.holds:
-            raise _Unwanted
-        _say(task, Heard(heard_s))
+        reported_at = time.monotonic()
+        if not task.marker.is_wanted:
+            raise _Abandoned
+        _report(task, Processed(processed_s))
 
     try:
-        for outcome in replay_each(task.job, task.recordings, on_step=say):
-            _say(task, outcome)
-    except _Unwanted:
+        for outcome in replay_each(task.job, task.recordings, on_step=report):
+            _report(task, outcome)
+    except _Abandoned:
         pass
     except Exception as error:
-        if task.lease.holds:  # else it is no wonder
-            _say(task, as_streamsed_error(error, task.job))
+        if task.marker.is_wanted:  # else it is no wonder
+            _report(task, as_streamsed_error(error, task.job))
 
 
 def _missing(task: Task) -> str | None:
-    """Say what this machine lacks of what the caller has."""
+    """Return what this machine lacks of what the caller has; None if nothing."""
     folder = ReplayFolder(task.job.folder)
-    if not task.lease.holds:
+    if not task.marker.is_wanted:
         return (
             f"does not see the results' folder {folder.path} of this machine; "
             "one that all machines share would be right"
@@ -156,21 +156,21 @@ def _missing(task: Task) -> str | None:
     return None
 
 
-def _description(job: Job) -> Fit | Unfit:
+def _description(job: Job) -> Usable | Unusable:
     try:
         with _engine_in_use:
-            return Fit(describe(job))
+            return Usable(describe(job))
     except BundleError as error:
-        return Unfit(
+        return Unusable(
             f"cannot use the bundle: {error}; "
             "the same bundle at the same path on all machines would be right"
         )
     except StreamsedError as error:
-        return Unfit(f"cannot replay: {error}")
+        return Unusable(f"cannot replay: {error}")
 
 
-def _say(task: Task, said: object) -> None:
-    get_worker().log_event(TOPIC, {"key": task.key, "said": pickle.dumps(said)})
+def _report(task: Task, update: object) -> None:
+    get_worker().log_event(TOPIC, {"key": task.key, "update": pickle.dumps(update)})
 
 
 def by_value() -> Callable[[bytes], None]:

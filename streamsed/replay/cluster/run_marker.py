@@ -1,4 +1,4 @@
-"""Lease: a file that says that the results of a run are still wanted."""
+"""Run marker: a file that exists for as long as the results of a run are wanted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from streamsed.replay.folder import ReplayFolder
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """A file in the results' folder for as long as anybody waits for results. Picklable.
+class RunMarker:
+    """A file in the results' folder for as long as the run goes on. Picklable.
 
     A cluster cannot interrupt what its workers do. They look for this file now and then and give
     up when it is gone: the run was stopped or, if it was killed, another was begun in the folder.
@@ -26,7 +26,7 @@ class Lease:
     path: Path
 
     @property
-    def holds(self) -> bool:
+    def is_wanted(self) -> bool:
         """Whether the results are wanted, as far as this machine can see."""
         try:  # opening, unlike looking, makes network file systems ask the server
             return self.path.read_text(encoding="utf-8") == self.path.name
@@ -35,25 +35,25 @@ class Lease:
 
 
 @contextmanager
-def leased(folder: ReplayFolder) -> Iterator[Lease]:
-    """Make a lease in a folder, and the folder if need be; take away again what was made.
+def run_marked(folder: ReplayFolder) -> Iterator[RunMarker]:
+    """Make a marker in a folder, and the folder if need be; take away again what was made.
 
     Raises:
         ConfigError: the folder cannot be written.
     """
-    lease = Lease(folder.partial_file())
-    made = [path for path in (lease.path.parent, folder.path) if not path.exists()]
+    marker = RunMarker(folder.partial_file())
+    made = [path for path in (marker.path.parent, folder.path) if not path.exists()]
     try:
-        lease.path.parent.mkdir(parents=True, exist_ok=True)
-        lease.path.write_text(lease.path.name, encoding="utf-8")
+        marker.path.parent.mkdir(parents=True, exist_ok=True)
+        marker.path.write_text(marker.path.name, encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"{error.filename or folder.path}: cannot be written: {error.strerror}"
         ) from error
     try:
-        yield lease
+        yield marker
     finally:
         with suppress(OSError):
-            lease.path.unlink(missing_ok=True)
+            marker.path.unlink(missing_ok=True)
             for path in made:
                 path.rmdir()

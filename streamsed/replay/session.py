@@ -1,4 +1,4 @@
-"""Lane: one recording on its way through the detector, and the files that it leaves."""
+"""Session: one recording on its way through the detector, and the files that it leaves."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _BY_CHANCE: dict[str, Any] = {
 }
 
 
-class Lane:
+class RecordingSession:
     """Reads one recording and writes what is detected in it, as it is detected.
 
     The files get their names only when they are whole.
@@ -49,13 +49,13 @@ class Lane:
         recording: to be read.
         manifest: the bundle's.
         folder: of the replay.
-        channel: that is heard.
+        channel: that is used.
         gain_db: of all recordings.
 
     Attributes:
         name: the recording's.
         ended: why no more audio comes; None while it does.
-        heard_samples: at the bundle's rate, so far.
+        processed_samples: at the bundle's rate, so far.
         bad_samples: that the detector refused; the source has a count of its own.
         bad_steps: whose scores were no numbers, or outside 0 to 1.
 
@@ -74,7 +74,7 @@ class Lane:
     ) -> None:
         self.name = recording.name
         self.ended: Reason | None = None
-        self.heard_samples = 0
+        self.processed_samples = 0
         self.bad_samples = 0
         self.bad_steps = 0
         self._recording = recording
@@ -104,7 +104,7 @@ class Lane:
             raise
 
     def read(self) -> Block | None:
-        """Return the next audio; None at the end, and then :attr:`ended` says why."""
+        """Return the next audio; None at the end, whose reason is :attr:`ended`."""
         try:
             while (block := self._source.read(1.0)) is None:
                 pass
@@ -115,7 +115,7 @@ class Lane:
         except Exception as error:  # a fault in one source must not cost the others
             self.ended, self._failure = Reason.SOURCE_LOST, f"internal error: {error!r}"
         else:
-            self.heard_samples = block.end_sample
+            self.processed_samples = block.end_sample
             self._loudness.add(
                 energy=float(np.dot(block.samples, block.samples)),
                 samples=len(block.samples),
@@ -137,16 +137,16 @@ class Lane:
         self._scores.add(frames.first_frame_sample, frames.scores)
 
     def finish(self) -> Outcome:
-        """Close the files and give them their names; say what became of the recording."""
+        """Close the files and give them their names; return the outcome."""
         self._source.close()
         self._loudness.end()
-        self._scores.end(self.heard_samples)
+        self._scores.end(self.processed_samples)
         for file, final in self._files:
             file.close()
             Path(file.name).replace(final)
         return Outcome.of(
             self._recording,
-            duration_s=self.heard_samples / self._rate,
+            duration_s=self.processed_samples / self._rate,
             events=self._events,
             failure=self._failure,
             bad_samples=self.bad_samples + self._source.unusable_samples,

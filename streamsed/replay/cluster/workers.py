@@ -1,4 +1,4 @@
-"""The crew: workers of a cluster that have been looked at and can replay."""
+"""Workers of a cluster, checked for whether they can replay."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from uuid import uuid4
 
 from streamsed import __version__
 from streamsed.errors import ConfigError
-from streamsed.replay.cluster.connection import Connection, News, Over, Present, Said
-from streamsed.replay.cluster.lease import Lease, leased
-from streamsed.replay.cluster.remote import Fit, Task, Unfit, look, sample
+from streamsed.replay.cluster.connection import (
+    ClusterEvent,
+    Connection,
+    TaskDone,
+    TaskUpdate,
+    WorkersPresent,
+)
+from streamsed.replay.cluster.remote import Task, Unusable, Usable, check_worker, sample
+from streamsed.replay.cluster.run_marker import RunMarker, run_marked
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.job import Job
 from streamsed.replay.recordings import Recording
@@ -24,20 +30,20 @@ _NEWS_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class _Errand:
+class _Requirements:
     """What workers must be able to do."""
 
     job: Job
     recordings: tuple[Recording, ...]
-    lease: Lease
+    marker: RunMarker
 
 
-class Crew:
-    """Knows which workers there are, and asks each that comes whether it can replay.
+class ClusterWorkers:
+    """The workers that are connected, each checked when it comes.
 
     Args:
         address: of the scheduler, or its file.
-        tell: is given a line that a user should read.
+        warn: is given a line that a user should read.
 
     Attributes:
         connection: to the scheduler.
@@ -47,14 +53,14 @@ class Crew:
         ConfigError: no scheduler answers there.
     """
 
-    def __init__(self, address: str, *, tell: Callable[[str], object]) -> None:
-        self.connection = Connection(address, tell=tell)
+    def __init__(self, address: str, *, warn: Callable[[str], object]) -> None:
+        self.connection = Connection(address, warn=warn)
         self.fit: dict[str, dict[str, Any]] = {}
-        self._tell = tell
+        self._warn = warn
         self._threads: dict[str, int] = {}
         self._unfit: dict[str, str] = {}
-        self._asked: dict[str, str] = {}  # workers by task
-        self._errand: _Errand | None = None
+        self._checking: dict[str, str] = {}  # workers by task
+        self._requirements: _Requirements | None = None
         self._description: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:
@@ -71,16 +77,16 @@ class Crew:
 
     @property
     def hopeful(self) -> bool:
-        """Whether any worker can replay, or has not yet said that it cannot."""
-        return bool(self.fit or self._asked)
+        """Whether any worker can replay, or is being checked."""
+        return bool(self.fit or self._checking)
 
     @property
     def size(self) -> int:
-        """How many workers can replay, or have not yet said that they cannot; at least 1."""
-        return max(1, len(self.fit) + len(self._asked))
+        """How many workers can replay, or are being checked; at least 1."""
+        return max(1, len(self.fit) + len(self._checking))
 
     def admit(self, job: Job, recordings: Sequence[Recording]) -> dict[str, Any]:
-        """Ask all workers whether they can replay; return what they say that it will be.
+        """Check all workers; return their description of the job.
 
         Those that cannot are left out, and named.
 
@@ -89,9 +95,9 @@ class Crew:
             ReplayError: the scheduler was lost.
         """
         began, told = time.monotonic(), False
-        with leased(ReplayFolder(job.folder)) as lease:
-            self.ask(job, recordings, lease)
-            while self._asked or not self._threads:
+        with run_marked(ReplayFolder(job.folder)) as marker:
+            self.check(job, recordings, marker)
+            while self._checking or not self._threads:
                 waited = time.monotonic() - began > _PATIENCE_S
                 if waited and self.fit:
                     break
@@ -102,82 +108,82 @@ class Crew:
                     )
                 if waited and not told:
                     told = True
-                    self._tell("all workers of the cluster are busy; waiting for one")
+                    self._warn("all workers of the cluster are busy; waiting for one")
                 self.note(self.connection.news(_NEWS_S))
-            self._give_up_asking()
+            self._give_up_checking()
         if not self.fit:
-            raise ConfigError(f"no worker fits: {self._complaints()[0]}")
-        for complaint in self._complaints():
-            self._tell(f"{complaint}; left out")
+            raise ConfigError(f"no worker fits: {self._problems()[0]}")
+        for problem in self._problems():
+            self._warn(f"{problem}; left out")
         self._description = self._agreed()
-        self._tell_threads()
+        self._warn_of_threads()
         return self._description
 
-    def ask(self, job: Job, recordings: Sequence[Recording], lease: Lease) -> None:
-        """Ask workers from now on about these."""
-        self._errand = _Errand(job, sample(recordings), lease)
+    def check(self, job: Job, recordings: Sequence[Recording], marker: RunMarker) -> None:
+        """Check workers for these from now on."""
+        self._requirements = _Requirements(job, sample(recordings), marker)
         for worker in self._threads.keys() - self.fit.keys() - self._unfit.keys():
-            self._look(worker)
+            self._check(worker)
 
-    def note(self, news: News | None) -> None:
-        """Take in news, if it is about workers."""
+    def note(self, news: ClusterEvent | None) -> None:
+        """Take an event into account, if it is about workers."""
         match news:
-            case Present():
+            case WorkersPresent():
                 self._note_present(news)
-            case Said(key, Fit() as said) if key in self._asked:
-                self._note_fit(self._asked.pop(key), said)
-            case Said(key, Unfit() as said) if key in self._asked:
-                self._note_unfit(self._asked.pop(key), said.complaint)
-            case Over(key, error) if key in self._asked:
+            case TaskUpdate(key, Usable() as update) if key in self._checking:
+                self._note_fit(self._checking.pop(key), update)
+            case TaskUpdate(key, Unusable() as update) if key in self._checking:
+                self._note_unfit(self._checking.pop(key), update.problem)
+            case TaskDone(key, error) if key in self._checking:
                 self._note_unfit(
-                    self._asked.pop(key),
+                    self._checking.pop(key),
                     f"cannot run streamsed: {' '.join(str(error).split()) or error!r}; "
                     f"the same Python with streamsed {__version__} would be right",
                 )
 
-    def _note_present(self, present: Present) -> None:
+    def _note_present(self, present: WorkersPresent) -> None:
         for worker in self._threads.keys() - present.workers.keys():
             self.fit.pop(worker, None)
             self._unfit.pop(worker, None)
-        gone = [key for key, worker in self._asked.items() if worker not in present.workers]
+        gone = [key for key, worker in self._checking.items() if worker not in present.workers]
         for key in gone:
-            del self._asked[key]
+            del self._checking[key]
         self.connection.cancel(gone)
         new = present.workers.keys() - self._threads.keys()
         self._threads = dict(present.workers)
         for worker in sorted(new):
-            self._look(worker)
+            self._check(worker)
 
-    def _note_fit(self, worker: str, said: Fit) -> None:
-        if self._description not in (None, said.description):
-            self._note_unfit(worker, _difference(said.description, self._description or {}))
+    def _note_fit(self, worker: str, update: Usable) -> None:
+        if self._description not in (None, update.description):
+            self._note_unfit(worker, _difference(update.description, self._description or {}))
         elif worker in self._threads:
-            self.fit[worker] = said.description
+            self.fit[worker] = update.description
 
-    def _note_unfit(self, worker: str, complaint: str) -> None:
-        self._unfit[worker] = complaint
+    def _note_unfit(self, worker: str, problem: str) -> None:
+        self._unfit[worker] = problem
         if self._description is not None:
-            self._tell(f"worker {worker} {complaint}; left out")
+            self._warn(f"worker {worker} {problem}; left out")
 
-    def _look(self, worker: str) -> None:
-        assert self._errand is not None
-        errand = self._errand
-        task = Task(_key("look"), errand.lease, errand.job, errand.recordings)
-        self._asked[task.key] = worker
-        self.connection.submit(look, task, __version__, worker=worker)
+    def _check(self, worker: str) -> None:
+        assert self._requirements is not None
+        required = self._requirements
+        task = Task(_key("check"), required.marker, required.job, required.recordings)
+        self._checking[task.key] = worker
+        self.connection.submit(check_worker, task, __version__, worker=worker)
 
-    def _give_up_asking(self) -> None:
-        self.connection.cancel(list(self._asked))
-        self._asked.clear()
+    def _give_up_checking(self) -> None:
+        self.connection.cancel(list(self._checking))
+        self._checking.clear()
 
-    def _complaints(self) -> list[str]:
+    def _problems(self) -> list[str]:
         """One line for each thing that is wrong, however many workers it is wrong with."""
         workers = defaultdict(list)
-        for worker, complaint in self._unfit.items():
-            workers[complaint].append(worker)
+        for worker, problem in self._unfit.items():
+            workers[problem].append(worker)
         return [
-            f"worker {who[0]} {'' if len(who) == 1 else f'(and {len(who) - 1} more) '}{complaint}"
-            for complaint, who in workers.items()
+            f"worker {who[0]} {'' if len(who) == 1 else f'(and {len(who) - 1} more) '}{problem}"
+            for problem, who in workers.items()
         ]
 
     def _agreed(self) -> dict[str, Any]:
@@ -191,10 +197,10 @@ class Crew:
                 )
         return first
 
-    def _tell_threads(self) -> None:
+    def _warn_of_threads(self) -> None:
         most = max(self._threads.get(worker, 1) for worker in self.fit)
         if most > 1:
-            self._tell(
+            self._warn(
                 f"a replay uses one thread of each worker, of up to {most}; "
                 f"dask worker --nworkers {most} --nthreads 1 would use all"
             )

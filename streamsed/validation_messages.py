@@ -78,8 +78,8 @@ def mistakes(
         written: values that stand in the file otherwise than YAML reads them, such as ``on``.
     """
     schema = TypeAdapter(model).json_schema()
-    complaints = [each for each in error.errors(include_url=False) if not _follows(each)]
-    places = [_place(schema, complaint) for complaint in complaints]
+    errors = [each for each in error.errors(include_url=False) if not _follows(each)]
+    places = [_place(schema, error) for error in errors]
     found: dict[Mistake, None] = {}
     # What was tried of a union comes in a row.
     for union, group in groupby(places, key=lambda place: place.union):
@@ -173,26 +173,26 @@ def as_yaml(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A complaint of pydantic's, and where it belongs.
+    """A error of pydantic's, and where it belongs.
 
     Attributes:
-        complaint: as pydantic words it.
+        error: as pydantic words it.
         location: without the names that pydantic gives to what it tries of a union.
         union: location of the union that it is about or below, if it is below one without tags.
         parent: JSON schema of what holds the last key.
     """
 
-    complaint: Mapping[str, Any]
+    error: Mapping[str, Any]
     location: Location
     union: Location | None
     parent: Mapping[str, Any]
 
 
-def _place(schema: Mapping[str, Any], complaint: Mapping[str, Any]) -> _Place:
+def _place(schema: Mapping[str, Any], error: Mapping[str, Any]) -> _Place:
     location: list[str | int] = []
     union: Location | None = None
     node = parent = _resolve(schema, schema)
-    for part in complaint["loc"]:
+    for part in error["loc"]:
         branches = [_resolve(schema, branch) for branch in _branches(node)]
         if part in (tags := node.get("discriminator", {}).get("mapping", {})):
             node = _resolve(schema, {"$ref": tags[part]})
@@ -202,9 +202,9 @@ def _place(schema: Mapping[str, Any], complaint: Mapping[str, Any]) -> _Place:
         elif part != "[key]":
             location.append(part)
             parent, node = node, _resolve(schema, _descend(node, part))
-    if complaint["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return _Place(complaint, tuple(location), None, parent)
-    return _Place(complaint, tuple(location), union, parent)
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _Place(error, tuple(location), None, parent)
+    return _Place(error, tuple(location), union, parent)
 
 
 def _is_called(branch: Mapping[str, Any], name: str | int) -> bool:
@@ -213,54 +213,54 @@ def _is_called(branch: Mapping[str, Any], name: str | int) -> bool:
     return branch.get("title") == name or name in known_by
 
 
-def _follows(complaint: Mapping[str, Any]) -> bool:
+def _follows(error: Mapping[str, Any]) -> bool:
     """Whether it is of a list that lacks nothing but its wrong entries."""
-    least = complaint.get("ctx", {}).get("min_length", 0)
-    return complaint["type"] == "too_short" and bool(len(complaint["input"]) >= least)
+    least = error.get("ctx", {}).get("min_length", 0)
+    return error["type"] == "too_short" and bool(len(error["input"]) >= least)
 
 
 def _nearest(union: Location, places: list[_Place]) -> Iterator[_Place]:
-    """Yield the complaints about what was most likely meant, of all that a union may be."""
+    """Yield the errors about what was most likely meant, of all that a union may be."""
     fits = [place for place in places if place.location != union]  # its kind does, not its content
-    fits = fits or [place for place in places if _expected(place.complaint) is None]
+    fits = fits or [place for place in places if _expected(place.error) is None]
     if fits or len(places) == 1:
         yield from fits or places
         return
-    words = " or ".join(str(_expected(place.complaint)) for place in places)
+    words = " or ".join(str(_expected(place.error)) for place in places)
     words = words.replace(" or ", ", ", words.count(" or ") - 1)
-    merged = {**places[0].complaint, "type": "union", "msg": f"input should be {words}"}
+    merged = {**places[0].error, "type": "union", "msg": f"input should be {words}"}
     yield _Place(merged, union, None, places[0].parent)
 
 
-def _expected(complaint: Mapping[str, Any]) -> str | None:
+def _expected(error: Mapping[str, Any]) -> str | None:
     """Return what a value of another kind should have been; None if it is of the right kind."""
-    if complaint["type"] in ("literal_error", "enum"):
-        return str(complaint["ctx"]["expected"])
-    return _SHAPES.get(complaint["type"])
+    if error["type"] in ("literal_error", "enum"):
+        return str(error["ctx"]["expected"])
+    return _SHAPES.get(error["type"])
 
 
 def _problem(place: _Place, written: Mapping[Location, str]) -> str:
-    complaint, location = place.complaint, place.location
-    message = complaint["msg"].removeprefix("Value error, ")
-    match complaint["type"]:
+    error, location = place.error, place.location
+    message = error["msg"].removeprefix("Value error, ")
+    match error["type"]:
         case kind if kind in _UNKNOWN:
             known = place.parent.get("properties", ())
             return f"unknown key; {suggest(str(location[-1]), known)}"
         case "missing":
             return "missing"
         case "union_tag_invalid":
-            context = complaint["ctx"]
+            context = error["ctx"]
             discriminator = _tag_key(context["discriminator"])
             tags = context["expected_tags"].replace("'", "").split(", ")
             return f"unknown {discriminator} {context['tag']!r}; {suggest(context['tag'], tags)}"
         case "union_tag_not_found":
-            return f"{_tag_key(complaint['ctx']['discriminator'])} is missing"
+            return f"{_tag_key(error['ctx']['discriminator'])} is missing"
         case "value_error" | "assertion_error":
             return str(message)
-    if plain := _PLAIN.get(complaint["type"]):
+    if plain := _PLAIN.get(error["type"]):
         message = f"input should be {plain}"
     message = message[0].lower() + message[1:]
-    return f"{message}, not {as_yaml(complaint['input'])}{_as_written(place, written)}"
+    return f"{message}, not {as_yaml(error['input'])}{_as_written(place, written)}"
 
 
 def _tag_key(discriminator: str) -> str:
@@ -270,11 +270,11 @@ def _tag_key(discriminator: str) -> str:
 
 def _as_written(place: _Place, written: Mapping[Location, str]) -> str:
     """Add how a value stands in the file, if YAML took text for something else."""
-    text, complaint = written.get(place.location), place.complaint
-    if not text or complaint["input"] is None:
+    text, error = written.get(place.location), place.error
+    if not text or error["input"] is None:
         return ""
-    taken = f", as YAML takes {text}" if text != as_yaml(complaint["input"]) else ""
-    wants_text = complaint["type"] in _TEXTS or "text" in complaint["msg"]
+    taken = f", as YAML takes {text}" if text != as_yaml(error["input"]) else ""
+    wants_text = error["type"] in _TEXTS or "text" in error["msg"]
     return taken + (f'; in quotes, "{text}", it is text' if wants_text else "")
 
 
