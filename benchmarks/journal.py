@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamsed.detect.events import Kind
-from streamsed.publish.journal import Entry, Journal, microseconds
+from streamsed.publish.journal import Journal, JournalEntry, microseconds
 from streamsed.publish.messages import BundleName, EventMessage, EventScore, Moment
 
 GROUPS = (1, 16, 256)
@@ -25,7 +25,7 @@ COMMITS = 200
 SINCE = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def onset(seq: int) -> Entry:
+def onset(seq: int) -> JournalEntry:
     """Compose a message as the publisher does."""
     published = SINCE + timedelta(seconds=seq)
     message = EventMessage(
@@ -43,7 +43,7 @@ def onset(seq: int) -> Entry:
         bundle=BundleName(name="domestic", version="1"),
         published=published,
     )
-    return Entry.of(message, seq=seq, published_us=microseconds(published))
+    return JournalEntry.of(message, seq=seq, published_us=microseconds(published))
 
 
 def commits_ms(folder: Path, *, group: int, synchronous: str) -> list[float]:

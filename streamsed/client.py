@@ -42,7 +42,7 @@ from streamsed.publish.messages import (
     StatusMessage,
 )
 from streamsed.subscribe.delivery import Gap, GapReason
-from streamsed.subscribe.session import Said, SubscriberSession
+from streamsed.subscribe.session import Received, SubscriberSession
 
 __all__ = [
     "AsyncSubscriber",
@@ -145,10 +145,10 @@ class Subscriber:
                 string for everything. One to 100, of at most 300 characters each.
             since: ``seq`` of the last message that is known, to go on from there; 0 for all that
                 the daemon has kept. None begins with what is published from now on, after replays
-                of how things stand (see :mod:`streamsed.publish.messages`).
+                of the last values (see :mod:`streamsed.publish.messages`).
             requests: where the daemon answers requests; None for the address that goes with
                 ``address``, which is the next port.
-            keys: for a daemon that asks for keys; with none or others it is silent.
+            keys: for a daemon that requires keys; without them nothing is received.
 
         Raises:
             PublishError: an address, the topics or ``since`` cannot be used.
@@ -167,12 +167,12 @@ class Subscriber:
         self._poller.register(self._sockets.messages, zmq.POLLIN)
         self._poller.register(self._sockets.answers, zmq.POLLIN)
 
-    def receive_frames(self, timeout_s: float | None = None) -> Said | Gap | None:
+    def receive_frames(self, timeout_s: float | None = None) -> Received | Gap | None:
         """Return topic and JSON of the next message; None when none came in time."""
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while not self._session.ready:
             now = time.monotonic()
-            self._ask(now)
+            self._send_request(now)
             if self._session.ready:
                 break
             wait_ms = _milliseconds(self._session.wait_s(now), deadline - now)
@@ -180,7 +180,7 @@ class Subscriber:
                 return None
         return self._session.ready.popleft()
 
-    def _ask(self, now: float) -> None:
+    def _send_request(self, now: float) -> None:
         if (request := self._session.request(now)) is not None:
             with contextlib.suppress(zmq.Again):  # too many wait for a daemon that is not there
                 self._sockets.answers.send_multipart(request, zmq.DONTWAIT)
@@ -256,12 +256,12 @@ class AsyncSubscriber:
         self._poller.register(self._sockets.messages, zmq.POLLIN)
         self._poller.register(self._sockets.answers, zmq.POLLIN)
 
-    async def receive_frames(self, timeout_s: float | None = None) -> Said | Gap | None:
+    async def receive_frames(self, timeout_s: float | None = None) -> Received | Gap | None:
         """Return topic and JSON of the next message; None when none came in time."""
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         while not self._session.ready:
             now = time.monotonic()
-            await self._ask(now)
+            await self._send_request(now)
             if self._session.ready:
                 break
             wait_ms = _milliseconds(self._session.wait_s(now), deadline - now)
@@ -269,7 +269,7 @@ class AsyncSubscriber:
                 return None
         return self._session.ready.popleft()
 
-    async def _ask(self, now: float) -> None:
+    async def _send_request(self, now: float) -> None:
         if (request := self._session.request(now)) is not None:
             with contextlib.suppress(zmq.Again):
                 await self._sockets.answers.send_multipart(request, zmq.DONTWAIT)
@@ -315,8 +315,8 @@ class AsyncSubscriber:
         self.close()
 
 
-def _parsed(said: Said | Gap | None) -> AnyMessage | Gap | None:
-    return said if said is None or isinstance(said, Gap) else parse(said[1])
+def _parsed(received: Received | Gap | None) -> AnyMessage | Gap | None:
+    return received if received is None or isinstance(received, Gap) else parse(received[1])
 
 
 def _milliseconds(*waits_s: float | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Archive: journal and ledger in their folder, and what is made of the state they are found in.
+"""Archive: journal and ledger in their folder, and recovery from the state they are found in.
 
 Everything here happens in the disk's thread. What cannot be written is tried again with back-off;
 what cannot be read as a journal is set aside, and a new one goes on above it.
@@ -25,15 +25,15 @@ from streamsed.publish import message_builders
 from streamsed.publish.backlog import Backlog
 from streamsed.publish.journal import (
     BESIDE,
-    Entry,
     Journal,
+    JournalEntry,
     NotAJournal,
     OpenEvent,
     Retention,
-    believing_nothing,
+    damage_as_error,
     is_damage,
 )
-from streamsed.publish.ledger import SAME_TIME_NS, Ledger, Past
+from streamsed.publish.ledger import SAME_TIME_NS, Ledger, LedgerContent
 from streamsed.publish.messages import EventMessage, JournalCondition, JournalState, Moment
 from streamsed.publish.set_aside import set_aside, was_set_aside
 from streamsed.publish.unrecorded import Unrecorded
@@ -41,11 +41,11 @@ from streamsed.publish.unrecorded import Unrecorded
 JOURNAL_NAME = "journal.sqlite"
 _AGES_NAME = "journal.clock"
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
-_MARGIN = 1_000_000  # numbers to skip where the clock does not tell
+_MARGIN = 1_000_000  # numbers to skip where the clock is wrong
 _GROUP = 256  # messages of one commit
 _TIDY_S = 1.0  # between removals of what is too old
 _TIDY_ROWS = 500  # removed at a time, or twice what came in
-_CHECK_S = 2.0  # for the look at the structure of a journal after an unclean end
+_CHECK_S = 2.0  # to check the structure of a journal after an unclean end
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ class Archive:
         self._retention = retention
         self._position = position
         self._lock: int | None = None  # descriptor of the folder
-        self._past: Past | None = None  # as the ledger was found
+        self._past: LedgerContent | None = None  # as the ledger was found
         self._restored = False  # whether all that was found is a copy from an earlier time
         self._used_elsewhere: int | None = None  # as the note of what is unrecorded was found
         self._adopted = False  # whether there was a journal in this run
@@ -106,7 +106,7 @@ class Archive:
         """Write what was numbered: to the journal, and whatever becomes of that to the ledger."""
         if self.journal is not None:
             try:
-                with believing_nothing():
+                with damage_as_error():
                     self._write_to(self.journal)
             except (sqlite3.Error, OSError) as error:
                 self._degrade(error)
@@ -137,7 +137,7 @@ class Archive:
 
     @property
     def is_untidy(self) -> bool:
-        """Whether it is time for :meth:`tidy`; any thread may ask."""
+        """Whether it is time for :meth:`tidy`; any thread may read it."""
         return self.journal is not None and time.monotonic() >= self._tidy_at
 
     def tidy(self) -> None:
@@ -211,7 +211,7 @@ class Archive:
             self._past = self.ledger.read()
             self._restored = self._past.changed and self._changed_after(self._past.written_ns)
             self._used_elsewhere = self.unrecorded.read()
-        else:  # this run knows better than whatever was put there
+        else:  # this run's numbers hold, whatever was put there
             self.ledger.read()
         self._ages.open()
 
@@ -226,7 +226,7 @@ class Archive:
 
     def _attach(self) -> None:
         try:
-            with believing_nothing():
+            with damage_as_error():
                 self._lock_folder()
                 self._adopt(self._opened())
         except (sqlite3.Error, OSError) as error:
@@ -269,7 +269,7 @@ class Archive:
 
     def _look_back(self, journal: Journal) -> None:
         """Find what earlier runs used and left open, and account for it."""
-        past = self._past or Past()
+        past = self._past or LedgerContent()
         doubt = self._doubt(past, journal)
         journal.forget_after(max(past.last, journal.last_seq) if doubt else journal.last_seq)
         used = max(past.last, journal.last_seq, self._used_elsewhere or 0)
@@ -289,7 +289,7 @@ class Archive:
         # Whatever was open in a copy has ended since, with an offset that was sent.
         self._interrupt({} if self._restored else _left(past, journal))
 
-    def _doubt(self, past: Past, journal: Journal) -> str | None:
+    def _doubt(self, past: LedgerContent, journal: Journal) -> str | None:
         """Return why the numbers that were used are not known for certain; None if they are."""
         if past.doubt is not None:
             return past.doubt
@@ -305,7 +305,7 @@ class Archive:
 
     def _begin_without(self) -> None:
         """Begin, though there is no journal for now."""
-        past = self._past or Past()
+        past = self._past or LedgerContent()
         self._backlog.begin(beyond(max(past.last, self._used_elsewhere or 0)) - 1)
         if past.whole and not self._restored:
             self._interrupt({e: OpenEvent(m, None) for e, m in past.open_events.items()})
@@ -353,7 +353,7 @@ class Archive:
             self._give_up_ledger()
 
     def _give_up_ledger(self) -> None:
-        """Leave no ledger that could be believed."""
+        """Remove the ledger, which lacks messages."""
         try:
             self.ledger.remove()
         except OSError:
@@ -371,7 +371,7 @@ class Archive:
         )
         self._retry_at = time.monotonic() + self._retry_s
         self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
-        # A disk that damages whatever is written to it must not keep anybody busy.
+        # A disk that damages whatever is written to it must not keep the thread busy.
         rested = time.monotonic() - self._set_aside_at > _LAST_RETRY_S
         if is_damage(error) and rested and (aside := self._set_aside()) is not None:
             log.error("journal_set_aside", reason=reason, path=str(aside))
@@ -385,7 +385,7 @@ class Archive:
         if not self._adopted and not (self._past and self._past.whole):
             with (
                 contextlib.suppress(sqlite3.Error, OSError),
-                believing_nothing(),
+                damage_as_error(),
                 contextlib.closing(Journal(self.path)) as damaged,
             ):
                 self._backlog.begin(beyond(damaged.last_seq) - 1)
@@ -393,7 +393,7 @@ class Archive:
         return set_aside(self.path, beside=BESIDE)
 
 
-def _events_of(entries: Sequence[Entry]) -> tuple[list[bytes], list[UUID]]:
+def _events_of(entries: Sequence[JournalEntry]) -> tuple[list[bytes], list[UUID]]:
     """Return the messages of events that begin or go on, and which end."""
     onsets, offsets = [], []
     for entry in entries:
@@ -405,7 +405,7 @@ def _events_of(entries: Sequence[Entry]) -> tuple[list[bytes], list[UUID]]:
     return onsets, offsets
 
 
-def _left(past: Past, journal: Journal) -> dict[UUID, OpenEvent]:
+def _left(past: LedgerContent, journal: Journal) -> dict[UUID, OpenEvent]:
     """Return the events that an earlier run has left open.
 
     Journal and ledger may each lack the end, where either was damaged or restored. What is whole is
@@ -436,6 +436,6 @@ def _reason(error: sqlite3.Error | OSError) -> str:
 
 
 def beyond(last: int) -> int:
-    """Return a number that nobody can have used, given the last that is known."""
+    """Return a number that cannot have been used, given the last that is known."""
     now_us = time.time_ns() // 1000
     return now_us if now_us > last else last + _MARGIN  # the clock is wrong

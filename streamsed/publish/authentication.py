@@ -1,7 +1,7 @@
-"""Who may connect: the server's keys, the folder of allowed clients, and the answer to each.
+"""Authentication of clients: the server's keys, the folder of allowed keys, and ZAP.
 
-libzmq asks about each client that has proven to own its key, over the socket that ZAP names
-(RFC 27). pyzmq's own authenticator is not used: it refuses for good, after which a client never
+libzmq sends a ZAP request (RFC 27) for each client that has proven to own its key.
+pyzmq's own authenticator is not used: it refuses for good, after which a client never
 tries again, though it be allowed a minute later; and it reads the folder once, whole or not at
 all, where here one broken file costs one client.
 """
@@ -90,7 +90,7 @@ def _name(path: Path) -> str:
 
 
 def _versions(folder: Path) -> dict[Path, tuple[int, ...]]:
-    """Return what tells that a file is no longer the same, for each key in a folder."""
+    """Return what changes when a key's file does, for each key in a folder."""
     versions: dict[Path, tuple[int, ...]] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -99,7 +99,7 @@ def _versions(folder: Path) -> dict[Path, tuple[int, ...]]:
                     status = entry.stat()
                 except FileNotFoundError:  # removed at this moment, or a link to nowhere
                     continue
-                except OSError:  # links in a loop, for example: reading it says why
+                except OSError:  # links in a loop, for example: reading it gives the reason
                     versions[Path(entry.path)] = ()
                     continue
                 versions[Path(entry.path)] = (
@@ -125,11 +125,11 @@ def _read(path: Path) -> str | KeysError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authentication:
-    """What a server needs to let in those it knows, and nobody else.
+    """A server's own keys and those of the clients that may connect.
 
     Attributes:
         pair: the server's own.
-        clients: those it knows.
+        clients: that may connect.
     """
 
     pair: KeyPair
@@ -145,16 +145,16 @@ class Authentication:
         return cls(pair=KeyPair.read(secret_key), clients=AllowedClients(clients))
 
     def apply(self, socket: zmq.Socket[bytes]) -> None:
-        """Make a socket ask for keys, before it is bound."""
+        """Make a socket require keys, before it is bound."""
         socket.curve_server = True
         socket.curve_secretkey = self.pair.secret.encode()
         socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
-        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # with nobody to ask, nobody is let in
+        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a handler, no client is let in
 
 
 @contextlib.contextmanager
 def _logged_failures() -> Iterator[None]:
-    """Let nothing but the end of the context end the thread that lets people in."""
+    """Let nothing but the end of the context end the authenticator's thread."""
     try:
         yield
     except zmq.ContextTerminated:
@@ -164,12 +164,12 @@ def _logged_failures() -> Iterator[None]:
 
 
 class ZapAuthenticator:
-    """Answers, in a thread of its own, whether a client of any socket of a context may come in.
+    """Answers, in a thread of its own, the ZAP requests of all sockets of a context.
 
     The thread ends with the context.
 
     Attributes:
-        revoked: whether a client that came in has been denied since; whoever acts on it resets it.
+        revoked: whether a connected client has been denied since; reset by who acts on it.
     """
 
     def __init__(
@@ -181,13 +181,13 @@ class ZapAuthenticator:
         arriving: Callable[[], str],
         on_revoked: Callable[[], None],
     ) -> None:
-        """Begin to answer.
+        """Start the thread.
 
         Args:
             context: whose sockets' clients; sockets are to be bound after this.
             clients: the allowed ones.
             where: they come to, for the log.
-            arriving: returns who has just connected, for the log; libzmq does not know.
+            arriving: returns which clients have just connected, for the log; ZAP names none.
             on_revoked: called, in the thread, when :attr:`revoked` becomes true.
         """
         self.revoked = False

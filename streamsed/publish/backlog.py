@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from streamsed.detect.events import Kind
-from streamsed.publish.journal import Entry, microseconds
+from streamsed.publish.journal import JournalEntry, microseconds
 from streamsed.publish.messages import EventMessage
 from streamsed.publish.recent_messages import RecentMessages
 
@@ -20,7 +20,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self._recent = RecentMessages()
-        self._open: dict[UUID, Entry] = {}
+        self._open: dict[UUID, JournalEntry] = {}
         self._last = 0
         self._began = False
         self._lock = threading.Lock()
@@ -52,10 +52,12 @@ class Backlog:
         """Add events of earlier runs that have no offset yet."""
         with self._lock:
             for event in events:
-                entry = Entry.of(event, seq=event.seq, published_us=microseconds(event.published))
+                entry = JournalEntry.of(
+                    event, seq=event.seq, published_us=microseconds(event.published)
+                )
                 self._open.setdefault(event.event_id, entry)
 
-    def add(self, entries: Iterable[Entry]) -> None:
+    def add(self, entries: Iterable[JournalEntry]) -> None:
         """Add messages, in the order of their numbers."""
         with self._lock:
             self._recent.extend(entries)
@@ -67,12 +69,12 @@ class Backlog:
                     case EventMessage(event_id=event_id):
                         self._open[event_id] = entry
 
-    def snapshot(self) -> tuple[int, dict[UUID, Entry]]:
+    def snapshot(self) -> tuple[int, dict[UUID, JournalEntry]]:
         """Return the last number, and the latest message of each event that is open after it."""
         with self._lock:
             return self._last, dict(self._open)
 
-    def groups_after(self, seq: int, *, most: int) -> Iterator[list[Entry]]:
+    def groups_after(self, seq: int, *, most: int) -> Iterator[list[JournalEntry]]:
         """Yield messages with higher numbers, as far as they are kept, so many at a time."""
         entries, _, _ = self._recent.after(seq)
         for first in range(0, len(entries), most):

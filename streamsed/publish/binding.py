@@ -81,7 +81,7 @@ class BoundSocket:
             longest_bytes: of a frame that may be received; who sends more is disconnected.
             key: of the configuration, where the addresses stand.
             ipc_mode: permissions of the files of ipc sockets.
-            authentication: who may connect, on any of the addresses; None for everybody.
+            authentication: which clients may connect, on any of the addresses; None for all.
             on_revoked: called, in some thread, when :meth:`evict` has something to do.
 
         Raises:
@@ -111,7 +111,7 @@ class BoundSocket:
                 on_revoked=on_revoked,
             )
         behind = f"streamsed-{secrets.token_hex(16)}"
-        self.socket.set(zmq.IPC_FILTER_PID, os.getpid())  # nobody else may connect there
+        self.socket.set(zmq.IPC_FILTER_PID, os.getpid())  # no other process may connect there
         self.socket.bind(f"ipc://@{behind}")
         self._front = Front(listeners, behind, limits.front, key=key)
         # Left to the collector, the context may go before its socket and wait for it for ever.

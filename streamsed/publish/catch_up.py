@@ -6,8 +6,8 @@ import sqlite3
 from pathlib import Path
 
 from streamsed.errors import JournalError
-from streamsed.publish.journal_reader import JournalReader, Stretch
-from streamsed.publish.requests import Missing, SinceReply, SinceRequest
+from streamsed.publish.journal_reader import JournalPage, JournalReader
+from streamsed.publish.requests import MissingRange, SinceReply, SinceRequest
 from streamsed.publish.sequencer import Sequencer
 
 _ROWS = 5000  # looked at for one answer, however few are on the topics
@@ -29,11 +29,11 @@ class CatchUp:
         Raises:
             JournalError: the messages are neither in memory nor can they be read just now.
         """
-        stretch, last_seq = self._after(request.seq)
+        page, last_seq = self._after(request.seq)
         topics = tuple(request.topics)
         bodies: list[str] = []
-        size, through = 0, stretch.through
-        for seq, topic, body in stretch.rows:
+        size, through = 0, page.through
+        for seq, topic, body in page.rows:
             if not topic.startswith(topics):
                 continue
             if len(bodies) == request.limit or (bodies and size + len(body) > _BYTES):
@@ -42,8 +42,8 @@ class CatchUp:
             bodies.append(body)
             size += len(body)
         missing = tuple(
-            Missing(first=first, last=min(last, through))
-            for first, last in stretch.gaps
+            MissingRange(first=first, last=min(last, through))
+            for first, last in page.gaps
             if first <= through
         )
         head = SinceReply(
@@ -57,25 +57,25 @@ class CatchUp:
         text = head.model_dump_json(by_alias=True).removesuffix("[]}")
         return f"{text}[{','.join(bodies)}]}}".encode()
 
-    def _after(self, seq: int) -> tuple[Stretch, int]:
+    def _after(self, seq: int) -> tuple[JournalPage, int]:
         entries, before, last_seq = self._sequencer.recent.after(seq)
         rows = [(e.seq, e.topic.decode(), e.body.decode()) for e in entries[:_ROWS]]
         through = last_seq if len(entries) <= _ROWS else rows[-1][0]
         if seq >= before:
-            return Stretch(rows, [], through), last_seq
+            return JournalPage(rows, [], through), last_seq
         path = self._sequencer.path
         if path is None:
-            return Stretch(rows, [(seq + 1, before)], through), last_seq
+            return JournalPage(rows, [(seq + 1, before)], through), last_seq
         try:
-            stretch = self._reading(path).after(seq, rows=_ROWS)
+            page = self._reading(path).after(seq, rows=_ROWS)
         except sqlite3.Error as error:
             self.close()
-            raise JournalError(f"the journal cannot be read now: {error}; ask again") from error
-        if stretch.through < before and stretch.at_end:
+            raise JournalError(f"the journal cannot be read now: {error}; request again") from error
+        if page.through < before and page.at_end:
             # The journal is behind, because it is out of order: the rest is only in memory.
-            first = max(stretch.through, seq) + 1
-            stretch = Stretch(stretch.rows, [*stretch.gaps, (first, before)], before)
-        return stretch, last_seq
+            first = max(page.through, seq) + 1
+            page = JournalPage(page.rows, [*page.gaps, (first, before)], before)
+        return page, last_seq
 
     def _reading(self, path: Path) -> JournalReader:
         if self._reader is None or self._generation != self._sequencer.generation:

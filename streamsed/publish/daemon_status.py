@@ -1,4 +1,4 @@
-"""What the daemon answers when it is asked how it is."""
+"""The reply to a status request."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from streamsed.publish.messages import (
 
 
 class SourceStatus(SourceCondition):
-    """A source, with what only who asks is told.
+    """A source, with what status messages do not have.
 
     Attributes:
         queued_s: seconds of audio that wait to be processed.
-        level: over the last second or so; null while nothing is heard.
+        level: over the last second or so; null while no audio arrives.
     """
 
     queued_s: Seconds
@@ -35,7 +35,7 @@ class SourceStatus(SourceCondition):
 
 
 class LatencyStatus(Part):
-    """How late the last messages of audio heard in real time were.
+    """Latency of the last messages about audio captured in real time.
 
     Attributes:
         messages: how many these figures are of.
@@ -77,7 +77,7 @@ class ClipsCondition(Part):
 
 
 class DaemonStatus(Part):
-    """Everything about a running daemon that a person may want to know.
+    """The status of a running daemon.
 
     Attributes:
         version: of streamsed.

@@ -1,4 +1,4 @@
-"""DiskThread: work on a disk that may hang, with a time limit for those who wait for it."""
+"""Disk thread: work on a disk that may hang, with a time limit for those who wait for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class DiskThread:
-    """Runs one job at a time; whoever asks waits no longer than a limit.
+    """Runs one job at a time; its caller waits no longer than a limit.
 
     A system call that the disk holds up cannot be cut short. So the job goes on in its thread, and
     nothing else is begun until it has come back.

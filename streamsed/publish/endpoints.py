@@ -1,4 +1,4 @@
-"""Where the daemon may listen: addresses by default, and which are allowed."""
+"""Addresses of the daemon's sockets: the default ones, and which are allowed."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def check_bind(address: str, *, guarded: bool) -> None:
 
     Args:
         address: a tcp or ipc address.
-        guarded: whether it may be reachable from other machines: keys are asked for, or whoever
-            runs this takes the risk.
+        guarded: whether it may be reachable from other machines: keys are required, or
+            ``insecure`` is set.
 
     Raises:
         ValueError: it is malformed, or an abstract ipc address, which has no permissions; or, if
@@ -135,7 +135,7 @@ def _is_known(host: str) -> bool:
         return True
     try:
         return bool(socket.getaddrinfo(host, None))
-    except (OSError, UnicodeError):  # the latter for what cannot even be asked for
+    except (OSError, UnicodeError):  # the latter for what cannot be a host name
         return False
 
 

@@ -157,7 +157,7 @@ class Front:
         self._active: set[_Link] = set()  # something may be sent to the client
         self._hungry: set[_Link] = set()  # something may be read from the client
         self._signed: deque[_Link] = deque()  # to be passed on to libzmq
-        self._left: deque[_Link] = deque()  # whose client is gone; libzmq does not know yet
+        self._left: deque[_Link] = deque()  # whose client is gone; not yet closed for libzmq
         self._change_at = now
         self._comes = False  # the last change was one who came; they take turns
         self._cut_at = now
@@ -271,7 +271,7 @@ class Front:
 
     def _note(self, link: _Link, events: int, *, of_client: bool) -> None:
         if not of_client:
-            link.server_readable = True  # or closed, which reading tells
+            link.server_readable = True  # or closed, which reading shows
             self._active.add(link)
             if link.inward:
                 self._hungry.add(link)
@@ -414,7 +414,7 @@ class Front:
             self._close(link)
 
     def _change(self, now: float) -> bool:
-        """Let libzmq know of clients that have gone, and of those who have shown that they are its.
+        """Pass on to libzmq that clients have gone, and those that have sent a signature.
 
         One at a time, for each costs the thread that sends; those who come and go take turns.
         """
@@ -527,7 +527,7 @@ class Front:
 
 
 def _peer(client: socket.socket) -> str:
-    """Return who is at the other end: an IP address, or user and process."""
+    """Return the other end of a connection: an IP address, or user and process."""
     try:
         if client.family == socket.AF_UNIX:
             size = struct.calcsize("3i")

@@ -40,7 +40,7 @@ def history(
     """
     path = folder / JOURNAL_NAME
     try:
-        with path.open("rb"):  # what the system says is clearer than what SQLite says
+        with path.open("rb"):  # the system's error is clearer than SQLite's
             pass
         with contextlib.closing(JournalReader(path)) as reader:
             return reader.events(

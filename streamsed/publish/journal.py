@@ -36,7 +36,7 @@ ROW = "seq, published_us, CAST(topic AS BLOB), CAST(body AS BLOB), crc"  # see i
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite adds to the name for its other files
 
 _PAGE_BYTES = 4096
-_BUSY_S = 0.25  # longest wait for somebody else's lock
+_BUSY_S = 0.25  # longest wait for another process's lock
 _SLACK_PAGES = 32  # free pages that are kept, and given back at a time
 _CHECKPOINT_PAGES = 250  # of the write-ahead log, 1 MB
 
@@ -64,7 +64,7 @@ CREATE TABLE gaps (                 -- numbers whose messages are not here, thou
     first INTEGER PRIMARY KEY,      -- been sent: pruned, or used while there was no journal, or
     last INTEGER NOT NULL           -- (from 0 on) before the first journal of all
 );
-CREATE TABLE unused (               -- numbers that nobody has used
+CREATE TABLE unused (               -- numbers that were not used
     first INTEGER PRIMARY KEY,
     last INTEGER NOT NULL
 );
@@ -76,7 +76,7 @@ SET last_seq = excluded.last_seq, open = excluded.open,
     position = coalesce(excluded.position, position)
 """
 _LAST_ROWS = 1000  # looked at for the last message that is whole
-_CHECK_INSTRUCTIONS = 10_000  # of SQLite's machine, between looks at the clock
+_CHECK_INSTRUCTIONS = 10_000  # of SQLite's machine, between readings of the clock
 # What is wrong with the disk, or the moment; everything else is wrong with the file.
 _NOT_THE_FILE = (
     "SQLITE_BUSY",
@@ -123,7 +123,7 @@ class NotAJournal(sqlite3.DatabaseError):
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the file is at fault, and not the disk or somebody else's lock."""
+    """Whether the file is at fault, and not the disk or another process's lock."""
     if isinstance(error, NotAJournal):
         return True
     name = getattr(error, "sqlite_errorname", None)
@@ -133,8 +133,8 @@ def is_damage(error: Exception) -> bool:
 
 
 @contextmanager
-def believing_nothing() -> Iterator[None]:
-    """Turn what foreign content does to Python into an error of the file."""
+def damage_as_error() -> Iterator[None]:
+    """Turn exceptions that damaged content causes into errors of the file."""
     try:
         yield
     except sqlite3.Error:
@@ -144,7 +144,7 @@ def believing_nothing() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """A numbered message as it is journaled and sent."""
 
     seq: int
@@ -218,7 +218,7 @@ class Journal:
         for beside in ("", *BESIDE):
             _refuse_what_is_no_file(path.with_name(path.name + beside), link=not beside)
         _refuse_what_would_be_rolled_back(path.with_name(path.name + "-journal"))
-        # Its content is nobody else's business; SQLite gives its other files the same mode. A
+        # Its content is private; SQLite gives its other files the same mode. A
         # file that is there is not touched: closing it here would undo SQLite's own locks on it.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -227,7 +227,7 @@ class Journal:
             path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
         try:
-            with believing_nothing():
+            with damage_as_error():
                 self._prepare()
                 self.last_seq = self._read_last_seq()
         except BaseException:
@@ -339,12 +339,14 @@ class Journal:
         except FileNotFoundError:
             return False
 
-    def append(self, entries: Sequence[Entry], position: Callable[[str], Moment | None]) -> None:
+    def append(
+        self, entries: Sequence[JournalEntry], position: Callable[[str], Moment | None]
+    ) -> None:
         """Write messages, all or none of them; they survive whatever happens afterwards.
 
         Args:
             entries: at least one, in the order of their numbers.
-            position: says how far a source has got, for events that begin or go on.
+            position: returns how far a source has got, for events that begin or go on.
         """
         events = [
             _event_row(entry, entry.message, position)
@@ -368,7 +370,7 @@ class Journal:
         self.last_seq = max(self.last_seq, last)
 
     def add_unused(self, first: int, last: int) -> None:
-        """Note that nobody has used numbers."""
+        """Record that numbers were not used."""
         self._connection.execute("INSERT OR REPLACE INTO unused VALUES (?, ?)", (first, last))
         self.last_seq = max(self.last_seq, last)
 
@@ -407,7 +409,7 @@ class Journal:
                 return False
         return seq == self.last_seq
 
-    def set_open(self, events: Mapping[UUID, Entry]) -> None:
+    def set_open(self, events: Mapping[UUID, JournalEntry]) -> None:
         """Have just these events be without offset.
 
         Args:
@@ -433,7 +435,7 @@ class Journal:
     def note_positions(self, positions: Mapping[UUID, Moment]) -> None:
         """Note how far the sources of open events have got.
 
-        Needed for the offset of an event that nobody lives to end; a power cut may undo it.
+        Needed for the offset of an event left open by a process that dies. A power cut may undo it.
         """
         with self._unflushed():
             self._connection.executemany(
@@ -446,7 +448,7 @@ class Journal:
 
         Args:
             retention: what is kept.
-            age_us: says how long ago the clock showed a time, both in microseconds.
+            age_us: returns how long ago the clock showed a time, both in microseconds.
             rows: the most messages to remove.
         """
         self._prune(retention, age_us=age_us, rows=rows)
@@ -485,13 +487,13 @@ class Journal:
     def close(self) -> None:
         """Close the file; twice is fine."""
         with contextlib.suppress(sqlite3.Error):  # closed already, or the log stays for the next
-            # SQLite does so by itself, but not while somebody else has the file open.
+            # SQLite does so by itself, but not while another process has the file open.
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._connection.close()
 
 
 def _event_row(
-    entry: Entry, message: EventMessage, position: Callable[[str], Moment | None]
+    entry: JournalEntry, message: EventMessage, position: Callable[[str], Moment | None]
 ) -> tuple[object, ...]:
     is_open = message.kind is not Kind.OFFSET
     moment = position(message.source) if is_open else None

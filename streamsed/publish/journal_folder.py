@@ -1,4 +1,4 @@
-"""Where the journal lies unless the configuration says otherwise."""
+"""The default folder of the journal."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def state_directory() -> Path:
         return Path(user) / "streamsed"
     try:
         return Path.home() / ".local" / "state" / "streamsed"
-    except RuntimeError:  # nobody's home: what cannot be made is said when it is opened
+    except RuntimeError:  # there is no home directory: an error when the journal is opened
         return Path("/nonexistent/streamsed")

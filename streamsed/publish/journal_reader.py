@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from streamsed.publish.journal import APPLICATION_ID, ROW, VERSION, believing_nothing, is_whole
+from streamsed.publish.journal import APPLICATION_ID, ROW, VERSION, damage_as_error, is_whole
 
 _BUSY_S = 0.25
 
@@ -25,11 +25,11 @@ _RANGES = "SELECT max(first, ?), min(last, ?) FROM {} WHERE last > ? AND first <
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """What the journal holds after some number.
+class JournalPage:
+    """Messages of the journal after some number.
 
     Attributes:
-        rows: number, topic and JSON of messages, in order; as many as were asked for, but for
+        rows: number, topic and JSON of messages, in order; as many as were requested, but for
             those that are damaged.
         gaps: first and last of the numbers whose messages are not there or damaged, in order.
         through: nothing else has a number up to this one.
@@ -73,7 +73,7 @@ class JournalReader:
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
 
-    def after(self, seq: int, *, rows: int) -> Stretch:
+    def after(self, seq: int, *, rows: int) -> JournalPage:
         """Read on from a number.
 
         Args:
@@ -81,10 +81,10 @@ class JournalReader:
             rows: the most to read.
         """
         execute = self._connection.execute
-        with believing_nothing(), self._snapshot():
+        with damage_as_error(), self._snapshot():
             found = execute(_MESSAGES, (seq, rows)).fetchall()
             through = found[-1][0] if len(found) == rows else execute(_LAST_SEQ).fetchone()[0]
-            if not seq:  # whoever asks for all there is has missed nothing before the beginning
+            if not seq:  # a request for all there is has missed nothing before the beginning
                 (first,) = execute("SELECT max(last) FROM gaps WHERE first = 0").fetchone()
                 seq = min(first or 0, through)
             bounds = (seq + 1, through, seq, through)
@@ -94,7 +94,7 @@ class JournalReader:
         whole = [(row[0], row[2].decode(), row[3].decode()) for row in found if is_whole(row)]
         known = sorted([*((n, n) for n, _, _ in whole), *gaps, *unused])
         missing = _joined([*gaps, *_holes(known, seq, through)])
-        return Stretch(whole, missing, through, at_end=len(found) < rows)
+        return JournalPage(whole, missing, through, at_end=len(found) < rows)
 
     def events(
         self,

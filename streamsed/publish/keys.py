@@ -52,7 +52,7 @@ class KeyPair:
         """Read ``NAME.key_secret``.
 
         Raises:
-            KeysError: it is missing, holds no pair, or somebody else can read it.
+            KeysError: it is missing, holds no pair, or others can read it.
         """
         _check_private(path)
         keys = _read(path)
@@ -82,11 +82,11 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveKeys:
-    """What a client needs to connect to a daemon that asks for keys.
+    """What a client needs to connect to a daemon that requires keys.
 
     Attributes:
         server: the daemon's public key, in Z85.
-        own: the client's pair; the daemon must have been told its public key.
+        own: the client's pair; the daemon must have its public key.
     """
 
     server: str
@@ -188,7 +188,7 @@ def _check_private(path: Path) -> None:
     try:
         found = path.stat()
     except OSError:
-        return  # reading it says why
+        return  # reading it gives the reason
     mode = stat.S_IMODE(found.st_mode)
     if found.st_uid not in {0, os.geteuid()}:
         raise KeysError(f"{path}: belongs to another user, who can read it; make keys of your own")

@@ -1,4 +1,4 @@
-"""Last-value cache: what a late joiner needs to know of what was published before."""
+"""Last-value cache: open events and last states, for late joiners."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class LedgerContent:
     """What a ledger holds of earlier runs.
 
     Attributes:
@@ -83,13 +83,17 @@ class Ledger:
         """Whether there is a file to write to."""
         return self._descriptor is not None
 
-    def read(self) -> Past:
+    def read(self) -> LedgerContent:
         """Read what earlier runs have left, whatever that is."""
         files = [_read(path) for path in self._paths]
         found = sorted((f for f in files if f.records), key=lambda f: f.generation)
         if not found:
             damaged = any(f.damaged for f in files)
-            return Past(doubt="the ledger is damaged", exists=True) if damaged else Past()
+            return (
+                LedgerContent(doubt="the ledger is damaged", exists=True)
+                if damaged
+                else LedgerContent()
+            )
         newest = found[-1]
         self._generation = newest.generation
         self._turn = files.index(newest)
@@ -113,7 +117,7 @@ class Ledger:
             doubt = "the ledger is a copy, or was changed"
         elif not closed and newest.records[0].boot != _boot():
             doubt = "the machine was switched off meanwhile"
-        return Past(
+        return LedgerContent(
             last,
             open_events,
             frozenset(ended),

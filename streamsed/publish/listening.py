@@ -129,7 +129,7 @@ def _claim(path: Path, *, mode: int) -> None:
         if not stat.S_ISSOCK(kind):
             raise PublishError(f"cannot bind ipc://{path}: the path exists and is no socket")
         with socket.socket(socket.AF_UNIX) as probe:
-            probe.setblocking(False)  # a full backlog is somebody who listens
+            probe.setblocking(False)  # a full backlog is that of a listening process
             try:
                 probe.connect(str(path))
             except ConnectionRefusedError:

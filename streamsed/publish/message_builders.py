@@ -1,8 +1,4 @@
-"""How messages are made from what the daemon knows.
-
-What is known when a message is handed to the publisher is bound here; its number and its time
-are added by the publisher as it sends.
-"""
+"""Message builders: messages but for their number and time, which the sequencer adds."""
 
 from __future__ import annotations
 
@@ -49,17 +45,17 @@ def event(
         transition: what was decided.
         clock: of the source, as it stands now.
         bundle: whose scores these are.
-        onset: as the event's first message said; a clock may have moved since.
+        onset: of the event's first message; a clock may have moved since.
         clip: where its recording lies, or will.
     """
     onset = onset or clock.moment(transition.onset_sample)
     offset = None if transition.offset_sample is None else clock.moment(transition.offset_sample)
-    heard = {Kind.ONSET: onset, Kind.OFFSET: offset}.get(transition.kind)
+    captured = {Kind.ONSET: onset, Kind.OFFSET: offset}.get(transition.kind)
 
     def complete(seq: int, published: datetime) -> EventMessage:
         latency_ms = None
-        if clock.real_time and heard is not None:
-            latency_ms = round((published - heard.utc).total_seconds() * 1e3, 1)
+        if clock.real_time and captured is not None:
+            latency_ms = round((published - captured.utc).total_seconds() * 1e3, 1)
         return EventMessage(
             kind=transition.kind,
             seq=seq,
@@ -85,12 +81,11 @@ def event(
 
 
 def interrupted(message: EventMessage, *, position: Moment | None) -> MessageBuilder:
-    """Build the offset of an event that nobody lived to end.
+    """Build the offset of an event that an earlier run left open.
 
     Args:
         message: the latest of the event.
-        position: how far its source is known to have got; None if nothing is known beyond the
-            onset.
+        position: how far its source is known to have got; None if only the onset is known.
     """
     onset = message.onset
     offset = position if position is not None and position.sample > onset.sample else onset
@@ -105,7 +100,7 @@ def interrupted(message: EventMessage, *, position: Moment | None) -> MessageBui
 
 
 def status(condition: SourceCondition) -> MessageBuilder:
-    """Build a status message that says how a source is doing."""
+    """Build a source's status message."""
     fields = dict(condition)
     return lambda seq, published: StatusMessage(seq=seq, published=published, **fields)
 
@@ -117,13 +112,13 @@ def level(
     classes: Sequence[str],
     disabled: Collection[str] = (),
 ) -> Level:
-    """Say how loud a source was.
+    """Return the level of a source for messages.
 
     Args:
         report: what was measured.
         clock: of the source, as it stands now.
         classes: the bundle's.
-        disabled: those of them whose scores are nobody's concern.
+        disabled: those of them that are left out.
     """
     order = report.scores.argsort()[::-1].tolist()
     best = [i for i in order if classes[i] not in disabled][:TOP_CLASSES]

@@ -1,15 +1,15 @@
 """The messages that subscribers receive.
 
-A message is two ZeroMQ frames: the topic, then UTF-8 JSON. The ``schema`` field says which of the
-models below the JSON is. Fields are only ever added to a schema version; readers ignore fields
-that they do not know.
+A message is two ZeroMQ frames: the topic, then UTF-8 JSON. The ``schema`` field names the model
+below that the JSON follows. Fields are only ever added to a schema version; readers ignore unknown
+fields.
 
 Events, status and daemon messages are numbered: ``seq`` rises by one from message to message,
 whatever their kind and over restarts, so a subscriber to everything sees any loss as a jump.
 Heartbeats have no number of their own; they carry the last one given, so that a loss at the end
 shows as well. Levels have none either: each replaces the one before it, and nothing keeps them.
 
-When somebody subscribes, the latest messages of open events and the last status messages on these
+When a client subscribes, the latest messages of open events and the last status messages on these
 topics are sent again, to all who subscribe to them: with ``replay`` true, and the number that they
 had. Drop those that were seen before.
 """
@@ -57,11 +57,11 @@ Note = Annotated[str, AfterValidator(redacted)]  # for people; may quote a URL
 
 
 class Part(BaseModel):
-    """What everything that is said to others has in common."""
+    """Base of everything that is published or answered."""
 
     model_config = ConfigDict(
         frozen=True,
-        extra="ignore",  # a reader of today understands the message of tomorrow
+        extra="ignore",  # readers accept fields of later versions
         json_schema_serialization_defaults_required=True,
     )
 
@@ -72,7 +72,7 @@ class Moment(Part):
     Attributes:
         seconds: since the first sample after the source was opened, or came back.
         sample: index at the bundle's sample rate.
-        utc: when that sample was recorded; for audio that is not read in real time, when it would
+        utc: when that sample was captured; for audio that is not read in real time, when it would
             have been, had it begun with the reading.
     """
 
@@ -178,11 +178,11 @@ class EventMessage(_Numbered):
 
 
 class SourceState(StrEnum):
-    """What a source is doing.
+    """The state of a source.
 
-    ``connecting``: not heard yet. ``running``: heard. ``silent``: heard, but for long nothing but
-    zeros. ``stalled``: open, but nothing comes. ``lost``: not open; that may be tried again.
-    ``ended``: over, as it should be.
+    ``connecting``: no audio yet. ``running``: audio arrives. ``silent``: audio arrives, for long
+    nothing but zeros. ``stalled``: open, but no audio arrives. ``lost``: not open; it may be opened
+    again. ``ended``: at its end.
     """
 
     CONNECTING = "connecting"
@@ -194,13 +194,13 @@ class SourceState(StrEnum):
 
 
 class SourceCondition(Part):
-    """How a source is doing: in its status messages and in every heartbeat.
+    """State and counters of a source: in its status messages and in every heartbeat.
 
     Attributes:
         source: its name.
         state: ``ended``, ``lost`` and ``stalled`` come after the offsets of all its events.
-        since: when it came to this state; null from daemons that do not say.
-        message: for people: why it was lost, what was dropped; null when there is nothing to say.
+        since: when it came to this state; null from old daemons.
+        message: for people: why it was lost, what was dropped; null if there is nothing to report.
         position: end of the audio processed so far; null before the first. Samples and seconds
             count anew each time that a lost source comes back.
         reconnections: how many times it came back.
@@ -225,7 +225,7 @@ class SourceCondition(Part):
 
 
 class StatusMessage(SourceCondition, _Numbered):
-    """A change in how a source is doing: topic ``status/<source>/``."""
+    """A change of a source's state: topic ``status/<source>/``."""
 
     schema_: Literal["streamsed.status/1"] = Field("streamsed.status/1", alias="schema")
     published: Utc
@@ -237,7 +237,7 @@ class StatusMessage(SourceCondition, _Numbered):
 
 
 class DaemonState(StrEnum):
-    """What the daemon is doing; nothing follows ``stopped``."""
+    """The state of the daemon; nothing follows ``stopped``."""
 
     STARTED = "started"
     RELOADED = "reloaded"
@@ -279,7 +279,7 @@ class JournalState(StrEnum):
 
 
 class JournalCondition(Part):
-    """How the journal is.
+    """The state of the journal.
 
     Attributes:
         state: ``degraded`` while it cannot be written, though it should.
@@ -298,7 +298,7 @@ class LogState(StrEnum):
 
 
 class LogCondition(Part):
-    """How the log is.
+    """The state of the log.
 
     Attributes:
         state: ``degraded`` while it cannot be written.
@@ -346,7 +346,7 @@ class Heartbeat(_Message):
 
 
 class ClassScore(Part):
-    """How sure the model is of one class.
+    """The score of one class.
 
     Attributes:
         label: the class.
@@ -358,7 +358,7 @@ class ClassScore(Part):
 
 
 class Level(Part):
-    """How loud some audio of a source was, and what the model made of it.
+    """Level and highest scores of some audio of a source.
 
     0 dBFS is a sample of 1: a sine of full scale has an RMS of -3.01 dBFS.
 
@@ -383,9 +383,9 @@ class Level(Part):
 
 
 class LevelMessage(Level, _Message):
-    """How loud a source was since the message before: topic ``status/<source>/level/``.
+    """The level of a source since the message before: topic ``status/<source>/level/``.
 
-    Sent only if the configuration asks for it.
+    Sent only if ``levels_every_s`` is set.
 
     Attributes:
         source: name of the source.

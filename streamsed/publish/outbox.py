@@ -9,21 +9,21 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from streamsed.errors import PublishError
-from streamsed.publish.journal import Entry
+from streamsed.publish.journal import JournalEntry
 from streamsed.publish.message_builders import MessageBuilder
 from streamsed.publish.sequencer import Sequencer
 
 _MOST_AT_ONCE = 256  # messages that are journaled together
 
-Sink = Callable[[Sequence[Entry]], None]
+Sink = Callable[[Sequence[JournalEntry]], None]
 """Takes messages in the order of their numbers, in the outbox's thread; may wait."""
 
 
 class Outbox:
     """Takes builders from any thread; order of numbers is the order in which the sink gets them.
 
-    What waits is numbered, written to the journal as one group, and then handed on: nobody
-    receives a message that a crash could undo.
+    What waits is numbered, written to the journal as one group, and then handed on: a
+    message that a crash could undo is never sent.
 
     Attributes:
         sequencer: belongs to the outbox's thread once that is started.
@@ -45,7 +45,7 @@ class Outbox:
         Args:
             sequencer: numbers and journals.
             sink: gets what was recorded.
-            queue_messages: builders that may wait; a full queue holds whoever publishes.
+            queue_messages: builders that may wait; a full queue blocks publishing threads.
             beat_s: interval of what the sequencer does now and then.
             on_failure: called in the thread when it fails; see :attr:`failure`.
         """
@@ -103,7 +103,7 @@ class Outbox:
             self._record()
             self._opened.set()
             self._serve()
-        except Exception as error:  # whatever it is, the daemon has to know
+        except Exception as error:  # whatever it is, the daemon has to end
             self.failure = error
             self.refuse()
             self._on_failure()

@@ -16,7 +16,7 @@ import zmq
 
 from streamsed.publish.authentication import Authentication
 from streamsed.publish.binding import BoundSocket, SocketLimits
-from streamsed.publish.journal import Entry
+from streamsed.publish.journal import JournalEntry
 from streamsed.publish.message_builders import LevelBuilder, MessageBuilder
 from streamsed.publish.messages import Heartbeat
 from streamsed.publish.outbox import Outbox
@@ -36,14 +36,14 @@ log = structlog.get_logger()
 class Publisher:
     """Sends what the outbox has recorded, and a heartbeat at its interval, whatever comes in.
 
-    ZeroMQ sockets belong to one thread, so everybody else hands over builders and never touches the
+    ZeroMQ sockets belong to one thread, so all others hand over builders and never touch the
     socket. The journal is written by another thread: a disk that hangs stops no heartbeat.
 
     Attributes:
         endpoints: the bound addresses, wildcards resolved.
         outbox: numbers and journals.
         beat_at: when the last heartbeat was sent (``time.monotonic()``); None before the first.
-        subscribed: whether anybody has subscribed yet.
+        subscribed: whether any client has subscribed yet.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Publisher:
             heartbeat_s: interval of heartbeats.
             limits: bounds of the socket and the queue.
             ipc_mode: permissions of the files of ipc sockets.
-            authentication: who may connect; None for everybody.
+            authentication: which clients may connect; None for all.
             sequencer: numbers and journals the messages; one without a journal unless given.
-            on_subscriber: called in the publisher's thread when somebody subscribes.
+            on_subscriber: called in the publisher's thread when a client subscribes.
             on_failure: called in the thread that failed; see :attr:`failure`.
 
         Raises:
@@ -105,7 +105,7 @@ class Publisher:
         self._replay_at = -math.inf
         self._replay_s = _REPLAY_S
         self._read = 0  # subscriptions, since there was nothing left to read
-        self._outgoing: deque[Entry] = deque()
+        self._outgoing: deque[JournalEntry] = deque()
         self._taken = threading.Condition()
         self._sent_seq = 0
         self._levels: deque[LevelBuilder] = deque(maxlen=self.limits.queue_messages)
@@ -175,11 +175,11 @@ class Publisher:
         return self._socket.closed
 
     def _wake(self) -> None:
-        # A full pipe means that a wake-up is waiting already; a closed one, that nobody sleeps.
+        # A full pipe means that a wake-up is waiting already; a closed one, that no thread waits.
         with contextlib.suppress(BlockingIOError, OSError):
             self._wake_in.send(b"\0")
 
-    def _take(self, entries: Sequence[Entry]) -> None:
+    def _take(self, entries: Sequence[JournalEntry]) -> None:
         """Take what was recorded, to be sent; wait while too much waits to be."""
         with self._taken:
             self._taken.wait_for(
@@ -191,7 +191,7 @@ class Publisher:
     def _run(self) -> None:
         try:
             self._serve()
-        except Exception as error:  # whatever it is, the daemon has to know
+        except Exception as error:  # whatever it is, the daemon has to end
             with self._taken:
                 self._failure = error
                 self._taken.notify_all()
@@ -261,10 +261,10 @@ class Publisher:
         self._on_subscriber()
 
     def _replay(self) -> None:
-        """Publish anew, for late joiners, how things stand on their topics.
+        """Publish the last values on their topics again, for late joiners.
 
-        All others on these topics get it too, so it comes ever more seldom while somebody keeps
-        subscribing.
+        All other subscribers to these topics get them too, so replays come ever more seldom while
+        clients keep subscribing.
         """
         for message in self.sequencer.last_value_cache.matching(self._joined):
             if message.seq <= self._sent_seq:  # what is newer is on its way

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import takewhile
 
-from streamsed.publish.journal import Entry
+from streamsed.publish.journal import JournalEntry
 
 RECENT_MESSAGES = 2000
 
@@ -20,7 +20,7 @@ class RecentMessages:
 
     def __init__(self, most: int = RECENT_MESSAGES) -> None:
         """Keep at most so many messages."""
-        self._entries: deque[Entry] = deque(maxlen=most)
+        self._entries: deque[JournalEntry] = deque(maxlen=most)
         self._before = 0  # every message with a higher number is here
         self._lock = threading.Lock()
 
@@ -29,7 +29,7 @@ class RecentMessages:
         with self._lock:
             self._before = before
 
-    def extend(self, entries: Iterable[Entry]) -> None:
+    def extend(self, entries: Iterable[JournalEntry]) -> None:
         """Add messages, in the order of their numbers."""
         with self._lock:
             for entry in entries:
@@ -37,7 +37,7 @@ class RecentMessages:
                     self._before = self._entries[0].seq
                 self._entries.append(entry)
 
-    def after(self, seq: int) -> tuple[list[Entry], int, int]:
+    def after(self, seq: int) -> tuple[list[JournalEntry], int, int]:
         """Return the messages with higher numbers.
 
         Returns:

@@ -1,8 +1,8 @@
-"""What may be asked on the ROUTER socket, and what is answered.
+"""Requests to the ROUTER socket, and replies.
 
-A request is one frame of JSON, such as ``{"get": "active"}``; so is the answer. Frames before the
-JSON come back with the answer as they were, so REQ sockets may ask, and DEALER sockets may number
-their requests.
+A request is one frame of JSON, such as ``{"get": "active"}``; so is the reply. Frames before the
+JSON come back with the reply as they were, so REQ sockets may be used, and DEALER sockets may
+number their requests.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from streamsed.publish.messages import (
 )
 
 MOST_MESSAGES = 1000
-"""In one answer."""
+"""In one reply."""
 
 Topic = Annotated[str, Field(max_length=300)]
 
 
 class Request(BaseModel):
-    """What all requests have in common: an unknown key is an error."""
+    """Base of all requests; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ActiveRequest(Request):
-    """Which events are open?"""
+    """A request for the events that are open."""
 
     get: Literal["active"]
 
 
 class SinceRequest(Request):
-    """Which messages came after one that is known?
+    """A request for the messages after one that is known.
 
     Attributes:
         seq: number of the last message that is known; 0 for all that are kept.
@@ -53,7 +53,7 @@ class SinceRequest(Request):
 
 
 class StatusRequest(Request):
-    """How is the daemon?"""
+    """A request for the daemon's status."""
 
     get: Literal["status"]
 
@@ -73,7 +73,7 @@ class ActiveReply(Part):
     answered: Utc
 
 
-class Missing(Part):
+class MissingRange(Part):
     """Numbers of messages that may have been sent and are kept no more.
 
     Attributes:
@@ -90,8 +90,8 @@ class SinceReply(Part):
 
     Attributes:
         through: every message with a number up to this one is in this answer, not on the topics
-            that were asked for, or missing; go on from here.
-        more: whether there are messages after that; ask again at once.
+            that were requested, or missing; go on from here.
+        more: whether there are messages after that; request again at once.
         last_seq: number of the last message.
         missing: messages that are kept no more.
         messages: those on the topics that were asked for, in order.
@@ -101,7 +101,7 @@ class SinceReply(Part):
     through: Count
     more: bool
     last_seq: Count
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingRange, ...]
     messages: tuple[Annotated[NumberedMessage, Field(discriminator="schema_")], ...]
 
 

@@ -1,4 +1,4 @@
-"""Responder: the thread that owns the ROUTER socket and answers what is asked there."""
+"""Responder: the thread that owns the ROUTER socket and answers requests."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[R]):
-    """How one kind of request is answered.
+class RequestHandler(Generic[R]):
+    """Answers one kind of request.
 
     Attributes:
-        request: what such a request may say; its ``get`` names the kind.
-        give: makes the answer, a model or JSON; called in the responder's thread.
+        request: its model; ``get`` names the kind.
+        handle: makes the answer, a model or JSON; called in the responder's thread.
     """
 
     request: type[R]
-    give: Callable[[R], BaseModel | bytes]
+    handle: Callable[[R], BaseModel | bytes]
 
 
 class Responder:
@@ -70,7 +70,7 @@ class Responder:
     def __init__(
         self,
         binds: Sequence[str],
-        answers: Mapping[str, Answer],  # type: ignore[type-arg] # each of its own kind
+        handlers: Mapping[str, RequestHandler],  # type: ignore[type-arg] # each of its own kind
         *,
         ipc_mode: int = 0o600,
         authentication: Authentication | None = None,
@@ -81,16 +81,16 @@ class Responder:
 
         Args:
             binds: addresses; none for no socket at all.
-            answers: by kind of request.
+            handlers: by kind of request.
             ipc_mode: permissions of the files of ipc sockets.
-            authentication: who may connect; None for everybody.
+            authentication: which clients may connect; None for all.
             connections: open at a time.
             on_end: called in the responder's thread when it ends.
 
         Raises:
             PublishError: an address cannot be bound.
         """
-        self._answers = answers
+        self._handlers = handlers
         self._on_end = on_end
         self._closing = False
         self._bound = BoundSocket(
@@ -163,28 +163,28 @@ class Responder:
         self._bound.socket.send_multipart([*envelope, self.answer(request)], zmq.DONTWAIT)
 
     def answer(self, request: bytes) -> bytes:
-        """Answer a request, whatever it is."""
+        """RequestHandler a request, whatever it is."""
         try:
             content = _JSON.validate_json(request)
         except ValidationError as error:
             return _error(f"the request is no JSON: {error.errors()[0]['msg']}")
         kind = content.get("get") if isinstance(content, dict) else None
-        if not isinstance(kind, str) or kind not in self._answers:
-            known = suggest(kind if isinstance(kind, str) else "", self._answers)
+        if not isinstance(kind, str) or kind not in self._handlers:
+            known = suggest(kind if isinstance(kind, str) else "", self._handlers)
             return _error(f"the request has no `get` that is known; {known}")
-        answer = self._answers[kind]
+        handler = self._handlers[kind]
         try:
-            asked = answer.request.model_validate(content)
+            parsed = handler.request.model_validate(content)
         except ValidationError as error:
-            return _error(one_line(error, model=answer.request))
+            return _error(one_line(error, model=handler.request))
         try:
-            given = answer.give(asked)
+            reply = handler.handle(parsed)
         except StreamsedError as error:
             return _error(str(error))
-        except Exception as error:  # a fault here must not cost the next who asks
+        except Exception as error:  # a fault here must not cost the next request
             log.exception("request_failed", get=kind)
             return _error(f"internal error: {error!r}")
-        return given if isinstance(given, bytes) else given.model_dump_json(by_alias=True).encode()
+        return reply if isinstance(reply, bytes) else reply.model_dump_json(by_alias=True).encode()
 
 
 def _error(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The JSON Schema of what is said; ``python -m streamsed.publish.schema`` writes it anew."""
+"""The JSON Schema of messages and replies; ``python -m streamsed.publish.schema`` writes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SAID: TypeAdapter[object] = TypeAdapter(
 
 
 def render() -> str:
-    """Generate the JSON Schema (draft 2020-12) of all that the daemon says from its types."""
+    """Generate the JSON Schema (draft 2020-12) of messages and replies from their types."""
     schema = _SAID.json_schema(by_alias=True, mode="serialization")
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

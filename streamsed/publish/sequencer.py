@@ -17,7 +17,7 @@ from streamsed.publish import message_builders
 from streamsed.publish.archive import Archive, PositionOf, beyond
 from streamsed.publish.backlog import Backlog
 from streamsed.publish.disk_thread import DiskThread
-from streamsed.publish.journal import Entry, Retention, microseconds
+from streamsed.publish.journal import JournalEntry, Retention, microseconds
 from streamsed.publish.last_value_cache import LastValueCache
 from streamsed.publish.messages import JournalCondition, JournalState
 from streamsed.publish.recent_messages import RecentMessages
@@ -58,7 +58,7 @@ class Sequencer:
         Args:
             folder: where the journal lies; None for no journal at all.
             retention: how much of it is kept.
-            position: asked, as events begin and go on, how far their sources have got.
+            position: returns how far a source has got; called as events begin and go on.
         """
         self.last_seq = 0
         self.recent = RecentMessages()
@@ -108,7 +108,7 @@ class Sequencer:
             taken.append(self._archive.interrupted.popleft())
         return taken
 
-    def record(self, builders: Sequence[message_builders.MessageBuilder]) -> list[Entry]:
+    def record(self, builders: Sequence[message_builders.MessageBuilder]) -> list[JournalEntry]:
         """Number messages, and have them written as one group.
 
         Returns:
@@ -119,7 +119,9 @@ class Sequencer:
             published = datetime.now(UTC)
             message = builder(self.last_seq + 1, published)
             self.last_seq += 1
-            entry = Entry.of(message, seq=self.last_seq, published_us=microseconds(published))
+            entry = JournalEntry.of(
+                message, seq=self.last_seq, published_us=microseconds(published)
+            )
             entries.append(entry)
         if entries and self._archive is not None:
             self._backlog.add(entries)

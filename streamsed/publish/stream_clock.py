@@ -16,7 +16,7 @@ class StreamClock:
     Attributes:
         started_at: UTC of sample 0.
         sample_rate: Hz.
-        real_time: whether the audio is heard as it happens, so that latency means something.
+        real_time: whether the audio is captured as it happens, so that latency is defined.
         stream_id: made anew at each opening.
     """
 
@@ -26,7 +26,7 @@ class StreamClock:
     stream_id: UUID = field(default_factory=uuid4)
 
     def moment(self, sample: int) -> Moment:
-        """Say where ``sample`` lies, in seconds and in UTC."""
+        """Return where ``sample`` lies, in seconds and in UTC."""
         seconds = sample / self.sample_rate
         utc = self.started_at + timedelta(seconds=seconds)
         return Moment(seconds=seconds, sample=sample, utc=utc)

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What a page says.
 
     Attributes:
@@ -38,7 +38,7 @@ class Answer:
     body: bytes
 
 
-Page = Callable[[str], Answer]
+Page = Callable[[str], HttpResponse]
 """Makes the answer, given the request's ``Accept``; called from the server's threads."""
 
 
@@ -176,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
     error_message_format = '{"status": "error", "code": %(code)d}\n'
 
     def do_GET(self) -> None:
-        """Answer with a page."""
+        """HttpResponse with a page."""
         page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:
             self.send_error(404)

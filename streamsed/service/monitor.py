@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from streamsed.config import MetricsConfig
 from streamsed.publish.endpoints import http_address
 from streamsed.service.health import Health
-from streamsed.service.http_server import Answer, HttpServer, Page
+from streamsed.service.http_server import HttpResponse, HttpServer, Page
 
 
 def monitor(
@@ -42,17 +42,17 @@ def monitor(
 def _metrics(registry: CollectorRegistry) -> Page:
     one_at_a_time = threading.Lock()  # or eight scrapes at once would compete with detection
 
-    def page(accept: str) -> Answer:
+    def page(accept: str) -> HttpResponse:
         encode, content_type = choose_encoder(accept)
         with one_at_a_time:
-            return Answer(200, content_type, encode(registry))
+            return HttpResponse(200, content_type, encode(registry))
 
     return page
 
 
 def _health(ask: Callable[[], Health]) -> Page:
-    def page(accept: str) -> Answer:  # noqa: ARG001 - there is but one form
+    def page(accept: str) -> HttpResponse:  # noqa: ARG001 - there is but one form
         health = ask()
-        return Answer(health.http_status, "application/json", health.body)
+        return HttpResponse(health.http_status, "application/json", health.body)
 
     return page

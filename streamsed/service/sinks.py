@@ -19,7 +19,7 @@ from streamsed.publish.journal import Retention
 from streamsed.publish.messages import Heartbeat, Moment
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.requests import ActiveReply, ActiveRequest, SinceRequest, StatusRequest
-from streamsed.publish.responder import Answer, Responder
+from streamsed.publish.responder import RequestHandler, Responder
 from streamsed.publish.sequencer import Sequencer
 from streamsed.service.descriptors import connections
 from streamsed.service.health import Health
@@ -123,9 +123,9 @@ class Sinks:
             return Responder(
                 publish.request_binds_beside(publisher.endpoints),
                 {
-                    "active": Answer(ActiveRequest, self._active),
-                    "since": Answer(SinceRequest, catch_up.answer),
-                    "status": Answer(StatusRequest, lambda request: status()),  # noqa: ARG005
+                    "active": RequestHandler(ActiveRequest, self._active),
+                    "since": RequestHandler(SinceRequest, catch_up.answer),
+                    "status": RequestHandler(StatusRequest, lambda request: status()),  # noqa: ARG005
                 },
                 ipc_mode=publish.ipc_permissions,
                 authentication=publish.authentication(),

@@ -69,7 +69,7 @@ def _escape(sign: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PlaylistEntry:
     """What a line of a playlist names.
 
     Attributes:
@@ -81,7 +81,7 @@ class Entry:
     path: Path | None
 
 
-def read_playlist(path: Path) -> tuple[Entry, ...] | None:
+def read_playlist(path: Path) -> tuple[PlaylistEntry, ...] | None:
     """Read an ``.m3u``, ``.m3u8`` or ``.pls`` file; its paths are relative to it.
 
     A playlist in a playlist is an entry like any other: it is not followed.
@@ -103,11 +103,11 @@ def read_playlist(path: Path) -> tuple[Entry, ...] | None:
     if _STREAMED.search(text):
         return None
     named = _pls(text) if path.suffix.lower() == ".pls" else _m3u(text)
-    entries: list[Entry] = []
+    entries: list[PlaylistEntry] = []
     for line in named:
         if len(entries) == MOST_ENTRIES:
             raise SourceError(f"{path}: names more than {MOST_ENTRIES} recordings")
-        entries.append(Entry(line, _find(line, path.parent)))
+        entries.append(PlaylistEntry(line, _find(line, path.parent)))
     if not entries:
         raise SourceError(f"{path}: names no recording; a path a line would be right")
     return tuple(entries)

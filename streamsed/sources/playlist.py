@@ -13,7 +13,7 @@ from streamsed.errors import SourceError, SourceLost
 from streamsed.redaction import redacted
 from streamsed.sources.block import Block
 from streamsed.sources.file import AudioFile
-from streamsed.sources.file_names import Entry, printable, read_playlist
+from streamsed.sources.file_names import PlaylistEntry, printable, read_playlist
 from streamsed.sources.gain import Gain
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import EndOfSource
@@ -44,7 +44,7 @@ class Playlist:
         self._path = path.expanduser()
         self._paced = paced
         self._channel: Channel = channel
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[PlaylistEntry] = deque()
         self._current = AudioFile(name, self._path, paced=paced, channel=channel)
         self._rate = 0
         self._first_sample = 0  # of the current file, in the stream
@@ -66,7 +66,7 @@ class Playlist:
         if self.gain is not None:
             self.gain.begin(sample_rate)
         entries = read_playlist(self._path)
-        entries = (Entry(str(self._path), self._path),) if entries is None else entries
+        entries = (PlaylistEntry(str(self._path), self._path),) if entries is None else entries
         self._waiting, self._entries = deque(entries), len(entries)
         if not self._open_next():
             raise SourceError(

@@ -1,8 +1,8 @@
 """Delivery: puts what comes live and what is caught up in order, each message once. No I/O.
 
 Numbers are not enough to see a loss: on some topics only, jumps are normal. So whenever there is a
-number that is not accounted for, the daemon has to be asked what came after the last that is, and
-what came live meanwhile is held until the answer is there.
+number that is not accounted for, the messages after the last that is are requested, and what comes
+live meanwhile is held until the reply is there.
 """
 
 from __future__ import annotations
@@ -68,27 +68,27 @@ class Delivery(Generic[T]):
         self._every_number = every_number
         self._most_held = most_held
         self._held: dict[int, T] = {}
-        self._known = since or 0  # the highest number heard of
-        self._in_doubt = self._resumed  # only the daemon can tell
+        self._known = since or 0  # the highest number that is known of
+        self._in_doubt = self._resumed  # until the daemon replies
         self._verified = True
         self._began: int | None = None
         self._replayed: set[int] = set()
 
     @property
     def cursor(self) -> int | None:
-        """Number up to which everything was made ready; None before anything was heard."""
+        """Number up to which everything was made ready; None before anything was received."""
         return self._cursor
 
     @property
     def needs(self) -> int | None:
-        """What to ask: which messages came after this number? None if nothing is missing."""
+        """The number after which messages are to be requested; None if nothing is missing."""
         if self._cursor is None:
             return None
         missing = self._known > self._cursor or self._in_doubt or not self._verified
         return self._cursor if missing else None
 
     def arrived(self, seq: int, item: T) -> None:
-        """A message came live."""
+        """Take a message that came live."""
         if self._cursor is None:
             self._begin(seq - 1)
         assert self._cursor is not None
@@ -98,19 +98,19 @@ class Delivery(Generic[T]):
         self._release()
 
     def replayed(self, seq: int, item: T) -> None:
-        """A message from before came again, because somebody subscribed.
+        """Take a message that came again, because a client subscribed.
 
-        What was published before the subscription is made ready at once, for it tells how things
-        stand; to the rest it is only a hint.
+        What was published before the subscription is made ready at once, as a last value; of
+        the rest only the number counts.
         """
         if self._resumed or (self._began is not None and seq > self._began):
-            self.heard_of(max(seq, self._cursor or 0))
+            self.announced(max(seq, self._cursor or 0))
         elif seq not in self._replayed:
             self._replayed.add(seq)
             self.ready.append(item)
 
-    def heard_of(self, last_seq: int) -> None:
-        """The daemon said which number was the last."""
+    def announced(self, last_seq: int) -> None:
+        """Take the last number, as a heartbeat has it."""
         if self._cursor is None:
             self._begin(last_seq)
         elif last_seq < self._cursor:
@@ -126,18 +126,18 @@ class Delivery(Generic[T]):
         messages: Iterable[tuple[int, T]],
         missing: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """The daemon answered.
+        """Take a reply.
 
         Args:
-            since: what was asked.
-            through: the answer accounts for every number up to this one.
+            since: of the request.
+            through: the reply accounts for every number up to this one.
             last_seq: the last number there is.
             messages: with their numbers, in order.
             missing: first and last of numbers that can be had no more, in order.
         """
-        assert self._cursor is not None, "nothing was asked"
+        assert self._cursor is not None, "nothing was requested"
         if since > self._cursor:
-            return  # to a question from before a restart
+            return  # to a request from before a restart
         self._in_doubt, self._verified = False, True
         if last_seq < since:
             self._restart()
@@ -147,16 +147,16 @@ class Delivery(Generic[T]):
         found |= dict(messages)
         position = self._cursor
         for seq in sorted(seq for seq in found if seq > self._cursor):
-            self._tell(missing, after=position, before=seq)
+            self._add_gaps(missing, after=position, before=seq)
             self.ready.append(found[seq])
             position = seq
-        self._tell(missing, after=position, before=through + 1)
+        self._add_gaps(missing, after=position, before=through + 1)
         self._cursor = max(self._cursor, through)
         self._known = max(self._known, last_seq)
         self._release()
 
     def unanswered(self) -> None:
-        """The daemon does not answer: go on with what there is."""
+        """Go on with what there is: the daemon does not reply."""
         if self._cursor is None:
             return
         if self._verified and not self._every_number and self._known > self._cursor:
@@ -176,15 +176,15 @@ class Delivery(Generic[T]):
         self._held.clear()
         self._replayed.clear()
 
-    def _tell(self, missing: Sequence[tuple[int, int]], *, after: int, before: int) -> None:
-        """Say which numbers between two are missing."""
+    def _add_gaps(self, missing: Sequence[tuple[int, int]], *, after: int, before: int) -> None:
+        """Add gaps for the numbers between two that are missing."""
         for first, last in missing:
             low, high = max(first, after + 1), min(last, before - 1)
             if low <= high:
                 self.ready.append(Gap(low - 1, high + 1, GapReason.REMOVED))
 
     def _release(self) -> None:
-        """Make ready what needs no answer."""
+        """Make ready what needs no reply."""
         assert self._cursor is not None
         while self._cursor + 1 in self._held:
             self._cursor += 1

@@ -11,20 +11,20 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from streamsed.errors import PublishError
 from streamsed.publish.messages import MESSAGE, Heartbeat
-from streamsed.publish.requests import Missing, SinceRequest
+from streamsed.publish.requests import MissingRange, SinceRequest
 from streamsed.subscribe.delivery import Delivery, Gap
 from streamsed.validation_messages import one_line
 
 _HEARTBEAT = Heartbeat.TOPIC.decode()
 _NUMBERED = ("event/", "status/")
-_ANSWER_S = 1.0  # after which a request is made anew; each time twice as long, up to
-_LONGEST_ANSWER_S = 10.0
-_MOST_ASKED = 16  # requests whose answer is still of use, however late
+_REPLY_S = 1.0  # after which a request is made anew; each time twice as long, up to
+_LONGEST_REPLY_S = 10.0
+_MOST_PENDING = 16  # requests whose answer is still of use, however late
 _PATIENCE_S = 60.0  # with a daemon that runs; after it what came is handed on all the same
 _AWAY_S = 3.0  # without a heartbeat
 _PACE_S = 0.02  # between requests; what comes meanwhile is settled by one answer
 
-Said = tuple[str, bytes]
+Received = tuple[str, bytes]
 """Topic and JSON of a message."""
 
 
@@ -38,14 +38,14 @@ class _Envelope(BaseModel):
     requests_answered: bool = True
 
 
-class _Answer(BaseModel):
+class _Reply(BaseModel):
     """A :class:`~streamsed.publish.requests.SinceReply`, its messages unread."""
 
     model_config = ConfigDict(extra="ignore")
 
     through: int
     last_seq: int
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingRange, ...]
     messages: tuple[dict[str, Any], ...]
 
 
@@ -76,33 +76,33 @@ class SubscriberSession:
             for topic in self._topics
             for kind in _NUMBERED
         )
-        self._delivery: Delivery[Said] = Delivery(since=since, every_number=every_number)
-        self._question = 0
-        self._asked: dict[bytes, int] = {}  # by the mark of each request, the number it began at
-        self._ask_at = 0.0
-        self._answer_s = _ANSWER_S
-        self._first_asked: float | None = None
-        self._heard_at = -math.inf
+        self._delivery: Delivery[Received] = Delivery(since=since, every_number=every_number)
+        self._request_number = 0
+        self._pending: dict[bytes, int] = {}  # by the mark of each request, the number it began at
+        self._request_at = 0.0
+        self._reply_s = _REPLY_S
+        self._pending_since: float | None = None
+        self._received_at = -math.inf
         self._uptime_s = math.inf  # of a daemon whose heartbeat has not come yet
         self._answers = True
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
-        """Prefixes to subscribe to: heartbeats too, for they tell of a loss at the end."""
+        """Prefixes to subscribe to: heartbeats too, for they show a loss at the end."""
         return (*self._topics, _HEARTBEAT)
 
     @property
-    def ready(self) -> deque[Said | Gap]:
+    def ready(self) -> deque[Received | Gap]:
         """What may be handed to the user, in order."""
         return self._delivery.ready
 
     def published(self, frames: Sequence[bytes], now: float) -> None:
         """Take the frames of a message."""
-        if now - self._heard_at > _AWAY_S:  # connected anew: what was requested may be lost
-            self._ask_at, self._answer_s = min(self._ask_at, now), _ANSWER_S
-        self._heard_at = now
+        if now - self._received_at > _AWAY_S:  # connected anew: what was requested may be lost
+            self._request_at, self._reply_s = min(self._request_at, now), _REPLY_S
+        self._received_at = now
         topic, payload = frames[0].decode(errors="replace"), b"".join(frames[1:])
-        said = topic, payload
+        received = topic, payload
         wanted = topic.startswith(self._topics)
         try:
             envelope = _Envelope.model_validate_json(payload)
@@ -112,64 +112,64 @@ class SubscriberSession:
             self._uptime_s = envelope.uptime_s
             self._answers = envelope.requests_answered
         if topic == _HEARTBEAT and envelope.last_seq is not None and self._numbered:
-            self._delivery.heard_of(envelope.last_seq)
+            self._delivery.announced(envelope.last_seq)
         if not wanted:
             return
         if envelope.seq is None:
-            self.ready.append(said)
+            self.ready.append(received)
         elif envelope.replay:
-            self._delivery.replayed(envelope.seq, said)
+            self._delivery.replayed(envelope.seq, received)
         else:
-            self._delivery.arrived(envelope.seq, said)
+            self._delivery.arrived(envelope.seq, received)
 
     def request(self, now: float) -> list[bytes] | None:
-        """Return the frames of what is to be asked now, if anything is."""
+        """Return the frames of the request that is due now, if one is."""
         if self.ready:
             return None  # first things first; this also bounds what is caught up at a time
         since = self._delivery.needs
-        if since is None or now < self._ask_at:
+        if since is None or now < self._request_at:
             return None
         if self._is_ignored:
             self._give_up(now)
             return None
-        self._question += 1
-        mark = self._question.to_bytes(8, "big")
-        self._asked[mark] = since
-        if len(self._asked) > _MOST_ASKED:
-            del self._asked[min(self._asked)]
-        self._ask_at = now + self._answer_s
-        self._answer_s = min(2 * self._answer_s, _LONGEST_ANSWER_S)
-        if self._first_asked is None:
-            self._first_asked = now
+        self._request_number += 1
+        mark = self._request_number.to_bytes(8, "big")
+        self._pending[mark] = since
+        if len(self._pending) > _MOST_PENDING:
+            del self._pending[min(self._pending)]
+        self._request_at = now + self._reply_s
+        self._reply_s = min(2 * self._reply_s, _LONGEST_REPLY_S)
+        if self._pending_since is None:
+            self._pending_since = now
         request = SinceRequest(get="since", seq=since, topics=self._topics)
         return [mark, b"", request.model_dump_json().encode()]
 
     def answered(self, frames: Sequence[bytes], now: float) -> None:
-        """Take the frames of an answer, however late: it covers what came after its number."""
-        if len(frames) != 3 or (since := self._asked.pop(frames[0], None)) is None:
+        """Take the frames of an reply, however late: it covers what came after its number."""
+        if len(frames) != 3 or (since := self._pending.pop(frames[0], None)) is None:
             return
         try:
-            answer = _Answer.model_validate_json(frames[2])
-        except ValidationError:  # an error, of a daemon that cannot answer now or understands not
+            reply = _Reply.model_validate_json(frames[2])
+        except ValidationError:  # an error, of a daemon that cannot answer now, or not at all
             return
         if since > (self._delivery.cursor or 0):
             return  # to a question from before a restart
-        self._first_asked = None
-        self._answer_s = _ANSWER_S
-        self._ask_at = now + _PACE_S
+        self._pending_since = None
+        self._reply_s = _REPLY_S
+        self._request_at = now + _PACE_S
         self._delivery.caught_up(
             since,
-            through=answer.through,
-            last_seq=answer.last_seq,
-            messages=[(message["seq"], _said(message)) for message in answer.messages],
-            missing=[(missing.first, missing.last) for missing in answer.missing],
+            through=reply.through,
+            last_seq=reply.last_seq,
+            messages=[(message["seq"], _as_received(message)) for message in reply.messages],
+            missing=[(missing.first, missing.last) for missing in reply.missing],
         )
-        if answer.last_seq < since:  # the daemon counts anew: what it was asked before is void
-            self._asked.clear()
+        if reply.last_seq < since:  # the daemon counts anew: earlier requests are void
+            self._pending.clear()
 
     def wait_s(self, now: float) -> float | None:
-        """Say when :meth:`request` is to be called again, if nothing comes before; None: never."""
-        return None if self._delivery.needs is None else max(0.0, self._ask_at - now)
+        """Return when :meth:`request` is due again, unless something comes before; None: never."""
+        return None if self._delivery.needs is None else max(0.0, self._request_at - now)
 
     @property
     def _is_ignored(self) -> bool:
@@ -179,16 +179,16 @@ class SubscriberSession:
         """
         if not self._answers:
             return True
-        if self._first_asked is None:
+        if self._pending_since is None:
             return False
-        live_s = self._heard_at - self._first_asked
+        live_s = self._received_at - self._pending_since
         return live_s >= _PATIENCE_S and self._uptime_s >= _PATIENCE_S
 
     def _give_up(self, now: float) -> None:
         self._delivery.unanswered()
-        self._first_asked = None
-        self._answer_s = _ANSWER_S
-        self._ask_at = now + min(_PATIENCE_S, _LONGEST_ANSWER_S)
+        self._pending_since = None
+        self._reply_s = _REPLY_S
+        self._request_at = now + min(_PATIENCE_S, _LONGEST_REPLY_S)
 
 
 def _checked(topics: Sequence[str], *, since: int | None) -> tuple[str, ...]:
@@ -206,7 +206,7 @@ def _checked(topics: Sequence[str], *, since: int | None) -> tuple[str, ...]:
     return request.topics
 
 
-def _said(message: dict[str, Any]) -> Said:
+def _as_received(message: dict[str, Any]) -> Received:
     """Write a message as it was published."""
     payload = _MESSAGES.dump_json(message)
     try:

@@ -42,10 +42,10 @@ class Broken:
     message: str = "broke off"
 
 
-Entry = NDArray[np.float32] | Missing | Nothing | Refused | Broken
+ScriptItem = NDArray[np.float32] | Missing | Nothing | Refused | Broken
 """``(n,)`` float32 is a block; see each class."""
 
-_E = TypeVar("_E", bound=Entry)
+_Item = TypeVar("_Item", bound=ScriptItem)
 
 
 class ScriptedSource:
@@ -67,14 +67,14 @@ class ScriptedSource:
         closed: how many times it was closed.
     """
 
-    def __init__(self, name: str, script: Iterable[Entry], *, live: bool = False) -> None:
+    def __init__(self, name: str, script: Iterable[ScriptItem], *, live: bool = False) -> None:
         self.name = name
         self.live = live
         self.unusable_samples = 0
         self.opened = 0
         self.closed = 0
-        self._script: Iterator[Entry] = iter(script)
-        self._next: Entry | None = next(self._script, None)
+        self._script: Iterator[ScriptItem] = iter(script)
+        self._next: ScriptItem | None = next(self._script, None)
         self._position = 0
         self._lost_samples = 0
         self._started_at = datetime.now(UTC)
@@ -139,6 +139,6 @@ class ScriptedSource:
         self.interrupt()
         self.closed += 1
 
-    def _take(self, entry: _E) -> _E:
+    def _take(self, entry: _Item) -> _Item:
         self._next = next(self._script, None)
         return entry

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamsed.publish.requests import ActiveRequest, SinceRequest, StatusRequest
-from streamsed.publish.responder import Answer, Responder
+from streamsed.publish.responder import RequestHandler, Responder
 from tests.sockets import PATIENCE_S, RANDOM_PORT
 
 
@@ -54,9 +54,9 @@ def responder() -> Iterator[Responder]:
     made = Responder(
         [RANDOM_PORT],
         {
-            "active": Answer(ActiveRequest, lambda _: b"{}"),
-            "since": Answer(SinceRequest, given_back),
-            "status": Answer(StatusRequest, lambda _: b"x" * 100_000),
+            "active": RequestHandler(ActiveRequest, lambda _: b"{}"),
+            "since": RequestHandler(SinceRequest, given_back),
+            "status": RequestHandler(StatusRequest, lambda _: b"x" * 100_000),
         },
     )
     made.start()

@@ -15,22 +15,22 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamsed.errors import PublishError
-from streamsed.service.http_server import Answer, HttpServer
+from streamsed.service.http_server import HttpResponse, HttpServer
 from tests.sockets import PATIENCE_S
 
 LOOPBACK = "127.0.0.1"
 
 
-def hello(accept: str) -> Answer:
-    return Answer(200, "text/plain", f"hello {accept}\n".encode())
+def hello(accept: str) -> HttpResponse:
+    return HttpResponse(200, "text/plain", f"hello {accept}\n".encode())
 
 
-def broken(accept: str) -> Answer:
+def broken(accept: str) -> HttpResponse:
     raise RuntimeError("boom")
 
 
-def long(accept: str) -> Answer:
-    return Answer(200, "text/plain", b"x" * 50_000_000)
+def long(accept: str) -> HttpResponse:
+    return HttpResponse(200, "text/plain", b"x" * 50_000_000)
 
 
 PAGES = {"/hello": hello, "/broken": broken, "/long": long}

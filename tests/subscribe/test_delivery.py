@@ -27,7 +27,7 @@ def test_what_comes_in_order_is_ready_at_once() -> None:
     delivery = delivery_of([7, 8, 9])
     assert taken(delivery) == [7, 8, 9]
     assert delivery.needs is None
-    delivery.heard_of(9)
+    delivery.announced(9)
     assert delivery.needs is None
 
 
@@ -43,7 +43,7 @@ def test_a_jump_is_held_until_it_is_explained() -> None:
 
 def test_a_loss_at_the_end_shows_by_the_heartbeat() -> None:
     delivery = delivery_of([1])
-    delivery.heard_of(3)
+    delivery.announced(3)
     assert delivery.needs == 1
     delivery.caught_up(1, through=3, last_seq=3, messages=[(2, 2), (3, 3)])
     assert taken(delivery) == [1, 2, 3]
@@ -85,11 +85,11 @@ def test_a_daemon_that_counts_anew_is_told_from_old_news() -> None:
     delivery = delivery_of([], since=90)
     delivery.caught_up(90, through=100, last_seq=100, messages=[(100, 100)])
     assert taken(delivery) == [100]
-    delivery.heard_of(95)  # sent before the answer was
+    delivery.announced(95)  # sent before the answer was
     assert delivery.needs == 100
     delivery.caught_up(100, through=100, last_seq=100, messages=[])
     assert delivery.needs is None
-    delivery.heard_of(3)
+    delivery.announced(3)
     delivery.caught_up(100, through=3, last_seq=3, messages=[])
     assert taken(delivery) == [Gap(100, 1, GapReason.RESTARTED)]
     assert delivery.needs == 0
@@ -101,7 +101,7 @@ def test_without_answers_a_jump_on_all_topics_is_a_loss() -> None:
     delivery = delivery_of([1, 4])
     delivery.unanswered()
     delivery.arrived(5, 5)
-    delivery.heard_of(7)
+    delivery.announced(7)
     delivery.arrived(9, 9)
     unanswered = GapReason.UNANSWERED
     assert taken(delivery) == [1, Gap(1, 4, unanswered), 4, 5, Gap(5, 9, unanswered), 9]
@@ -181,7 +181,7 @@ def test_any_interleaving_gives_each_once_in_order(  # noqa: PLR0912
         since=since, every_number=every, most_held=data.draw(st.integers(1, 5))
     )
     if since is None:
-        delivery.heard_of(begin)
+        delivery.announced(begin)
     asked: list[int] = []
     for step in steps:
         match step:
@@ -190,9 +190,9 @@ def test_any_interleaving_gives_each_once_in_order(  # noqa: PLR0912
                 if step == "live" and daemon.last in wanted:
                     delivery.arrived(daemon.last, daemon.last)
             case "beat":
-                delivery.heard_of(daemon.last)
+                delivery.announced(daemon.last)
             case "old beat":
-                delivery.heard_of(data.draw(st.integers(0, daemon.last)))
+                delivery.announced(data.draw(st.integers(0, daemon.last)))
             case "again" | "replay":
                 seq = data.draw(st.integers(begin + 1, max(begin + 1, daemon.last)))
                 if seq in wanted and seq <= daemon.last:
@@ -205,7 +205,7 @@ def test_any_interleaving_gives_each_once_in_order(  # noqa: PLR0912
             case "late answer":
                 if asked:
                     daemon.answer(delivery, asked[-1], data.draw(st.integers(1, 3)))
-    delivery.heard_of(daemon.last)
+    delivery.announced(daemon.last)
     while (needs := delivery.needs) is not None:
         daemon.answer(delivery, needs, 3)
 
