@@ -107,7 +107,7 @@ class _Sockets:
         connecting.set(zmq.LINGER, 0)
         connecting.set(zmq.RECONNECT_IVL, 100)
         connecting.set(zmq.RECONNECT_IVL_MAX, 2000)
-        connecting.set(zmq.HEARTBEAT_IVL, _PROBE_MS)  # a connection that was cut without a word
+        connecting.set(zmq.HEARTBEAT_IVL, _PROBE_MS)  # a connection that was cut silently
         connecting.set(zmq.HEARTBEAT_TIMEOUT, _PROBE_TIMEOUT_MS)  # is made anew
         connecting.set(zmq.IPV6, "[" in address)
         if keys is not None:

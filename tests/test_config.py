@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import streamsed.bundle
-from streamsed.config import Config, load, override, parse
+from streamsed.config import Config, override, parse_config, read_config
 from streamsed.detect.fusion import Fusion
 from streamsed.errors import ConfigError
 from streamsed.sources.config import FileSource, MicrophoneSource, UrlSource
@@ -29,7 +29,7 @@ def every_mistake(tmp_path: Path, text: str) -> list[str]:
     """Return what is wrong with a configuration, a line each, without the file's name."""
     path = write(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
-        load(path)
+        read_config(path)
     for line in caught.value.mistakes:
         assert "\n" not in line
         assert line.startswith(str(path))
@@ -43,7 +43,9 @@ def error_line(tmp_path: Path, text: str) -> str:
 
 
 def test_the_example_states_the_defaults() -> None:
-    assert load(EXAMPLE).model_dump(exclude={"bundle"}) == Config().model_dump(exclude={"bundle"})
+    assert read_config(EXAMPLE).model_dump(exclude={"bundle"}) == Config().model_dump(
+        exclude={"bundle"}
+    )
     written = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     assert set(written) == set(Config.model_fields)
     depend = {"bind", "path"}  # on the environment
@@ -54,12 +56,14 @@ def test_the_example_states_the_defaults() -> None:
 
 def test_a_server_that_others_reach_can_be_asked_for(tmp_path: Path) -> None:
     text = "metrics: {bind: '0.0.0.0:9577', insecure: true}"
-    assert load(write(tmp_path, text)).metrics.bind == "0.0.0.0:9577"
-    assert load(write(tmp_path, "metrics: {bind: '[::1]:9577'}")).metrics.bind == "[::1]:9577"
+    assert read_config(write(tmp_path, text)).metrics.bind == "0.0.0.0:9577"
+    assert (
+        read_config(write(tmp_path, "metrics: {bind: '[::1]:9577'}")).metrics.bind == "[::1]:9577"
+    )
 
 
 def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
-    config = load(write(tmp_path, ""))
+    config = read_config(write(tmp_path, ""))
     assert config.model_dump() == Config().model_dump()
     assert config.sources == (MicrophoneSource(name="mic"),)
 
@@ -287,7 +291,7 @@ sources:
     name: four
     <<: {silence_s: 9, required: true}
 """
-    one, two, three, four = load(write(tmp_path, text)).sources
+    one, two, three, four = read_config(write(tmp_path, text)).sources
     assert isinstance(one, UrlSource)
     assert two == one.model_copy(update={"name": "two", "stall_s": 30.0})
     assert three == two.model_copy(update={"name": "three"})
@@ -305,20 +309,20 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         (tmp_path, "Is a directory"),
     ]:
         with pytest.raises(ConfigError, match=expected):
-            load(path)
+            read_config(path)
     (tmp_path / "latin.yaml").write_bytes(b"bundle: caf\xe9")
     with pytest.raises(ConfigError, match="no UTF-8 text"):
-        load(tmp_path / "latin.yaml")
+        read_config(tmp_path / "latin.yaml")
     (tmp_path / "control.yaml").write_bytes(b"bundle: \x01")
     with pytest.raises(ConfigError, match="no YAML"):
-        load(tmp_path / "control.yaml")
+        read_config(tmp_path / "control.yaml")
 
 
 def test_paths_are_beside_the_file_if_they_are_there(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "manifest.yaml").touch()
-    config = load(
+    config = read_config(
         write(
             tmp_path,
             "bundle: mine\nsources: [{type: file, name: a, path: a.wav}, "
@@ -333,11 +337,13 @@ def test_paths_are_beside_the_file_if_they_are_there(tmp_path: Path) -> None:
 
 def test_an_insecure_bind_must_be_asked_for() -> None:
     publish = {"bind": ["tcp://0.0.0.0:5577"], "insecure": True}
-    assert parse(MINIMAL | {"publish": publish}, origin="x").publish.bind == ("tcp://0.0.0.0:5577",)
+    assert parse_config(MINIMAL | {"publish": publish}, origin="x").publish.bind == (
+        "tcp://0.0.0.0:5577",
+    )
 
 
 def test_the_command_line_replaces_what_the_file_says(tmp_path: Path) -> None:
-    config = load(write(tmp_path, "threads: 2\npublish: {heartbeat_s: 5}"))
+    config = read_config(write(tmp_path, "threads: 2\npublish: {heartbeat_s: 5}"))
     changed = override(
         config,
         {"provider": "cpu", "publish": {"bind": ["tcp://127.0.0.1:1234"]}},
@@ -362,7 +368,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> streamsed.bundle.Manif
 
 
 def config_of(**detect: Any) -> Config:
-    return parse(MINIMAL | {"detect": detect}, origin="c.yaml")
+    return parse_config(MINIMAL | {"detect": detect}, origin="c.yaml")
 
 
 def test_overrides_change_what_they_name_and_nothing_else(
@@ -416,6 +422,6 @@ def test_fusion_weights_name_members(manifest: streamsed.bundle.Manifest) -> Non
 
 def test_a_bundle_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
-    config = load(write(tmp_path, "bundle: ~/models/mine"))
+    config = read_config(write(tmp_path, "bundle: ~/models/mine"))
     assert config.bundle == Path("/home/somebody/models/mine")
     assert error_line(tmp_path, "bundle: ~nobody.at.all/x").startswith(":1: bundle: '~nobody.at.a")

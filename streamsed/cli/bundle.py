@@ -176,12 +176,12 @@ def make(
         )
     from streamsed.bundle.making.labels import read_labels
     from streamsed.bundle.making.log_mel import read_log_mel
-    from streamsed.bundle.making.make import Request
+    from streamsed.bundle.making.make import BundleRequest
     from streamsed.bundle.making.make import make as make_bundle
     from streamsed.detect.engine import Engine
 
     made = make_bundle(
-        Request(
+        BundleRequest(
             model=model,
             labels=read_labels(labels),
             output=output,

@@ -28,7 +28,7 @@ from streamsed.redaction import redacted
 
 if TYPE_CHECKING:
     from streamsed.config import Config
-    from streamsed.sources.config import AnySource
+    from streamsed.sources.config import AnySource, build_source
     from streamsed.sources.protocol import Source
 
 OPEN_S = 30.0
@@ -88,15 +88,15 @@ def check(
 def _check_sources(config: Config, *, sample_rate: int) -> list[tuple[AnySource, SourceError]]:
     """Open all sources but standard input; return those that cannot be opened."""
     from streamsed.service.supervision import Supervision
-    from streamsed.sources.config import PipeSource, build
+    from streamsed.sources.config import PipeSource
     from streamsed.sources.opening import try_to_open
 
     tried = [entry for entry in config.sources if not isinstance(entry, PipeSource)]
     trials = try_to_open(
-        [build(_at_full_speed(entry)) for entry in tried],
+        [build_source(_at_full_speed(entry)) for entry in tried],
         sample_rate=sample_rate,
         within_s=OPEN_S,
-        look=lambda source: _level_remark(source, sample_rate),
+        inspect=lambda source: _level_remark(source, sample_rate),
     )
     outcomes = {entry.name: trial for entry, trial in zip(tried, trials, strict=True)}
     errors = {name: trial.error for name, trial in outcomes.items() if trial.error is not None}

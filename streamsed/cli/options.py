@@ -13,6 +13,7 @@ from streamsed.errors import ConfigError
 if TYPE_CHECKING:
     from streamsed.config import Config
     from streamsed.publish.keys import CurveKeys
+    from streamsed.sources.config import parse_source
 
 DEFAULT_FILE = Path("config.yaml")
 ORIGIN = "command line"
@@ -108,14 +109,13 @@ def configuration(
     Raises:
         ConfigError: one or the other makes no sense.
     """
-    from streamsed.config import Config, load, override
-    from streamsed.sources.config import parse
+    from streamsed.config import Config, override, read_config
 
     if path is None and DEFAULT_FILE.is_file():
         path = DEFAULT_FILE
-    config = load(path) if path is not None else Config()
+    config = read_config(path) if path is not None else Config()
     changes: dict[str, Any] = {
-        "sources": tuple(parse(text) for text in sources) if sources else None,
+        "sources": tuple(parse_source(text) for text in sources) if sources else None,
         "bundle": bundle,
         "provider": provider and provider.value,
         "publish": publish and {k: v for k, v in publish.items() if v is not None},

@@ -3,7 +3,7 @@
 from streamsed.config.config import Config, Provider
 from streamsed.config.detecting import ClassOverride, DetectConfig, RetryConfig
 from streamsed.config.publishing import CurveConfig, JournalConfig, PublishConfig
-from streamsed.config.reading import load, override, parse
+from streamsed.config.reading import override, parse_config, read_config
 from streamsed.config.watching import ClipsConfig, LogConfig, MetricsConfig
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "Provider",
     "PublishConfig",
     "RetryConfig",
-    "load",
     "override",
-    "parse",
+    "parse_config",
+    "read_config",
 ]

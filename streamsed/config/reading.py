@@ -15,7 +15,7 @@ from streamsed.validation_messages import Mistake, mistakes, suggest, truths_for
 from streamsed.yaml_document import Document, all_mistakes, read_document
 
 
-def load(path: Path) -> Config:
+def read_config(path: Path) -> Config:
     """Read a configuration file.
 
     Raises:
@@ -37,7 +37,7 @@ def load(path: Path) -> Config:
     )
 
 
-def parse(content: Mapping[str, Any], *, origin: str) -> Config:
+def parse_config(content: Mapping[str, Any], *, origin: str) -> Config:
     """Validate a configuration; ``origin`` names it in messages.
 
     Raises:
@@ -99,7 +99,7 @@ def override(config: Config, changes: Mapping[str, Any], *, origin: str) -> Conf
         part = getattr(config, key)
         merged = isinstance(value, dict) and isinstance(part, BaseModel)
         content[key] = part.model_dump(exclude_unset=True) | value if merged else value
-    changed = parse(content, origin=origin)
+    changed = parse_config(content, origin=origin)
     changed._origin, changed._documents = config.origin, config._documents
     # The command line's is relative to the working directory.
     changed._bundle_beside = None if "bundle" in changes else config._bundle_beside

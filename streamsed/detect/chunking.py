@@ -198,7 +198,7 @@ class Chunker:
         return segment
 
     def _without_bad(self, samples: Array) -> Array:
-        # The energy bounds every sample, and one dot product is much cheaper than a look at each.
+        # The energy bounds every sample, and one dot product is much cheaper than checking each.
         with np.errstate(over="ignore", invalid="ignore"):
             energy = float(np.dot(samples, samples))
         if energy <= MAX_ABS_SAMPLE**2:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsed.detect.events import FilteredFrames, Kind, Reason, Transition
-from streamsed.detect.hysteresis import Change, Hysteresis
+from streamsed.detect.hysteresis import FrameTransition, Hysteresis
 from streamsed.detect.median import StreamingMedian
 from streamsed.detect.postprocessing import FrameRules
 
@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 
 @dataclass(slots=True)
 class Decoded:
-    """What was decided.
+    """Transitions and filtered frames that were decided.
 
     Attributes:
         transitions: in order for each source.
@@ -50,25 +50,25 @@ class _Segment:
         source: its name.
         classes: in the order of the scores' columns.
         first_sample: of its first frame.
-        first_heard_sample: one past the last sample that was heard when that was scored.
+        first_received_sample: one past the last sample that was received when that was scored.
         place_in_step: of that frame, among those that were scored with it.
         numbers: of its events.
         frames: decoded so far.
         open: columns of the classes that have an event under way, long enough or not.
-        kept: medians that were not handed over yet, by the frame with which they became known.
-        handed_over: frames whose medians were.
+        kept: median-filtered frames that were not returned yet, in blocks as they became known.
+        returned_frames: frames whose medians were returned.
     """
 
     source: str
     classes: list[_ClassEvents]
     first_sample: int
-    first_heard_sample: int
+    first_received_sample: int
     place_in_step: int
     numbers: Iterator[int]
     frames: int = 0
     open: set[int] = field(default_factory=set)
     kept: list[Array] = field(default_factory=list)
-    handed_over: int = 0
+    returned_frames: int = 0
 
 
 class Decoder:
@@ -110,7 +110,7 @@ class Decoder:
         source: str,
         *,
         first_sample: int,
-        first_heard_sample: int,
+        first_received_sample: int,
         place_in_step: int,
         numbers: Iterator[int],
     ) -> None:
@@ -120,7 +120,7 @@ class Decoder:
             slot: that is free.
             source: name of the source.
             first_sample: first sample of the first frame that will be pushed.
-            first_heard_sample: one past the last sample that was heard when it was scored.
+            first_received_sample: one past the last sample that was received when it was scored.
             place_in_step: of that frame, among those that were scored with it.
             numbers: numbers the events; shared by all segments of a source.
         """
@@ -128,18 +128,18 @@ class Decoder:
             source=source,
             classes=[_ClassEvents(label, rules) for label, rules in self._rules],
             first_sample=first_sample,
-            first_heard_sample=first_heard_sample,
+            first_received_sample=first_received_sample,
             place_in_step=place_in_step,
             numbers=numbers,
         )
 
-    def push(self, slots: Sequence[int], scores: Array, heard_samples: Sequence[int]) -> Decoded:
+    def push(self, slots: Sequence[int], scores: Array, received_samples: Sequence[int]) -> Decoded:
         """Decode further frames, of one step or several, of some segments.
 
         Args:
             slots: of the segments.
             scores: ``(n, F, C)`` float32, fused.
-            heard_samples: for each segment, one past the last sample that was heard.
+            received_samples: for each segment, one past the last sample that was received.
         """
         joined, count = self._median.extend(slots, scores), scores.shape[1]
         segments = [self._segments[slot] for slot in slots]
@@ -155,26 +155,26 @@ class Decoder:
             if any_reaching[row] or segment.open:
                 columns = segment.open.union(np.flatnonzero(reaching[row]).tolist())
                 decoded.transitions += self._find(
-                    segment, sorted(columns), medians[row], heard_samples[row]
+                    segment, sorted(columns), medians[row], received_samples[row]
                 )
             segment.frames += count
             if self._keep_filtered:
                 self._keep(segment, medians[row], decoded)
         return decoded
 
-    def end(self, slot: int, reason: Reason, heard_sample: int) -> Decoded:
+    def end(self, slot: int, reason: Reason, received_sample: int) -> Decoded:
         """End a segment: flush the medians and end what is open; no event outlives the end."""
         segment, decoded = self._segments.pop(slot), Decoded()
         medians = self._median.flush(slot)
         for column in range(len(segment.classes)):
-            decoded.transitions += self._ended(segment, column, medians, reason, heard_sample)
+            decoded.transitions += self._ended(segment, column, medians, reason, received_sample)
         if self._keep_filtered:
             segment.frames += len(medians)
             self._keep(segment, medians, decoded)
         return decoded
 
     def inherit(
-        self, other: Decoder, *, restarted: Collection[str], heard_samples: Mapping[int, int]
+        self, other: Decoder, *, restarted: Collection[str], received_samples: Mapping[int, int]
     ) -> list[Transition]:
         """Go on with the segments of another decoder, by this one's rules.
 
@@ -183,7 +183,7 @@ class Decoder:
             restarted: classes whose open events end here, for reason ``reload``, and that begin
                 anew with the next frame. The rules of all others differ in ``update`` at most;
                 they go on as if nothing had happened.
-            heard_samples: for each slot, one past the last sample that was heard.
+            received_samples: for each slot, one past the last sample that was received.
         """
         assert not self._keep_filtered
         kept = [n for n, (label, _) in enumerate(self._rules) if label not in restarted]
@@ -196,7 +196,7 @@ class Decoder:
                     segment.classes[column].hysteresis.update_every(rules.update)
                     continue
                 transitions += other._ended(
-                    segment, column, medians, Reason.RELOAD, heard_samples[slot]
+                    segment, column, medians, Reason.RELOAD, received_samples[slot]
                 )
                 segment.classes[column] = _ClassEvents(label, rules, first_frame=segment.frames)
                 segment.open.discard(column)
@@ -210,18 +210,18 @@ class Decoder:
         return bool((joined.max(axis=(0, 1)) < self._enter).all())
 
     def _ended(
-        self, segment: _Segment, column: int, medians: Array, reason: Reason, heard_sample: int
+        self, segment: _Segment, column: int, medians: Array, reason: Reason, received_sample: int
     ) -> list[Transition]:
         """End a class with the medians that were still missing."""
         changes = self._changes(segment, column, medians[: self._median.half[column], column])
         changes += segment.classes[column].hysteresis.end(reason)
-        return [self._noted(segment, column, change, heard_sample) for change in changes]
+        return [self._noted(segment, column, change, received_sample) for change in changes]
 
     def _find(
-        self, segment: _Segment, columns: Iterable[int], medians: Array, heard_sample: int
+        self, segment: _Segment, columns: Iterable[int], medians: Array, received_sample: int
     ) -> list[Transition]:
         """Look for events of some classes, in the order of the steps that decided them."""
-        found: list[tuple[int, int, Change]] = []  # step, column, what
+        found: list[tuple[int, int, FrameTransition]] = []  # step, column, what
         for column in columns:
             half = self._median.half[column]
             for change in self._changes(segment, column, medians[:, column]):
@@ -234,12 +234,12 @@ class Decoder:
                 segment,
                 column,
                 change,
-                min(segment.first_heard_sample + step * step_samples, heard_sample),
+                min(segment.first_received_sample + step * step_samples, received_sample),
             )
             for step, column, change in found
         ]
 
-    def _changes(self, segment: _Segment, column: int, medians: Array) -> list[Change]:
+    def _changes(self, segment: _Segment, column: int, medians: Array) -> list[FrameTransition]:
         """Push one class's medians, of which the first may be centred before its first frame."""
         events = segment.classes[column]
         first = segment.frames - self._median.half[column]
@@ -258,28 +258,28 @@ class Decoder:
     def _keep(self, segment: _Segment, medians: Array, decoded: Decoded) -> None:
         """Keep medians, and return the frames of which those of all classes are known."""
         segment.kept.append(medians)
-        count = segment.frames - max(self._median.half) - segment.handed_over
+        count = segment.frames - max(self._median.half) - segment.returned_frames
         if count <= 0:
             return
         known = np.concatenate(segment.kept)
         scores = np.empty((count, known.shape[1]), np.float32)
         for column, half in enumerate(self._median.half):
             scores[:, column] = known[half : half + count, column]
-        first_sample = self._sample(segment, segment.handed_over)
+        first_sample = self._sample(segment, segment.returned_frames)
         decoded.filtered.append(FilteredFrames(segment.source, first_sample, scores))
-        segment.handed_over += count
+        segment.returned_frames += count
         segment.kept = [known[count:].copy()]
 
     def _noted(
-        self, segment: _Segment, column: int, change: Change, heard_sample: int
+        self, segment: _Segment, column: int, change: FrameTransition, received_sample: int
     ) -> Transition:
         events = segment.classes[column]
         if change.kind is Kind.ONSET:
             events.number = next(segment.numbers)
         offset_sample = None
         if change.end_frame is not None:
-            # The last frame of a segment may reach beyond what was heard.
-            offset_sample = min(self._sample(segment, change.end_frame), heard_sample)
+            # The last frame of a segment may reach beyond the audio.
+            offset_sample = min(self._sample(segment, change.end_frame), received_sample)
         return Transition(
             source=segment.source,
             kind=change.kind,
@@ -289,7 +289,7 @@ class Decoder:
             offset_sample=offset_sample,
             score=change.score,
             reason=change.reason,
-            decided_sample=heard_sample,
+            decided_sample=received_sample,
         )
 
     def _sample(self, segment: _Segment, frame: int) -> int:

@@ -65,12 +65,12 @@ class Detector:
 
     Args:
         engine: runs the model.
-        postprocessing: for each class; classes it leaves out are as the bundle's manifest says.
+        postprocessing: for each class; classes it leaves out have the bundle's settings.
         fusion_weights: weight by member, in place of the manifest's.
         update_every_s: seconds of an event between updates; 0 for none.
         steps_at_once: steps that one call of :meth:`step` makes as long as all sources of the
             batch have the audio for it. More is faster, for the caches of the processor stay
-            warm; what is decided is the same, and told so much later.
+            warm; decisions are the same, and come so much later.
         keep_filtered: whether steps return the median-filtered scores too.
         level_every_s: seconds of audio between two reports of a source's level; 0 for none.
 
@@ -237,12 +237,14 @@ class Detector:
             or entry != other._postprocessing[label]
             or self._fusion_weights != other._fusion_weights
         }
-        heard_samples = {
+        received_samples = {
             stream.slot: stream.segment.taken_sample
             for stream in self._streams.values()
             if stream.slot in other._decoder
         }
-        return self._decoder.inherit(other._decoder, restarted=anew, heard_samples=heard_samples)
+        return self._decoder.inherit(
+            other._decoder, restarted=anew, received_samples=received_samples
+        )
 
     def step(self) -> StepResult | None:
         """Advance, by one chunk each or ``steps_at_once``, as many sources as one batch takes.
@@ -365,7 +367,7 @@ class Detector:
                 rows_of.setdefault((begin, end), []).append(row)
         for (begin, end), rows in rows_of.items():
             scores = fused[:, begin:end] if len(rows) == len(slots) else fused[rows, begin:end]
-            heard_samples = []
+            received_samples = []
             for row, frames in zip(rows, scores, strict=True):
                 stream, segment = streams[row], streams[row].segment
                 frame = self._first_frame(segment, len(steps)) + begin
@@ -373,8 +375,8 @@ class Detector:
                 if stream.slot not in self._decoder:
                     self._begin(stream, segment, frame, first_sample)
                 decided.frames.append(ScoredFrames(stream.source, first_sample, frames))
-                heard_samples.append(segment.taken_sample)
-            decided.note(self._decoder.push([slots[row] for row in rows], scores, heard_samples))
+                received_samples.append(segment.taken_sample)
+            decided.note(self._decoder.push([slots[row] for row in rows], scores, received_samples))
 
     def _decodable(self, stream: _Stream, steps: int) -> tuple[int, int]:
         """Return the begin and end of those frames of the latest steps that are decoded."""
@@ -395,7 +397,7 @@ class Detector:
             stream.slot,
             stream.source,
             first_sample=first_sample,
-            first_heard_sample=segment.first_sample + (step + 1) * self._manifest.chunk_samples,
+            first_received_sample=segment.first_sample + (step + 1) * self._manifest.chunk_samples,
             place_in_step=place,
             numbers=stream.numbers,
         )

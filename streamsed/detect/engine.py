@@ -28,11 +28,11 @@ class EngineReport:
 
     Attributes:
         provider: onnxruntime's execution provider of every member.
-        requested: the provider that was asked for.
+        requested: the provider in the configuration.
         fallback: why a GPU is not used although it was not ruled out; None if it is or was.
         device: ``cpu`` or ``cuda``.
         threads: threads inside one operator.
-        requested_batch: the batch that was asked for.
+        requested_batch: the batch in the configuration.
         max_batch: streams in one run; 1 where a batch would change a stream's scores in their
             last bits (a graph with Log or Softplus over a number of elements that is no multiple
             of 4 for each stream, or more than one thread).
@@ -52,7 +52,7 @@ class EngineReport:
 
 
 class Engine:
-    """Runs the step functions of a bundle; knows no source, no clock and no events.
+    """Runs the step functions of a bundle, without sources, clock or events.
 
     A stream occupies a slot from :meth:`open` to :meth:`close`. One step: write the streams'
     chunks into the first rows of :attr:`chunks`, call :meth:`step` with their slots, read the
@@ -149,9 +149,9 @@ class Engine:
         return members
 
     def abort(self) -> None:
-        """Have the step that is being computed fail, and all to come; any thread may call it.
+        """Make the step under way fail, and all to come; any thread may call it.
 
-        onnxruntime looks at this between two operators, also of a loop that never ends.
+        onnxruntime checks this between two operators, also of a loop that never ends.
         """
         self._options.terminate = True
 

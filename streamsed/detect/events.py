@@ -1,4 +1,4 @@
-"""What detection says: transitions of events, and the scores behind them.
+"""Results of detection: transitions of events, and the scores behind them.
 
 All times are int64 sample indices on the source's own clock. No wall clock, no identifiers that
 depend on anything but the samples: the same audio gives the same transitions.
@@ -59,7 +59,7 @@ class Transition:
         offset_sample: one past its last sample; None until the offset.
         score: over the frames of the event decided so far.
         reason: why it ended; None until the offset.
-        decided_sample: one past the last sample that had been heard when this was decided; less
+        decided_sample: one past the last sample that had been received when this was decided; less
             ``onset_sample`` or ``offset_sample`` it gives the algorithmic latency.
     """
 

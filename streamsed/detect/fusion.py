@@ -51,7 +51,7 @@ class Fusion:
 
     Members look ahead by different amounts; all are delayed to the slowest, so that the mean is
     over the same frame. The gate multiplies a class's score by 1 where the weighted mean of the
-    tags exceeds its threshold and by 0 elsewhere; members without tags have no say in it.
+    tags exceeds its threshold and by 0 elsewhere; members without tags take no part in that.
 
     Args:
         manifest: the bundle's.

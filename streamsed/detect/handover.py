@@ -1,4 +1,4 @@
-"""Handing over: another detector goes on where one stops, and no sample is lost between them."""
+"""Hand-over: another detector goes on where one stops, and no sample is lost between them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from streamsed.detect.step_result import StepResult
 def hand_over(old: Detector, new: Detector, *, restarted: Collection[str] = ()) -> list[StepResult]:
     """Let ``new`` go on with the sources of ``old``, between two steps.
 
-    On the same engine only those classes notice whose rules differ; see
+    On the same engine only classes whose rules differ are affected; see
     :meth:`~streamsed.detect.detector.Detector.inherit`. On another, every open event ends, for
     reason ``reload``, after the last chunk that was processed, and the new model begins with the
-    sample after that, in its initial state. The old model hears silence where it would have
-    looked ahead.
+    sample after that, in its initial state. The old model gets silence for its
+    look-ahead.
 
     Args:
         old: must not be used any more.

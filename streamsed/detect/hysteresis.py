@@ -25,7 +25,7 @@ _NEVER = 2**63
 
 
 @dataclass(slots=True)
-class Change:
+class FrameTransition:
     """An onset, update or offset in frames; ``end_frame`` and ``reason`` belong to the offset.
 
     ``decided_frame`` is the frame whose score decided it; at the segment's end, the last.
@@ -70,7 +70,7 @@ class Hysteresis:
         self.is_open = False
         self._rules = rules
         self._frame = 0  # the latest
-        self._changes: list[Change] = []
+        self._changes: list[FrameTransition] = []
         self._pause: list[float] = []  # scores since its last active frame
         self._begin(0)
 
@@ -80,9 +80,9 @@ class Hysteresis:
         self._latest = self._peak = self._total = 0.0
         self._published = False
         self._update_at = 0
-        self._next = self._rules.min_on  # the length at which something is to be said
+        self._next = self._rules.min_on  # the length at which the next transition is due
 
-    def push(self, first_frame: int, scores: Sequence[float]) -> list[Change]:
+    def push(self, first_frame: int, scores: Sequence[float]) -> list[FrameTransition]:
         """Add the scores of frames from ``first_frame`` on; return what they changed, in order."""
         if self._goes_on(first_frame, scores):
             return []
@@ -102,14 +102,14 @@ class Hysteresis:
                     self._close(Reason.SILENCE)
         return self._taken()
 
-    def end(self, reason: Reason) -> list[Change]:
+    def end(self, reason: Reason) -> list[FrameTransition]:
         """End the segment: an open event ends with its last active frame, for ``reason``."""
         if self.is_open:
             self._close(reason)
         return self._taken()
 
     def update_every(self, frames: int) -> None:
-        """Change the interval of updates, which changes no event; 0 for none."""
+        """FrameTransition the interval of updates, which changes no event; 0 for none."""
         self._rules = replace(self._rules, update=frames)
         if self._published:
             self._plan_update()
@@ -129,7 +129,7 @@ class Hysteresis:
         self._peak = max(self._peak, *scores)
         return True
 
-    def _taken(self) -> list[Change]:
+    def _taken(self) -> list[FrameTransition]:
         changes, self._changes = self._changes, []
         return changes
 
@@ -145,7 +145,7 @@ class Hysteresis:
             if length >= self._rules.min_on:
                 self._publish()
         elif self._update_at and length >= self._update_at:
-            self._say(Kind.UPDATE)
+            self._emit(Kind.UPDATE)
             self._plan_update()
 
     def _extend(self, score: float) -> None:
@@ -156,11 +156,11 @@ class Hysteresis:
         if self._length == self._rules.max_on:
             if not self._published:
                 self._publish()
-            self._say(Kind.OFFSET, Reason.MAX_DURATION)
+            self._emit(Kind.OFFSET, Reason.MAX_DURATION)
             self._begin(self._first + self._length)
 
     def _publish(self) -> None:
-        self._say(Kind.ONSET)
+        self._emit(Kind.ONSET)
         self._published = True
         self._plan_update()
 
@@ -171,11 +171,11 @@ class Hysteresis:
 
     def _close(self, reason: Reason) -> None:
         if self._published:
-            self._say(Kind.OFFSET, reason)
+            self._emit(Kind.OFFSET, reason)
         self.is_open = False
         self._pause.clear()
 
-    def _say(self, kind: Kind, reason: Reason | None = None) -> None:
+    def _emit(self, kind: Kind, reason: Reason | None = None) -> None:
         score = Score(current=self._latest, peak=self._peak, mean=self._total / self._length)
         end = self._first + self._length if kind is Kind.OFFSET else None
-        self._changes.append(Change(kind, self._first, end, score, reason, self._frame))
+        self._changes.append(FrameTransition(kind, self._first, end, score, reason, self._frame))

@@ -69,7 +69,7 @@ class LevelReport:
 
 
 class LevelMeter:
-    """Measures one source chunk by chunk: one dot product and one look for the largest magnitude.
+    """Measures one source chunk by chunk: one dot product and one search for the largest magnitude.
 
     Args:
         source: named in the reports.

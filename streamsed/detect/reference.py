@@ -14,7 +14,7 @@ from streamsed.detect.postprocessing import FrameRules
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class FrameEvent:
     """Frames ``first`` up to, not including, ``end``; why it ended; filtered scores."""
 
     first: int
@@ -24,7 +24,7 @@ class Event:
     mean: float
 
 
-def decode(scores: Sequence[float], rules: FrameRules, reason: Reason) -> list[Event]:
+def find_events(scores: Sequence[float], rules: FrameRules, reason: Reason) -> list[FrameEvent]:
     """Find the events of one class in all the scores of one segment.
 
     Args:
@@ -39,7 +39,7 @@ def decode(scores: Sequence[float], rules: FrameRules, reason: Reason) -> list[E
         why = Reason.SILENCE if len(filtered) - end >= rules.min_off else reason
         found += _split(first, end, why, rules)
     return [
-        Event(
+        FrameEvent(
             first,
             end,
             why,

@@ -1,4 +1,4 @@
-"""Does a graph compute what its bundle says, and does a row depend on its batch?"""
+"""Self-test: a graph reproduces its bundle's outputs, and a row does not depend on its batch."""
 
 from __future__ import annotations
 

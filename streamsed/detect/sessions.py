@@ -34,7 +34,7 @@ class Hardware:
 
     Attributes:
         provider: name of the onnxruntime execution provider.
-        fallback: why it is not what was asked for or hoped for; None if it is.
+        fallback: why it is not the requested hardware; None if it is.
     """
 
     provider: str
@@ -58,7 +58,7 @@ def choose_hardware(requested: Provider, *, require_gpu: bool) -> Hardware:
     """
     if requested == "cpu":
         if require_gpu:
-            raise ProviderError("require_gpu contradicts provider cpu; ask for auto or cuda")
+            raise ProviderError("require_gpu contradicts provider cpu; auto or cuda would be right")
         return Hardware(CPU)
     obstacle = _cuda_obstacle()
     if obstacle is None:
@@ -72,8 +72,8 @@ def open_session(
 ) -> ort.InferenceSession:
     """Open one member's graph.
 
-    onnxruntime falls back to the CPU without a word when CUDA fails, so look at the session's
-    ``get_providers()`` before believing in ``hardware``.
+    onnxruntime falls back to the CPU without an error when CUDA fails, so compare the session's
+    ``get_providers()`` with ``hardware``.
 
     Args:
         graph: the serialised graph.
@@ -95,7 +95,7 @@ def open_session(
     providers: list[Any] = [CPU]
     if hardware.provider == CUDA:
         providers.insert(0, (CUDA, _CUDA_OPTIONS))
-        # Why CUDA cannot be used is said by us, in one line.
+        # Why CUDA cannot be used is reported by us, in one line.
         ort.set_default_logger_severity(_FATAL)
     try:
         return within(
@@ -156,7 +156,7 @@ def _cuda_obstacle() -> str | None:
     count = ctypes.c_int(0)
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return "the NVIDIA driver reports an error"
-    return None if count.value else "the NVIDIA driver sees no GPU"
+    return None if count.value else "the NVIDIA driver finds no GPU"
 
 
 def _load_cuda_libraries() -> None:

@@ -1,4 +1,4 @@
-"""What the streams remember between steps, and stepping them in batches.
+"""The states of all streams between steps, and stepping them in batches.
 
 A stream occupies a *slot*. Slots are grouped into *lanes* of ``max_batch`` rows; for each lane
 there are two buffers of every state tensor, and a step reads one and writes the other.

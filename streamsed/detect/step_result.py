@@ -1,4 +1,4 @@
-"""StepResult: what one step of the detector decided."""
+"""The result of one step of the detector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamsed.detect.level import LevelReport
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step decided.
+    """The result of one step.
 
     Attributes:
         transitions: in order for each source.
@@ -45,7 +45,7 @@ class Decided:
     levels: list[LevelReport] = field(default_factory=list)
 
     def note(self, decoded: Decoded) -> None:
-        """Add what a decoder said."""
+        """Add what a decoder decided."""
         self.transitions += decoded.transitions
         self.filtered += decoded.filtered
 

@@ -23,7 +23,7 @@ from streamsed.service.clips import clip_extent
 from streamsed.service.counters import Counters
 from streamsed.service.inbox import Inbox
 from streamsed.service.levels import Levels
-from streamsed.service.losses import Change
+from streamsed.service.losses import BurstChange
 from streamsed.service.pipeline import Pipeline
 from streamsed.service.reader import Ending
 from streamsed.service.session import SourceSession
@@ -251,7 +251,7 @@ class Detection:
         )
         for name, what, burst, total in kinds:
             match burst.update(total, at_sample=session.position):
-                case Change.BEGUN:
+                case BurstChange.BEGUN:
                     flags = session.device_flags if burst is session.lost else {}
                     log.warning(
                         f"{name}_begun",
@@ -261,7 +261,7 @@ class Detection:
                         **flags,
                     )
                     session.message = what
-                case Change.ENDED:
+                case BurstChange.ENDED:
                     log.info(f"{name}_ended", source=session.name, samples=burst.in_burst)
                     session.message = f"over: {what} ({burst.in_burst} samples)"
                 case None:
@@ -294,7 +294,7 @@ class Detection:
 
     def _note_bad_steps(self, session: SourceSession) -> None:
         steps = self._detector.bad_steps(session.name)
-        if session.bad_steps.update(steps, at_sample=session.position) is Change.BEGUN:
+        if session.bad_steps.update(steps, at_sample=session.position) is BurstChange.BEGUN:
             log.warning(
                 "bad_scores_begun",
                 source=session.name,

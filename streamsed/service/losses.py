@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Change(Enum):
+class BurstChange(Enum):
     """What a burst has just done."""
 
     BEGUN = "begun"
@@ -33,7 +33,7 @@ class LossBurst:
     _last_loss: int = 0
     _before: int = 0
 
-    def update(self, total: int, *, at_sample: int) -> Change | None:
+    def update(self, total: int, *, at_sample: int) -> BurstChange | None:
         """Take note of how much has been lost by ``at_sample``.
 
         Args:
@@ -50,10 +50,10 @@ class LossBurst:
                 return None
             self.active, self.in_burst = True, new
             self.bursts += 1
-            return Change.BEGUN
+            return BurstChange.BEGUN
         if self.active and at_sample - self._last_loss >= self.quiet_samples:
             self.active = False
-            return Change.ENDED
+            return BurstChange.ENDED
         return None
 
     def restart(self, *, counter_too: bool) -> None:

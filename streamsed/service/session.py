@@ -20,7 +20,7 @@ from streamsed.service.silence import DigitalSilence
 from streamsed.service.source_states import SourceInput, next_state
 from streamsed.service.supervision import Supervision
 from streamsed.sources.block import Block
-from streamsed.sources.config import FileSource, PipeSource, SourceConfig, build
+from streamsed.sources.config import FileSource, PipeSource, SourceConfig, build_source
 from streamsed.sources.queue import BlockQueue
 
 _QUIET_S = 5.0  # audio without a loss that ends a burst of losses
@@ -55,7 +55,7 @@ class SourceSession:
         """
         self.config = config
         self.name = config.name
-        self.source = build(config)
+        self.source = build_source(config)
         self._supervision = Supervision.of(config)
         self.queue = BlockQueue(
             round(queue_s * sample_rate), live=self.source.live, notify=self._notify

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from streamsed.redaction import redacted
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "rtp", "udp", "tcp")
-"""Of URLs: what ffmpeg is asked to open. Files are no streams."""
+"""Of URLs that ffmpeg opens. Files are no streams."""
 
 _LISTENING = {"udp", "rtp", "srt", "tcp"}  # which may wait for who sends, at any address
 _CURES = {"#": "%23", "/": "%2F", "?": "%3F", "@": "%40", " ": "%20", "%": "%25"}

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 GAP_S = 1.0
 """Less than this is taken for a delay of the network, and followed in silence.
 
-So is less than a segment of a stream that comes in segments: when they are asked for may shift.
+So is less than a segment of a stream that comes in segments: the times of requests may shift.
 """
 
 LEAST_WAIT_S, MOST_WAIT_S = 3.0, 30.0
@@ -67,7 +67,7 @@ class DelayEstimator:
         The caller counts them in from then on.
 
         Args:
-            at_s: when, on a clock that nobody sets.
+            at_s: when, on a monotonic clock.
             audio_s: where it ends in the stream, with what was missing.
         """
         delay = at_s - audio_s
@@ -140,7 +140,7 @@ class ArrivalClock:
 
         Args:
             sample_rate: Hz.
-            running: seconds on a clock that nobody sets.
+            running: seconds on a monotonic clock.
             utc: seconds of UTC, which may be set.
         """
         self._sample_rate = sample_rate

@@ -16,7 +16,7 @@ SETTLING_S = 10.0
 """Time constant over which the device's time stamps are averaged."""
 
 STALE_STAMP_S = 5.0
-"""A time stamp further from now than this is not believed."""
+"""A time stamp further from now than this is ignored."""
 
 _FLAGS = ("input_overflow", "input_underflow")
 
@@ -36,7 +36,7 @@ class Capture:
 
     Lost frames advance the index. How many were lost when the device reports an overflow is
     estimated: where the buffer's ADC time stamp lies, against where the average of the stamps so
-    far says that its first frame belongs.
+    far puts its first frame.
 
     Attributes:
         flags: how often PortAudio reported ``input_overflow`` and ``input_underflow``.
@@ -64,7 +64,7 @@ class Capture:
         for slot in range(slots):
             self._free.put(slot)
         self._next_frame = 0
-        self._origin = 0.0  # when frame 0 was heard, on the monotonic clock
+        self._origin = 0.0  # when frame 0 was captured, on the monotonic clock
         self._weight = 1.0
         self._utc_offset = 0.0  # UTC less the monotonic clock
 
@@ -74,13 +74,13 @@ class Capture:
         """Take ``(frames, channels)``; this is sounddevice's callback."""
         now = self._clock()
         age_s = stamps.currentTime - stamps.inputBufferAdcTime
-        heard = now - (age_s if abs(age_s) < STALE_STAMP_S else frames / self._rate)
+        captured = now - (age_s if abs(age_s) < STALE_STAMP_S else frames / self._rate)
         overflow = False
         if status:
             for flag in _FLAGS:
                 self.flags[flag] += bool(getattr(status, flag))
             overflow = bool(getattr(status, _FLAGS[0]))
-        self._keep_time(heard, frames, overflow=overflow)
+        self._keep_time(captured, frames, overflow=overflow)
         self._utc_offset = time() - now
         first = self._next_frame
         self._next_frame += frames
@@ -93,9 +93,9 @@ class Capture:
             self._full.put((slot, first, frames))
         self.begun.set()
 
-    def _keep_time(self, heard: float, frames: int, *, overflow: bool) -> None:
-        """Average ``heard - index / rate``; on an overflow, turn what deviates into lost frames."""
-        origin = heard - self._next_frame / self._rate
+    def _keep_time(self, captured: float, frames: int, *, overflow: bool) -> None:
+        """Average ``captured - index / rate``; on an overflow, count lost frames from the change."""
+        origin = captured - self._next_frame / self._rate
         if not self.begun.is_set():
             self._origin = origin
         elif overflow:
@@ -109,7 +109,7 @@ class Capture:
 
     @property
     def started_at(self) -> datetime:
-        """UTC at which frame 0 was heard, by the latest reckoning.
+        """UTC at which frame 0 was captured, by the latest estimate.
 
         Follows, slowly, the drift of the device's clock against the system's.
         """

@@ -15,7 +15,7 @@ from streamsed.sources.polling import WakeablePoll
 
 READ_BYTES = 1 << 16
 TERMINATE_S = 1.0
-"""How long a child may take to end when it is asked to; then it is killed."""
+"""How long a child may take to end after SIGTERM; then it is killed."""
 
 _FIRST_LINES, _LAST_LINES = 32, 32  # kept of what it writes to standard error
 _LINE_BYTES = 1024
@@ -33,7 +33,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 class ChildProcess:
-    """Runs a program, reads what it writes, and sees to its end.
+    """Runs a program, reads its output, and ends it.
 
     It has a process group of its own, so that Ctrl-C on a terminal is not for it. On Linux it is
     killed when the thread that started it ends; elsewhere it ends when it next writes.
@@ -116,7 +116,7 @@ class ChildProcess:
         return None
 
     def stop(self) -> None:
-        """End it: ask, wait, kill; release everything. It may have ended already."""
+        """End it: SIGTERM, wait, SIGKILL; release everything. It may have ended already."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._process.poll() is not None:
                 break

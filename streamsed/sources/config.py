@@ -149,7 +149,7 @@ class UrlSource(_Returning):
         url: address of the stream: rtsp, rtsps, http, https and more; may hold a password.
         stall_s: it stalls when nothing comes for so long.
         ffmpeg: the program to use, in place of the system's or the wheel's.
-        tls_verify: refuse a server whose certificate nobody known vouches for; false for a camera
+        tls_verify: refuse a server whose certificate no known authority signed; false for a camera
             that has made its own.
         ffmpeg_options: more options for ffmpeg's input, such as ``[-headers, "X-Key: 1"]``.
     """
@@ -175,7 +175,7 @@ SourceConfig = Annotated[AnySource, Field(discriminator="type")]
 _KINDS = {kind.__name__: kind for kind in get_args(AnySource)}
 
 
-def build(config: AnySource) -> Source:
+def build_source(config: AnySource) -> Source:
     """Make the source that a configuration describes; nothing is opened yet.
 
     Raises:
@@ -226,7 +226,7 @@ def _without_gain(config: AnySource) -> ResampledSource | Playlist:
             )
 
 
-def parse(text: str) -> AnySource:
+def parse_source(text: str) -> AnySource:
     """Read one ``--source`` argument.
 
     It is written in one of these forms::

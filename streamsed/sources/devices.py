@@ -25,7 +25,7 @@ class Device:
         id: survives reboots. On Linux a USB device is known by its socket
             (``usb-<controller>-<ports>,<device>``, like udev's by-path), another card by its ALSA
             id (``alsa:<card id>,<device>``); everything else by host API and name
-            (``alsa:pulse``, ``core-audio:...``). Two equal USB microphones are told apart by
+            (``alsa:pulse``, ``core-audio:...``). Two equal USB microphones are distinguished by
             their sockets; one that is plugged elsewhere has another id.
         host_api: ALSA, Core Audio, Windows WASAPI ...
         channels: most input channels it has.
@@ -114,8 +114,8 @@ def find_device(devices: tuple[Device, ...], wanted: str | int | None) -> Device
             "the sound system has no input device; a microphone plugged in, or a running sound "
             "server, would be right"
         )
-    asked = "no default input" if wanted is None else f"no input device {wanted!r}"
+    wanted_device = "no default input" if wanted is None else f"no input device {wanted!r}"
     if matches:
-        asked = f"input device {wanted!r} is ambiguous"
+        wanted_device = f"input device {wanted!r} is ambiguous"
     listed = ", ".join(f"{device.index} {device.name!r}" for device in matches or devices)
-    raise SourceError(f"{asked}; one of these would be right: {listed}")
+    raise SourceError(f"{wanted_device}; one of these would be right: {listed}")

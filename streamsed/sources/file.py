@@ -58,16 +58,16 @@ class AudioFile(ResampledSource):
     """Reads one recording to its end, at the speed of time (``paced``) or as fast as it is read.
 
     Pacing holds to absolute deadlines on the monotonic clock: a block is delivered when its last
-    sample would have been heard since :meth:`open`, and a late reader catches up.
+    sample would have been played since :meth:`open`, and a late reader catches up.
 
-    What a header claims is not believed where the file holds more: sizes that a recorder did not
+    The header's sizes are ignored where the file holds more: sizes that a recorder did not
     come to write, estimates, files laid one behind the other. What libsndfile does not decode to
     the end of the file, ffmpeg does.
 
     A file that is cut short or damaged delivers everything that can be decoded, to the sample,
     and then raises SourceLost. That is seen for WAV and AIFF (the header promises more), FLAC
     (the decoder fails), Ogg (no last page), MP3 with a Xing header, and where ffmpeg reports it; an
-    MP3 without one, and a FLAC of unknown length, cannot tell a cut from their end.
+    MP3 without one, and a FLAC of unknown length, do not show whether they were cut.
 
     Attributes:
         path: of the file.

@@ -126,7 +126,7 @@ class MixLevel:
 
     Attributes:
         loss_db: power of the mix to the mean of the channels', of the last window that was loud
-            enough to tell; None before one. About 0 if they are alike, -3 if two are not.
+            enough for that; None before one. About 0 if they are alike, -3 if two are not.
     """
 
     WINDOW_SAMPLES = 32_768

@@ -10,19 +10,19 @@ import numpy as np
 from streamsed.errors import SourceError, SourceLost
 from streamsed.sources.block import Block
 from streamsed.sources.child import ChildProcess
-from streamsed.sources.microphone_process import Kind, Record, Request
+from streamsed.sources.microphone_process import Record, RecordingRequest, RecordKind
 from streamsed.sources.mono import Channel
 from streamsed.sources.resampled import ResampledSource
 
 OPEN_S = 15.0
-"""How long a process may take until its microphone delivers, or says why it does not."""
+"""How long a process may take until its microphone delivers, or it reports why not."""
 
 
 class IsolatedMicrophone(ResampledSource):
     """Listens to an input device as :class:`~streamsed.sources.microphone.Microphone` does.
 
-    PortAudio looks for devices once in a process, before anything is open. So only a process
-    that begins anew sees a device that was plugged in since, while other microphones are heard;
+    PortAudio lists devices once in a process, before anything is open. So only a new process finds
+    a device that was plugged in since, while other microphones are open;
     and a sound system that hangs or crashes takes no more with it than the one that it fails.
 
     Attributes:
@@ -63,7 +63,7 @@ class IsolatedMicrophone(ResampledSource):
         self._received.clear()
         self._last = None
         self.status_flags = {}
-        request = Request(
+        request = RecordingRequest(
             name=self.name,
             device=self.device,
             device_id=self.device_id,
@@ -72,14 +72,14 @@ class IsolatedMicrophone(ResampledSource):
         )
         self._child = ChildProcess(*request.command())
         record = self._await_record()
-        if record.kind != Kind.OPENED:
+        if record.kind != RecordKind.OPENED:
             raise SourceError(record.content.decode())
         self.device_id = record.content.decode()
         return sample_rate
 
     def _await_record(self) -> Record:
         deadline = monotonic() + OPEN_S
-        # Whoever interrupts before the child can be seen wakes nobody, but is seen here.
+        # An interrupt before there was a child had nothing to wake; it is noticed here.
         while not self._closed.is_set():
             if (record := self._next_record(max(0.0, deadline - monotonic()))) is not None:
                 return record
@@ -93,7 +93,7 @@ class IsolatedMicrophone(ResampledSource):
         record = self._next_record(timeout_s)
         if record is None:
             return None
-        if record.kind != Kind.BLOCK:
+        if record.kind != RecordKind.BLOCK:
             raise SourceLost(record.content.decode())
         self._last = record
         self.unusable_samples = record.unusable_samples
@@ -107,7 +107,7 @@ class IsolatedMicrophone(ResampledSource):
         """Return the next record; None if it is not whole in time.
 
         Raises:
-            SourceLost: the process has ended without a word.
+            SourceLost: the process has ended without a message.
         """
         assert self._child is not None
         record = Record.take(self._received)
@@ -122,9 +122,9 @@ class IsolatedMicrophone(ResampledSource):
         assert self._child is not None
         code = self._child.wait()
         if code is not None and code < 0:
-            return f"the process that listens was killed by signal {-code}"
+            return f"the recording process was killed by signal {-code}"
         lines = self._child.error_lines[-1:] or ["without a message"]
-        return f"the process that listens failed: {lines[0]}"
+        return f"the recording process failed: {lines[0]}"
 
     def _wake(self) -> None:
         if (child := self._child) is not None:

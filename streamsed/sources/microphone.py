@@ -16,7 +16,7 @@ from streamsed.sources.resampled import ResampledSource
 
 BLOCK_S = 0.032
 DEVICE_LATENCY_S = 0.2
-"""Buffer asked of the device; with less, ALSA's PulseAudio plug-in stalls at some rates."""
+"""Requested buffer of the device; with less, ALSA's PulseAudio plug-in stalls at some rates."""
 
 BUFFER_S = 4.0
 """How long the reader may be held up before frames are lost."""

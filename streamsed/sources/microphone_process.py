@@ -22,7 +22,7 @@ from streamsed.sources.mono import Channel
 _HEADER = struct.Struct("<BIqdqqqqd")
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """What the content of a record is: a device's id, a message, a message, float32 samples."""
 
     OPENED = 0
@@ -33,7 +33,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the process writes: a block with what the source says of itself, or a message.
+    """What the process writes: a block with the source's condition, or a message.
 
     Attributes:
         kind: what ``content`` is.
@@ -90,7 +90,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class RecordingRequest:
     """What to record.
 
     Attributes:
@@ -115,28 +115,28 @@ class Request:
 
 def main() -> None:
     """Record until the parent is gone or the device is lost."""
-    request = Request(**json.loads(sys.argv[1]))
+    request = RecordingRequest(**json.loads(sys.argv[1]))
     with suppress(BrokenPipeError), os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # for libraries that print
         try:
             _record(request, out)
         except SourceError as error:
-            kind = Kind.LOST if isinstance(error, SourceLost) else Kind.REFUSED
+            kind = RecordKind.LOST if isinstance(error, SourceLost) else RecordKind.REFUSED
             _write(out, Record(kind=kind, content=str(error).encode()))
 
 
-def _record(request: Request, out: BinaryIO) -> None:
+def _record(request: RecordingRequest, out: BinaryIO) -> None:
     parent = os.getppid()
     microphone = Microphone(request.name, device=request.device, channel=request.channel)
     microphone.device_id = request.device_id
     microphone.open(request.sample_rate)
     assert microphone.device_id is not None
-    _write(out, Record(kind=Kind.OPENED, content=microphone.device_id.encode()))
+    _write(out, Record(kind=RecordKind.OPENED, content=microphone.device_id.encode()))
     while os.getppid() == parent:
         block = microphone.read(1.0)
         if block is not None:
             record = Record(
-                kind=Kind.BLOCK,
+                kind=RecordKind.BLOCK,
                 content=block.samples.tobytes(),
                 first_sample=block.first_sample,
                 started_at=microphone.started_at.timestamp(),

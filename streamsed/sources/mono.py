@@ -39,7 +39,7 @@ def channel_index(channel: Channel, *, channels: int, where: str) -> int | None:
 
 def silence_unusable(frames: NDArray[np.float32]) -> int:
     """Overwrite NaN, infinite and absurd values (beyond :data:`LIMIT`) by 0; count them."""
-    # The energy bounds every value, and one dot product is much cheaper than a look at each.
+    # The energy bounds every value, and one dot product is much cheaper than checking each.
     values = frames.ravel()
     with np.errstate(over="ignore", invalid="ignore"):
         energy = float(np.dot(values, values))

@@ -1,4 +1,4 @@
-"""Opening sources for a moment, all at once, to see whether they can be."""
+"""Opening sources for a moment, all at once, to check whether they can be opened."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def try_to_open(
     *,
     sample_rate: int,
     within_s: float,
-    look: Callable[[Source], str | None] = lambda _: None,
+    inspect: Callable[[Source], str | None] = lambda _: None,
 ) -> list[Trial]:
     """Open and close sources, in threads of their own.
 
@@ -41,7 +41,7 @@ def try_to_open(
         sources: not open.
         sample_rate: the bundle's, in Hz.
         within_s: what is not open then counts as not there; the end comes little later.
-        look: returns what is odd about a source that is open; may read from it for a moment.
+        inspect: returns what is odd about a source that is open; may read from it for a moment.
 
     Returns:
         What came of each.
@@ -60,7 +60,7 @@ def try_to_open(
                 index = waiting.get_nowait()
             except queue.Empty:
                 return
-            results[index] = _try_one(sources[index], sample_rate, results[index], over, look)
+            results[index] = _try_one(sources[index], sample_rate, results[index], over, inspect)
 
     over = threading.Event()
     threads = [
@@ -82,11 +82,11 @@ def _try_one(
     sample_rate: int,
     too_late: Trial,
     over: threading.Event,
-    look: Callable[[Source], str | None],
+    inspect: Callable[[Source], str | None],
 ) -> Trial:
     try:
         source.open(sample_rate)
-        return Trial(None, look(source))
+        return Trial(None, inspect(source))
     except SourceError as error:
         return too_late if over.is_set() else Trial(error)
     except Exception as error:  # a fault in one source must not hide the others

@@ -18,7 +18,7 @@ from streamsed.sources.block import Block
 from streamsed.sources.mono import Channel, channel_index
 from streamsed.sources.polling import WakeablePoll
 from streamsed.sources.protocol import EndOfSource
-from streamsed.sources.raw_samples import SampleFormat, decode, is_float, sample_bytes
+from streamsed.sources.raw_samples import SampleFormat, decode_samples, is_float, sample_bytes
 from streamsed.sources.resampled import ResampledSource
 
 BLOCK_S = 0.02
@@ -142,7 +142,7 @@ class Pipe(ResampledSource):
         return self._block(whole)
 
     def _block(self, whole: int) -> Block:
-        frames = decode(bytes(self._bytes[:whole]), self.sample_format)
+        frames = decode_samples(bytes(self._bytes[:whole]), self.sample_format)
         del self._bytes[:whole]
         if is_float(self.sample_format):
             self._judge(frames)

@@ -1,4 +1,4 @@
-"""PortAudio: loaded when first needed, one thread at a time, and made to look again."""
+"""PortAudio: loaded when first needed, one thread at a time, and restarted to find new devices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def portaudio(*, refresh: bool = False) -> Iterator[ModuleType]:
     """Give exclusive use of the ``sounddevice`` module.
 
     PortAudio lists the devices once, when it is initialised. With ``refresh`` it is initialised
-    anew to see devices that came since; but that would end all streams, so with a stream open
+    anew to find devices that came since; but that would end all streams, so with a stream open
     (:func:`stream_opened`) the old list stays.
 
     Raises:
@@ -33,7 +33,7 @@ def portaudio(*, refresh: bool = False) -> Iterator[ModuleType]:
                 "'apt install libportaudio2' would be right on Debian and Ubuntu"
             ) from error
         if refresh and not _streams:
-            # The only way to make PortAudio look again; sounddevice has no public name for it.
+            # Makes PortAudio list devices again; sounddevice has no public name for it.
             sounddevice._terminate()
             sounddevice._initialize()
         yield sounddevice

@@ -1,4 +1,4 @@
-"""The Source protocol: what the daemon asks of anything that delivers audio."""
+"""The Source protocol, which everything that delivers audio implements."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Source(Protocol):
         """Acquire the device or file and start delivering audio at ``sample_rate`` Hz.
 
         Raises:
-            SourceError: the source cannot be opened; the message says why and what would be right.
+            SourceError: the source cannot be opened; why, and what would be right.
         """
 
     @property
     def started_at(self) -> datetime:
-        """UTC at which sample 0 was heard (live, paced) or the reading began."""
+        """UTC at which sample 0 was captured (live), played (paced) or reading began."""
 
     @property
     def lost_samples(self) -> int:

@@ -19,7 +19,7 @@ class BlockQueue:
 
     Every method may be called from any thread; order is kept for one producer and one consumer.
     A consumer of many queues gives all of them the same ``notify`` (say the ``set`` of one
-    Event), clears the event, looks at every queue with ``get(0)``, and waits for the event only
+    Event), clears the event, polls every queue with ``get(0)``, and waits for the event only
     if all were empty.
 
     Attributes:
@@ -100,7 +100,7 @@ class BlockQueue:
             return block
 
     def close(self) -> None:
-        """Take no more blocks, and wake everybody who waits; what is queued can still be got."""
+        """Take no more blocks, and wake all who wait; what is queued can still be got."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Raw samples in the formats that ffmpeg knows, under its names."""
+"""Raw samples in ffmpeg's formats, under its names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_float(sample_format: SampleFormat) -> bool:
     return sample_format[0] == "f"
 
 
-def decode(data: bytes, sample_format: SampleFormat) -> Array:
+def decode_samples(data: bytes, sample_format: SampleFormat) -> Array:
     """Return whole samples as float32, full scale 1, in an array of its own."""
     if (table := _COMPANDED.get(sample_format)) is not None:
         return table[np.frombuffer(data, np.uint8)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streamsed.sources.audio_headers import Header, PatchedFile, is_chained_flac, states_length
 
-_UNKNOWN_FRAMES = 2**62  # FLAC written to a pipe does not say how long it is
+_UNKNOWN_FRAMES = 2**62  # FLAC written to a pipe does not hold its length
 _UNKNOWN_BYTES = 0x7FFF0000  # WAV written to a pipe: a placeholder of 2 or 4 GiB
 _MP3_SLACK_FRAMES = 2 * 1152  # an MP3 header may count a frame more or less than there is
 _SHORT_CHUNK = re.compile(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -89,7 +89,7 @@ class SndfileDecoder:
         return frames
 
     def _read(self, shape: tuple[int, int]) -> Frames:
-        # A decoder that fails leaves the good samples in place but does not say how many: they
+        # A decoder that fails leaves the good samples in place but does not count them: they
         # end where the NaN begin. No format that can fail so (FLAC, MP3, Ogg) can hold NaN.
         frames = np.full(shape, np.nan, np.float32)
         try:

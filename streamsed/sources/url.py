@@ -25,7 +25,7 @@ from streamsed.sources.resampled import ResampledSource
 _SAMPLE = np.dtype("<f4")
 _MOST_CHANNELS = 64
 _ANALYSE_US = "1000000"  # of the beginning, before anything comes out; by default it is 5 s
-_FFMPEG_PATIENCE = 1.5  # ffmpeg gives up after so many times `stall_s`, if nobody stops it before
+_FFMPEG_PATIENCE = 1.5  # ffmpeg gives up after so many times `stall_s`, unless it is stopped before
 _OPEN_PATIENCE = 2.0  # so many times `stall_s` may pass until the first audio
 _BROKEN_OFF = "Error during demuxing"  # after which ffmpeg still calls it a success
 _RECENT_S = 5.0  # before the end; what it complained of earlier it has got over
@@ -47,7 +47,7 @@ class Url(ResampledSource):
     it was opened again, changes nothing here. It is given time-outs of its own, and is ended when
     the source is closed, whatever state it is in.
 
-    Of an RTSP camera only the audio is asked for. Some send nothing then, or refuse that: so it is
+    Of an RTSP camera only the audio is requested. Some send nothing then, or refuse that: so it is
     tried once with the video, and where that helps it is remembered.
 
     ``open`` waits for the first audio. A stream that stays open and falls silent shows as a
@@ -57,9 +57,9 @@ class Url(ResampledSource):
     Attributes:
         url: with its password; never to be shown as it is.
         stall_s: how patient ffmpeg is.
-        tls_verify: whether a server has to show a certificate that somebody known vouches for.
+        tls_verify: whether a server has to show a certificate that a known authority signed.
         ffmpeg: its path.
-        with_video: whether the video of an RTSP camera is asked for too.
+        with_video: whether the video of an RTSP camera is requested too.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Url(ResampledSource):
 
     @property
     def started_at(self) -> datetime:
-        """UTC of sample 0, as far as its arrival tells."""
+        """UTC of sample 0, estimated from arrival times."""
         return super().started_at if self._arrival is None else self._arrival.started_at
 
     @property
@@ -145,7 +145,7 @@ class Url(ResampledSource):
             options = ["-rw_timeout", patience_us]
         if self._scheme in _ENCRYPTED and not self.tls_verify:
             options += ["-tls_verify", "0"]
-        elif self._scheme == "https":  # by default older ones do not, and know no such option else
+        elif self._scheme == "https":  # by default older ones do not, and have no such option else
             options += ["-tls_verify", "1"]
         return options
 
@@ -180,7 +180,7 @@ class Url(ResampledSource):
         log.warning(
             "video_needed",
             source=self.name,
-            reason=f"asked for its audio alone it fails{why}; with its video it sends audio",
+            reason=f"its audio alone fails{why}; with its video it sends audio",
         )
         return audio
 
@@ -195,7 +195,7 @@ class Url(ResampledSource):
 
     def _first_audio(self, child: ChildProcess, patience_s: float) -> bytes:
         deadline = monotonic() + patience_s
-        # Whoever interrupts before the child can be seen wakes nobody, but is seen here.
+        # An interrupt before there was a child had nothing to wake; it is noticed here.
         while not self._closed.is_set():
             data = child.read(max(0.0, deadline - monotonic()))
             if data:
@@ -236,7 +236,7 @@ class Url(ResampledSource):
         return SourceLost(self._why())
 
     def _why(self) -> str:
-        """Say in one line why ffmpeg has ended: what it said itself, if anything."""
+        """Return in one line why ffmpeg has ended: its own message, if there is one."""
         assert self._child is not None
         code = self._child.wait()
         error_lines = self._child.error_lines
@@ -247,14 +247,14 @@ class Url(ResampledSource):
         if code is not None and code < 0:
             why = f"ffmpeg was killed by signal {-code}"
         else:
-            why = first_reason(error_lines) or "ffmpeg ended without a word; is there audio in it?"
+            why = first_reason(error_lines) or "ffmpeg ended without a message; has it audio?"
         if why == UNTRUSTED:
             why += self._about_trust()
         return f"{self._where}: {self._secrets.hidden_in(redacted(why))}"
 
     def _about_trust(self) -> str:
         if not self.tls_verify:
-            return "; of what a playlist names that is asked for in any case"
+            return "; of what a playlist names that is checked in any case"
         if self._scheme not in _ENCRYPTED:
             return f" (of what {self._scheme} leads to)"
         return (

@@ -17,7 +17,7 @@ from streamsed import Event, Stream
 from streamsed.bundle import Bundle
 from streamsed.bundle.making.labels import read_labels
 from streamsed.bundle.making.log_mel import LogMel, read_log_mel
-from streamsed.bundle.making.make import Made, Request, make
+from streamsed.bundle.making.make import BundleRequest, MadeBundle, make
 from streamsed.detect.engine import Engine
 from streamsed.errors import ConfigError
 from tests.bundle.foreign import (
@@ -42,7 +42,7 @@ STREAMS = 3  # together in a batch
 Scores = NDArray[np.float32]
 
 
-def made(model: Path, **changes: object) -> Made:
+def made(model: Path, **changes: object) -> MadeBundle:
     settings = {
         "labels": LABELS,
         "output": model.with_name("bundle"),
@@ -50,7 +50,7 @@ def made(model: Path, **changes: object) -> Made:
         "hop_s": HOP / RATE,
         "activation": "sigmoid",
     }
-    return make(Request(model=model, **(settings | changes)))  # type: ignore[arg-type]
+    return make(BundleRequest(model=model, **(settings | changes)))  # type: ignore[arg-type]
 
 
 def refused(model: Path, **changes: object) -> str:

@@ -15,7 +15,7 @@ from streamsed.detect.decoder import Decoded, Decoder
 from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.detect.median import median_filter
 from streamsed.detect.postprocessing import FrameRules
-from streamsed.detect.reference import decode
+from streamsed.detect.reference import find_events
 
 Array = NDArray[np.float32]
 
@@ -77,7 +77,7 @@ def decoded(
             assert frames.first_frame_sample == FIRST_SAMPLE + known * FRAME_SAMPLES
             parts.append(frames.scores)
 
-    def heard_sample(slot: int, end: int) -> int:
+    def received_sample(slot: int, end: int) -> int:
         """Ahead of the scores, at the end of a step, and not beyond the source's end."""
         steps = -(-(place_in_step + end) // FRAMES_PER_STEP)
         ahead = FIRST_SAMPLE + steps * FRAMES_PER_STEP * FRAME_SAMPLES + AHEAD
@@ -88,7 +88,7 @@ def decoded(
             slot,
             str(slot),
             first_sample=FIRST_SAMPLE,
-            first_heard_sample=FIRST_SAMPLE + FRAMES_PER_STEP * FRAME_SAMPLES + AHEAD,
+            first_received_sample=FIRST_SAMPLE + FRAMES_PER_STEP * FRAME_SAMPLES + AHEAD,
             place_in_step=place_in_step,
             numbers=count(),
         )
@@ -103,10 +103,10 @@ def decoded(
             by_length.setdefault(min(end, len(sources[slot])), []).append(slot)
         for stop, slots in by_length.items():
             scores = np.stack([sources[slot][begin:stop] for slot in slots])
-            note(decoder.push(slots, scores, [heard_sample(slot, stop) for slot in slots]))
+            note(decoder.push(slots, scores, [received_sample(slot, stop) for slot in slots]))
             for slot in slots:
                 if stop == len(sources[slot]):
-                    note(decoder.end(slot, Reason.END_OF_STREAM, heard_sample(slot, stop)))
+                    note(decoder.end(slot, Reason.END_OF_STREAM, received_sample(slot, stop)))
                     assert slot not in decoder
                     going_on.remove(slot)
         begin = end
@@ -147,5 +147,5 @@ def test_neither_steps_nor_sources_together_change_anything(
                     min(FIRST_SAMPLE + event.end * FRAME_SAMPLES, end_sample),
                     event.reason,
                 )
-                for event in decode(values, rule, Reason.END_OF_STREAM)
+                for event in find_events(values, rule, Reason.END_OF_STREAM)
             ]

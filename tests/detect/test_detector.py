@@ -16,7 +16,7 @@ from streamsed.detect.engine import Engine
 from streamsed.detect.events import Kind, Reason
 from streamsed.detect.median import median_filter
 from streamsed.detect.postprocessing import FrameRules
-from streamsed.detect.reference import decode
+from streamsed.detect.reference import find_events
 from streamsed.errors import ConfigError
 from streamsed.sources.block import Block
 from tests.bundles import SAMPLE_RATE, ToneMember, make_bundle, tones
@@ -199,7 +199,7 @@ def test_scores_and_events_agree_with_the_reference(looking_ahead: Engine) -> No
         rules = FrameRules.of(manifest.postprocessing[label], frame_s=manifest.frame_s)
         expected += [
             (label, e.first * FRAME, min(e.end * FRAME, len(AUDIO)), e.reason)
-            for e in decode(scores[:, column].tolist(), rules, Reason.END_OF_STREAM)
+            for e in find_events(scores[:, column].tolist(), rules, Reason.END_OF_STREAM)
         ]
     assert len(expected) > 5
     assert sorted(heard.events) == sorted(expected)

@@ -173,14 +173,14 @@ def decoded(frames: list[tuple[int, Array]], rules: Any, reason: Reason) -> list
         0,
         SOURCE,
         first_sample=frames[0][0],
-        first_heard_sample=len(AUDIO),
+        first_received_sample=len(AUDIO),
         place_in_step=0,
         numbers=iter(range(100)),
     )
     transitions = []
     for first_sample, scores in frames:
-        heard_sample = first_sample + 256 * len(scores)
-        transitions += decoder.push([0], scores[None], [heard_sample]).transitions
+        received_sample = first_sample + 256 * len(scores)
+        transitions += decoder.push([0], scores[None], [received_sample]).transitions
     return transitions + decoder.end(0, reason, len(AUDIO)).transitions
 
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsed.detect.events import Kind, Reason
-from streamsed.detect.hysteresis import Change, Hysteresis
+from streamsed.detect.hysteresis import FrameTransition, Hysteresis
 from streamsed.detect.median import median_filter
 from streamsed.detect.postprocessing import FrameRules
-from streamsed.detect.reference import Event, decode
+from streamsed.detect.reference import FrameEvent, find_events
 
 
 def _rules(
@@ -32,7 +32,7 @@ def _rules(
 class _Said:
     """A change, and how many frames had been heard when it was decided."""
 
-    change: Change
+    change: FrameTransition
     frames: int
 
 
@@ -159,13 +159,13 @@ def test_streaming_equals_the_reference(
 ) -> None:
     said = _stream(scores, rules, places, reason)
     streamed = [
-        Event(c.first_frame, c.end_frame, c.reason, peak=c.score.peak, mean=c.score.mean)
+        FrameEvent(c.first_frame, c.end_frame, c.reason, peak=c.score.peak, mean=c.score.mean)
         for c in (s.change for s in said)
         if c.end_frame is not None and c.reason is not None
     ]
     assert streamed == [
-        Event(e.first, e.end, e.reason, peak=e.peak, mean=pytest.approx(e.mean))
-        for e in decode(scores, rules, reason)
+        FrameEvent(e.first, e.end, e.reason, peak=e.peak, mean=pytest.approx(e.mean))
+        for e in find_events(scores, rules, reason)
     ]
 
 

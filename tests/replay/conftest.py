@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamsed.config import parse
+from streamsed.config import parse_config
 from streamsed.replay.job import Job
 from tests.bundles import SAMPLE_RATE, make_bundle, tones
 
@@ -61,7 +61,7 @@ def make_job(bundle: Path) -> MakeJob:
     """Make a job whose results go to a folder; further arguments are of the configuration."""
 
     def make(folder: Path, **settings: object) -> Job:
-        config = parse({"bundle": str(bundle), "provider": "cpu", **settings}, origin="test")
+        config = parse_config({"bundle": str(bundle), "provider": "cpu", **settings}, origin="test")
         return Job.of(config, folder)
 
     return make

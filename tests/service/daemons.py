@@ -13,7 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from streamsed.client import Subscriber
-from streamsed.config import Config, parse
+from streamsed.config import Config, parse_config
 from streamsed.detect.events import Kind
 from streamsed.publish.messages import (
     DaemonMessage,
@@ -35,7 +35,7 @@ def configure(bundle: Path, sources: Sequence[dict[str, Any]], **settings: Any) 
     publish = {"bind": [RANDOM_PORT], "wait_for_subscriber_s": PATIENCE_S, "heartbeat_s": 0.1}
     publish |= settings.pop("publish", {})
     content = {"bundle": str(bundle), "sources": list(sources), "publish": publish, **settings}
-    return parse(content, origin="test")
+    return parse_config(content, origin="test")
 
 
 def recording(path: Path, audio: NDArray[np.float32], **entry: Any) -> dict[str, Any]:

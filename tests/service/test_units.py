@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamsed.config import load
+from streamsed.config import read_config
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
@@ -63,7 +63,7 @@ def make(target: str, tree: Path, *variables: str) -> str:
 def test_what_is_installed_and_what_is_kept(tmp_path: Path) -> None:
     make("install-service-files", tmp_path, "SERVICE_VENV=/srv/streamsed")
     config = tmp_path / "etc/streamsed/config.yaml"
-    loaded = load(config)
+    loaded = read_config(config)
     assert loaded.bundle_folder.name == "domestic"
     bundle = tmp_path / "usr/share/streamsed/models/domestic"
     assert (bundle / "manifest.yaml").is_file()

@@ -16,8 +16,8 @@ from streamsed.sources.config import (
     PipeSource,
     SourceConfig,
     UrlSource,
-    build,
-    parse,
+    build_source,
+    parse_source,
 )
 from streamsed.sources.file import AudioFile
 from streamsed.sources.isolated_microphone import IsolatedMicrophone
@@ -66,7 +66,7 @@ def stream(name: str, url: str) -> UrlSource:
     ],
 )
 def test_forms_of_a_source_argument(text: str, expected: object) -> None:
-    assert parse(text) == expected
+    assert parse_source(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_forms_of_a_source_argument(text: str, expected: object) -> None:
 )
 def test_a_wrong_source_argument_is_one_clear_line(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as error:
-        parse(text)
+        parse_source(text)
     assert one_line(error.value, "--source", repr(text), says)
 
 
@@ -132,7 +132,7 @@ def test_a_wrong_entry_is_refused(entry: dict[str, object]) -> None:
     ],
 )
 def test_build_makes_a_source(config: AnySource, kind: type, live: bool) -> None:
-    source = build(config)
+    source = build_source(config)
     assert isinstance(source, kind)
     assert isinstance(source, Source)
     assert source.name == "a"

@@ -103,10 +103,10 @@ def test_stable_ids(sysfs: Path, name: str, api: str, expected: str) -> None:
 _WITHOUT_PORTAUDIO = """\
 from pathlib import Path
 from streamsed.errors import SourceError
-from streamsed.sources.config import build, parse
+from streamsed.sources.config import build_source, parse_source
 from streamsed.sources.devices import list_devices
-build(parse("a.wav")), build(parse("-"))
-for action in (list_devices, lambda: build(parse("mic")).open(16000)):
+build_source(parse_source("a.wav")), build_source(parse_source("-"))
+for action in (list_devices, lambda: build_source(parse_source("mic")).open(16000)):
     try:
         action()
     except SourceError as error:

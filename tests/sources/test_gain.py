@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streamsed.sources.block import Block
-from streamsed.sources.config import FileSource, build
+from streamsed.sources.config import FileSource, build_source
 from streamsed.sources.gain import (
     FALL_DB,
     FORGET_DB,
@@ -96,7 +96,7 @@ def test_a_source_has_the_gain_that_is_configured(tmp_path: Path) -> None:
 
     def samples(**entry: object) -> NDArray[np.float32]:
         content = {"name": "a", "path": path, "paced": False, **entry}
-        return read_all(build(FileSource.model_validate(content))).samples
+        return read_all(build_source(FileSource.model_validate(content))).samples
 
     plain = samples()
     np.testing.assert_allclose(samples(gain_db=20), 10 * plain, rtol=1e-6)

@@ -237,9 +237,9 @@ def test_a_closed_descriptor(open_pipe: tuple[Pipe, int]) -> None:
 
 
 _READ_STDIN = """\
-from streamsed.sources.config import build, parse
+from streamsed.sources.config import build_source, parse_source
 from tests.sources.reading import read_all
-reading = read_all(build(parse("pipe:s16le@8000x2")))
+reading = read_all(build_source(parse_source("pipe:s16le@8000x2")))
 print(len(reading.samples), type(reading.end).__name__)
 """
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from streamsed.errors import SourceError, SourceLost
-from streamsed.sources.config import build, parse
+from streamsed.sources.config import build_source, parse_source
 from streamsed.sources.playlist import Playlist
 from streamsed.sources.protocol import EndOfSource, Source
 from tests.encoded import encoded
@@ -32,7 +32,7 @@ def test_files_of_any_rate_follow_each_other_without_a_gap(tmp_path: Path) -> No
     tone(tmp_path / "b.flac", 0.2, channels=2)
     tone(tmp_path / "c.wav", 0.3, rate=48_000)
     playlist = written(tmp_path / "all.m3u8", "a b.wav", "b.flac", (tmp_path / "c.wav").as_uri())
-    source = build(parse(str(playlist)).model_copy(update={"paced": False}))
+    source = build_source(parse_source(str(playlist)).model_copy(update={"paced": False}))
     assert isinstance(source, Playlist)
     assert isinstance(source, Source)
     for _ in range(2):

@@ -221,7 +221,7 @@ def test_an_ffmpeg_of_ones_own(tmp_path: Path) -> None:
     true = shutil.which("true")
     assert true is not None
     error = refusal(Url("cam", "http://127.0.0.1:9/", ffmpeg=Path(true)))
-    assert one_line(error, "ended without a word")
+    assert one_line(error, "ended without a message")
 
 
 def test_the_systems_ffmpeg_goes_before_the_wheels(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streamsed.bundle.manifest import ClassPostprocessing
 from streamsed.detect.events import Reason
 from streamsed.detect.postprocessing import FrameRules
-from streamsed.detect.reference import decode as reference_decode
+from streamsed.detect.reference import find_events as reference_decode
 from train.postprocess import reference
 from train.postprocess.clips import Clips
 from train.postprocess.decoding import Decoding, decode, decode_intervals

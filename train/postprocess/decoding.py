@@ -1,6 +1,6 @@
 """Decoding of one class over all clips at once: a vectorised twin of the runtime's decoder.
 
-A test holds it equal to :func:`streamsed.detect.reference.decode`.
+A test holds it equal to :func:`streamsed.detect.reference.find_events`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _EDGE = 1e-3  # how far beyond [0, 1] rounding may take a probability
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class BundleRequest:
     """What is wrapped, and how.
 
     Attributes:
@@ -76,7 +76,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class MadeBundle:
     """A bundle that was made.
 
     Attributes:
@@ -92,7 +92,7 @@ class Made:
     step_s: float
 
 
-def make(request: Request) -> Made:
+def make(request: BundleRequest) -> MadeBundle:
     """Wrap a model into a bundle, load that and run its self-test.
 
     Raises:
@@ -123,7 +123,7 @@ def make(request: Request) -> Made:
         folder.rename(request.output)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return Made(
+    return MadeBundle(
         Bundle(request.output, bundle.manifest, bundle.graphs, bundle.selftest),
         windowing,
         interface,
@@ -131,7 +131,7 @@ def make(request: Request) -> Made:
     )
 
 
-def _window_samples(request: Request, fixed: int | None) -> int:
+def _window_samples(request: BundleRequest, fixed: int | None) -> int:
     """Return the window's length; ``fixed`` is what the model's own shape says."""
     if request.log_mel is not None:
         if request.window_s is None:
@@ -152,7 +152,7 @@ def _window_samples(request: Request, fixed: int | None) -> int:
     return samples
 
 
-def _content(request: Request, samples: int) -> Array:
+def _content(request: BundleRequest, samples: int) -> Array:
     """Return one input of noise."""
     noise = 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
     if request.log_mel is None:
@@ -169,7 +169,7 @@ def _content(request: Request, samples: int) -> Array:
     )
 
 
-def _windowing(request: Request, samples: int, frames: int) -> Windowing:
+def _windowing(request: BundleRequest, samples: int, frames: int) -> Windowing:
     hop = round((request.hop_s or samples / request.rate / 2) * request.rate)
     if request.hop_s is None and samples % 2:
         hop = samples
@@ -216,7 +216,7 @@ def _near(sizes: list[int], hop: int, rate: int) -> str:
     return " or ".join(f"--hop {size / rate:.6g}" for size in sorted(best))
 
 
-def _check_range(request: Request, graph: onnx.ModelProto, windowing: Windowing) -> None:
+def _check_range(request: BundleRequest, graph: onnx.ModelProto, windowing: Windowing) -> None:
     """Refuse logits that no activation makes probabilities, and probabilities that one would."""
     lowest, highest = _output_range(graph, request, windowing)
     within = lowest >= -_EDGE and highest <= 1 + _EDGE
@@ -236,7 +236,7 @@ def _check_range(request: Request, graph: onnx.ModelProto, windowing: Windowing)
 
 
 def _output_range(
-    graph: onnx.ModelProto, request: Request, windowing: Windowing
+    graph: onnx.ModelProto, request: BundleRequest, windowing: Windowing
 ) -> tuple[float, float]:
     """Return the least and the largest output, without the clipping to [0, 1] at its end."""
     bare = onnx.ModelProto()
@@ -289,7 +289,7 @@ def _run(
 
 def _write(
     folder: Path,
-    request: Request,
+    request: BundleRequest,
     windowing: Windowing,
     interface: Interface,
     graph: onnx.ModelProto,
@@ -334,7 +334,7 @@ def _write(
     return step_s
 
 
-def _card(name: str, request: Request, windowing: Windowing, interface: Interface) -> str:
+def _card(name: str, request: BundleRequest, windowing: Windowing, interface: Interface) -> str:
     digest = hashlib.sha256(request.model.read_bytes()).hexdigest()
     rate, ahead = windowing.rate, windowing.look_ahead_hops
     mel = (
