@@ -94,7 +94,7 @@ class Capture:
         self.begun.set()
 
     def _keep_time(self, captured: float, frames: int, *, overflow: bool) -> None:
-        """Average ``captured - index / rate``; on an overflow, count lost frames from the change."""
+        """Average ``captured - index / rate``; on an overflow, derive lost frames."""
         origin = captured - self._next_frame / self._rate
         if not self.begun.is_set():
             self._origin = origin
