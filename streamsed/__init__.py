@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Event", "Onset", "Stream", "__version__", "detect_file"]
 
 # onnxruntime's packages report their use to their maker, and keep an identifier of the machine in
-# the user's cache, unless this is set before they are first imported. What listens in a home does
+# the user's cache, unless this is set before they are first imported. This package does
 # neither; ORT_DISABLE_TELEMETRY=0 in the environment is a choice that is respected.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and no more: clients have no numpy and no onnxruntime."""
+    """Import only the requested name: clients have no numpy and no onnxruntime."""
     if name == "__version__":
         value: Any = _version()
     elif name in __all__:

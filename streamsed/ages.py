@@ -2,7 +2,7 @@
 
 A board without a battery for its clock begins somewhere in the past, and is set weeks ahead once it
 finds a time server. Whatever it recorded until then looks weeks old, and is minutes old. So age is
-measured by time that has passed, on a clock that nobody sets; the clock of the system is only read
+measured by time that has passed, on a monotonic clock; the clock of the system is only read
 to know which time it showed when.
 """
 
@@ -91,8 +91,8 @@ class Ages:
     """Measures the age of what was stamped with the time of the clock.
 
     While the machine runs, and over restarts of the process, time is counted by the clock that
-    nobody sets, also in sleep. For how long a machine was off only the clock shows: that is
-    believed once it has not been set for a while after the start, and else counts as nothing.
+    nobody sets, also in sleep. For how long a machine was off only the clock shows: that
+    counts once it has not been set for a while after the start, and else counts as nothing.
     Where a stamp may have been given more than once, as after the clock was put back, the latest
     such moment counts: too young rather than too old.
 

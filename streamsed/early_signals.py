@@ -46,7 +46,7 @@ def take_reload() -> bool:
 
 
 def end_by(number: int) -> None:
-    """End the process by a signal, so that whoever waits for it knows why."""
+    """End the process by a signal, so that its exit status has the reason."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 

@@ -5,7 +5,7 @@
     StreamsedError
     ├── ConfigError      the configuration or the command line is wrong
     ├── BundleError      a model bundle is missing, corrupt or does not match its manifest
-    ├── ProviderError    the inference hardware that was asked for cannot be used
+    ├── ProviderError    the required inference hardware cannot be used
     ├── SourceError      audio cannot be opened or read
     │   └── SourceLost   audio stopped: the device, file or pipe failed while it was being read
     ├── KeysError        a CURVE key is missing, malformed or not safe from others

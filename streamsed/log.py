@@ -90,7 +90,7 @@ def _make_printable(logger: WrappedLogger, method: str, event: EventDict) -> Eve
 
 
 def _is_journal() -> bool:
-    """Whether standard error is the stream that systemd says it has connected to the journal."""
+    """Whether standard error is the stream that systemd has connected to the journal."""
     stream = os.environ.get("JOURNAL_STREAM")
     if stream is None:
         return False

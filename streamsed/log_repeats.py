@@ -1,4 +1,4 @@
-"""Repeats: what is said again and again is counted, and said now and then."""
+"""Repeats: log lines that repeat are counted, and logged at intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 HELD_BACK = "held_back"
-"""Key of the lines that speak for others: how many lines of its kind stand behind this one."""
+"""Key of lines that stand for others: how many equal lines were held back before this one."""
 
 _Key = tuple[str, str]
 
@@ -27,11 +27,11 @@ class _Window:
 
 
 class RepeatLimit:
-    """A structlog processor that holds back what was said of the same source moments ago.
+    """A structlog processor that holds back repeated lines about the same source.
 
     The first line of an event and a source (or, if it names none, a reason) is passed on. Those
     that follow within ``window_s`` are held back; at the end of the window the last of them is
-    said, with how many they were, and a new window begins. So a log never stays at an old state,
+    logged, with how many they were, and a new window begins. So a log never stays at an old state,
     and a flood of one kind costs one line a window. Lines of level info that name no source are
     what somebody did to the daemon and are always passed on.
 
@@ -40,7 +40,7 @@ class RepeatLimit:
     Args:
         window_s: seconds.
         most_kinds: pairs of event and source that are kept in mind; beyond that the oldest is
-            forgotten, and what it held back is said.
+            forgotten, and what it held back is logged.
         clock: monotonic seconds.
     """
 
@@ -88,14 +88,14 @@ class RepeatLimit:
         """Say what was held back; ``due_only``: where the window has ended."""
         with self._changing:
             now = self._clock()
-            said = [
+            due = [
                 (key, window)
                 for key, window in self._windows.items()
                 if window.held_back and (now >= window.ends_at or not due_only)
             ]
-            for key, _ in said:
+            for key, _ in due:
                 self._begin(key, now)
-        for _, window in said:
+        for _, window in due:
             _say(window)
 
     def _begin(self, key: _Key, now: float) -> None:
@@ -103,7 +103,7 @@ class RepeatLimit:
         self._windows.move_to_end(key)
 
     def _set_timer(self, now: float) -> None:
-        """See to it that somebody comes when the first window that holds lines back ends."""
+        """Set the timer to the end of the first window that holds lines back."""
         if self._timer is None:
             first = next(window for window in self._windows.values() if window.held_back)
             self._timer = threading.Timer(max(0.0, first.ends_at - now), self._ring)
@@ -120,5 +120,5 @@ class RepeatLimit:
 
 def _say(window: _Window) -> None:
     if window.last is not None:
-        speak = getattr(structlog.get_logger(), window.method)
-        speak(**window.last, **{HELD_BACK: window.held_back})
+        write = getattr(structlog.get_logger(), window.method)
+        write(**window.last, **{HELD_BACK: window.held_back})

@@ -1,4 +1,4 @@
-"""LogSink: where log lines go, which nobody waits for and nobody dies of."""
+"""Log sink: writes log lines, without blocking or failing its callers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LogSink:
     A full disk, a reader that has gone or a terminal that was closed drop a line; so does a reader
     that does not read, after a second. What is left of a line that was begun ends there.
 
-    Methods may be called from any thread; whoever writes holds a lock.
+    Methods may be called from any thread; the one that writes holds a lock.
     """
 
     def __init__(self, *, before: LogFailure | None = None) -> None:
@@ -83,7 +83,7 @@ class LogSink:
         poll.register(self._descriptor, select.POLLOUT)
         while data:
             if not poll.poll(patience_s * 1e3):
-                raise OSError(None, "nobody reads it")
+                raise OSError(None, "it is not read")
             written = os.write(self._descriptor, data[:_AT_ONCE])
             data = data[written:]
             self._in_line = bool(data)

@@ -92,9 +92,9 @@ def redacted(text: str) -> str:
     """Hide what is or may be secret in a text.
 
     That is, of every URL, the user part, and the values of parameters, in the query or the path,
-    whose names are not known to be harmless; the values of headers that identify who asks; and,
-    anywhere, what is assigned to a name that speaks of passwords or tokens. Text without any of
-    that is returned as it is, and so is text that was redacted before.
+    whose names are not known to be harmless; the values of headers that identify the client; and,
+    anywhere, what is assigned to a name that contains a word for a password or token. Text without
+    any of that is returned as it is, and so is text that was redacted before.
 
     Args:
         text: a URL, or anything that may hold some, such as what ffmpeg complains of.

@@ -38,7 +38,7 @@ def read_regular(path: Path, *, most_bytes: int, follow_links: bool = True) -> b
 
 
 def kind_of(mode: int) -> str:
-    """Name what a file's mode says it is."""
+    """Name the kind of a file by its mode."""
     for is_kind, name in (
         (stat.S_ISREG, "a regular file"),
         (stat.S_ISDIR, "a folder"),

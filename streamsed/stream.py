@@ -41,7 +41,7 @@ from streamsed.detect.engine import Engine
 from streamsed.detect.events import Kind, Reason, Score, Transition
 from streamsed.detect.sessions import Provider
 from streamsed.sources.block import Block
-from streamsed.sources.config import FileSource, build
+from streamsed.sources.config import FileSource, build_source
 from streamsed.sources.file import RATES
 from streamsed.sources.mono import silence_unusable, to_mono
 from streamsed.sources.protocol import EndOfSource
@@ -244,7 +244,7 @@ def detect_file(
 
 
 def _blocks(path: Path, rate: int) -> Iterator[NDArray[np.float32]]:
-    source = build(FileSource(name=_SOURCE, path=path, paced=False))
+    source = build_source(FileSource(name=_SOURCE, path=path, paced=False))
     try:
         source.open(rate)
         while True:
@@ -259,7 +259,7 @@ def _blocks(path: Path, rate: int) -> Iterator[NDArray[np.float32]]:
 
 
 def _mono(samples: ArrayLike) -> NDArray[np.float32]:
-    """Return ``(n,)`` float32 that nobody else has."""
+    """Return ``(n,)`` float32 that is not shared."""
     array = np.asarray(samples)
     if array.ndim not in (1, 2) or (array.ndim == 2 and not array.shape[1]):
         raise ValueError(f"samples are of shape {array.shape}; (n,) or (n, channels) is wanted")

@@ -155,7 +155,7 @@ def key_path(location: Location) -> str:
 
 
 def as_yaml(value: object) -> str:
-    """Write a value so that whoever wrote it knows it again."""
+    """Write a value as it stands in a YAML file."""
     match value:
         case None:
             return "null"
@@ -168,7 +168,7 @@ def as_yaml(value: object) -> str:
             return "a mapping"
         case Sequence():
             return "a list" if value else "an empty list"
-    return type(value).__name__  # such as a date, which YAML reads without being asked
+    return type(value).__name__  # such as a date, which YAML reads from plain text
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +264,7 @@ def _problem(place: _Place, written: Mapping[Location, str]) -> str:
 
 
 def _tag_key(discriminator: str) -> str:
-    """Return the key that says which part of a union is meant; a function is called after it."""
+    """Return the key that selects a part of a union; a function is called after it."""
     return discriminator.strip("'").removesuffix("()").lstrip("_")
 
 

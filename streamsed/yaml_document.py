@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """What YAML understands otherwise than whoever wrote it, though it can be read.
+    """What YAML reads otherwise than it was probably meant.
 
     Attributes:
         line: where it stands.

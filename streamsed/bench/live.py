@@ -34,7 +34,7 @@ class OnsetLatency:
         hop_s: until the chunk with the deciding frame is full.
         compute_s: from the last sample needed to the message's publication: reading, the step,
             decoding.
-        transport_s: from publication to arrival. Messages tell the time in milliseconds, so
+        transport_s: from publication to arrival. Messages give the time in milliseconds, so
             this and ``compute_s`` are right to half of one.
     """
 
@@ -61,7 +61,7 @@ def onset_latencies(bundle: Bundle, *, seconds: float) -> list[OnsetLatency]:
     """Feed a daemon in real time and time its messages.
 
     Thresholds of 0 and a longest event of a second make every class report an onset a second,
-    whatever the model thinks of noise; look-ahead, medians and durations are the bundle's own.
+    whatever the model's scores of noise; look-ahead, medians and durations are the bundle's own.
     """
     manifest = bundle.manifest
     rate = manifest.sample_rate
@@ -153,7 +153,7 @@ class Footprint:
 
 
 def footprint(bundle: Bundle, *, audio_s: float) -> Footprint:
-    """Start a daemon, feed it ``audio_s`` seconds of noise at full speed, look at its memory."""
+    """Start a daemon, feed it ``audio_s`` of noise at full speed, and measure its memory."""
     manifest = bundle.manifest
     rate = manifest.sample_rate
     classes: Mapping[str, Mapping[str, Any]] = {

@@ -1,4 +1,4 @@
-"""A daemon in a process of its own, fed through a pipe and heard through a socket."""
+"""A daemon in a process of its own, with a pipe for its audio and a socket for its messages."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class DaemonProcess:
         }
         (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
         self._log = (folder / "log").open("w+", encoding="utf-8")
-        # The shared context, which nobody terminates: one of our own, collected as garbage before
+        # The shared context, which is never terminated: one of our own, collected as garbage before
         # its socket, would wait for that socket for ever.
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.set(zmq.LINGER, 0)

@@ -1,4 +1,4 @@
-"""Reading a bundle: nothing is believed that has not been checked against the manifest."""
+"""Reading a bundle: everything is checked against the manifest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load(path: Path) -> Bundle:
 
     Checked: the manifest's keys and their consistency, the sha256 of every file, names, shapes
     and types of every graph's inputs and outputs, shapes of the self-test's arrays. That the
-    graphs compute what the self-test says is checked by the engine, on the hardware it uses.
+    graphs reproduce the self-test is checked by the engine, on the hardware it uses.
 
     Args:
         path: the bundle's folder.
@@ -81,7 +81,7 @@ def _read_verified(path: Path, sha256: str) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise BundleError(
-            f"{path}: is corrupt: sha256 {found[:12]}…, the manifest says {sha256[:12]}…"
+            f"{path}: is corrupt: sha256 {found[:12]}…, the manifest has {sha256[:12]}…"
         )
     return content
 
@@ -130,7 +130,7 @@ def _check_tensors(
         if tuple(node.shape[1:]) != shape:
             found_shape = f"({', '.join(map(str, node.shape))})"
             raise BundleError(
-                f"{path}: {kind} {name!r} has shape {found_shape}, the manifest says {wanted}"
+                f"{path}: {kind} {name!r} has shape {found_shape}, the manifest has {wanted}"
             )
         if isinstance(node.shape[0], int):
             raise BundleError(

@@ -25,7 +25,7 @@ class _Strict(BaseModel):
 
 
 class StateTensor(_Strict):
-    """One tensor that a member remembers between steps.
+    """One tensor of a member's state between steps.
 
     The graph has an input ``name`` and an output ``next_<name>``, float32, of shape
     ``(B, *shape)``. A stream starts with every element equal to ``initial``.

@@ -21,7 +21,7 @@ def write_manifest(
 
     Args:
         folder: holds the graphs and ``selftest.npz`` already.
-        manifest: everything that a manifest says but ``files``, as plain YAML values.
+        manifest: everything of a manifest but ``files``, as plain YAML values.
         files: further files of the bundle; those that do not exist are left out.
 
     Returns:
@@ -39,7 +39,7 @@ def write_manifest(
         for name in sorted(needed | present)
     }
     checked = Manifest.model_validate({**manifest, "files": digests})
-    # As validated, not as given: tuples and defaults become what a reader of the file sees.
+    # As validated, not as given: tuples and defaults are written out.
     content = checked.model_dump(mode="json", by_alias=True)
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")

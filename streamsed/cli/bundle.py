@@ -1,4 +1,4 @@
-"""``streamsed bundle``: make bundles of your own models, and look at what there is."""
+"""``streamsed bundle``: make bundles of your own models, list and show bundles."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def _check_binds(config: Config, held: ExitStack) -> None:
         return
     clients = authentication.clients
     names = ", ".join(sorted(clients.names().values()))
-    echo(f"keys      asked for; the daemon's is {authentication.pair.public}")
+    echo(f"keys      required; the daemon's is {authentication.pair.public}")
     echo(f"clients   {names or 'none'} may connect: {clients.folder}")
     for problem in clients.files().values():
         if not isinstance(problem, str):

@@ -14,7 +14,7 @@ def require_eval() -> None:
     """Make sure that ``streamsed.evaluate`` can be imported, before anything else is done.
 
     Raises:
-        ConfigError: the extra ``eval`` is not installed; says what to do about it.
+        ConfigError: the extra ``eval`` is not installed; with the command that does.
     """
     missing = [name for name in _EVAL if find_spec(name) is None]
     if missing:
@@ -30,7 +30,7 @@ def require_cluster() -> None:
     """Make sure that ``streamsed.replay.cluster`` can be imported.
 
     Raises:
-        ConfigError: the extra ``cluster`` is not installed; says what to do about it.
+        ConfigError: the extra ``cluster`` is not installed; with the command that does.
     """
     if find_spec("distributed") is None:
         raise ConfigError(

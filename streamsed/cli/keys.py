@@ -1,4 +1,4 @@
-"""``streamsed keys``: make CURVE keys, and say who may connect."""
+"""``streamsed keys``: make CURVE keys, and allow or deny clients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streamsed.publish.authentication import AllowedClients
 
 keys = typer.Typer(
-    help="Make CURVE keys, and say whose may connect to the daemon.", rich_markup_mode=None
+    help="Make CURVE keys, and allow or deny clients of the daemon.", rich_markup_mode=None
 )
 
 ClientsOption = Annotated[
@@ -75,7 +75,7 @@ def allow(
     clients: ClientsOption = None,
     config: ConfigOption = None,
 ) -> int:
-    """Let a client connect. The running daemon need not be told."""
+    """Let a client connect. The running daemon takes effect at once."""
     from streamsed.publish.keys import PUBLIC_SUFFIX, check_name, public_key, write_public
 
     public = public_key(key)

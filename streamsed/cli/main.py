@@ -65,7 +65,7 @@ _CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 @dataclass(slots=True)
 class Invocation:
-    """What the options before the subcommand say."""
+    """The options before the subcommand."""
 
     debug: bool = False
 

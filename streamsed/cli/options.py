@@ -64,7 +64,7 @@ ServerKeyOption = Annotated[
     typer.Option(
         "--server-key",
         metavar="KEY|FILE",
-        help="The daemon's public key, if it asks for keys: itself or the file NAME.key.",
+        help="The daemon's public key, if it requires keys: itself or the file NAME.key.",
     ),
 ]
 KeyOption = Annotated[

@@ -44,7 +44,7 @@ class Workplace:
 def workplace(
     job: Job, recordings: Sequence[Recording], *, jobs: int | None, scheduler: str | None
 ) -> Iterator[Workplace]:
-    """Yield the workplace that the command line asks for.
+    """Yield the workplace that the command line names.
 
     Args:
         job: what to run.

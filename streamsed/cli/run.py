@@ -54,7 +54,7 @@ def run(
     bind: BindOption = None,
     wait_for_subscriber: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Begin when somebody listens, at most so late."),
+        typer.Option(metavar="SECONDS", help="Begin with the first subscriber, at most so late."),
     ] = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="Form of the log.")] = None,
     log_level: Annotated[LogLevel | None, typer.Option(help="Least severe level shown.")] = None,
@@ -75,7 +75,7 @@ def run(
         log={"format": log_format and log_format.value, "level": log_level and log_level.value},
     )
     settings = read()
-    # Only now, so that a mistake in the configuration is told at once.
+    # Only now, so that a mistake in the configuration is reported at once.
     from streamsed import log
     from streamsed.early_signals import take_reload
     from streamsed.service.daemon import Daemon
@@ -114,7 +114,7 @@ def _told_by_signals(daemon: Daemon) -> Iterator[None]:
 
     handlers = dict.fromkeys(stopping, stop)
     if hasattr(signal, "SIGHUP"):
-        # A terminal that is closed sends it too, and nobody wants to be listened to after that.
+        # A terminal that is closed sends it too, and the microphone has to be released after that.
         terminal = sys.stdin is not None and sys.stdin.isatty()
         handlers[signal.SIGHUP] = stop if terminal else reload
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

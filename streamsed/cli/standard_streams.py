@@ -1,4 +1,4 @@
-"""Standard output and standard error, which may be closed, full, or read by nobody any more."""
+"""Standard output and standard error, which may be closed, full, or unread."""
 
 from __future__ import annotations
 
@@ -72,6 +72,6 @@ class Lenient:
 
 
 def tolerate_lost_errors() -> None:
-    """Let nothing end for want of somebody who reads standard error."""
+    """Pass over errors of writing to standard error."""
     if sys.stderr is not None:
         sys.stderr = cast(TextIO, Lenient(sys.stderr))

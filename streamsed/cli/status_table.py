@@ -1,4 +1,4 @@
-"""What the daemon says of itself, as a table for people."""
+"""The daemon's status as a table."""
 
 from __future__ import annotations
 

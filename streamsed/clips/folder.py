@@ -55,7 +55,7 @@ class ClipFolder:
             path: made when it is needed.
             keep: age beyond which clips are removed.
             max_bytes: size of all clips beyond which the oldest are removed.
-            ages: tells how old they are; by default nothing is kept over restarts.
+            ages: measures how old they are; by default nothing is kept over restarts.
             spare_bytes: returns what has to stay free on the disk, for others.
         """
         self.path = path

@@ -36,7 +36,7 @@ class RecentAudio:
     def between(self, first: int, end: int) -> list[Block]:
         """Return views of what there is of the samples from ``first`` to before ``end``."""
         found = []
-        for block in reversed(self._blocks):  # what is asked for is mostly the newest
+        for block in reversed(self._blocks):  # mostly the newest is wanted
             if block.end_sample <= first:
                 break
             if block.first_sample < end:

@@ -91,7 +91,7 @@ class ClipRecorder:
 
     @property
     def failing(self) -> str | None:
-        """Why clips cannot be written; None while they can. Any thread may ask."""
+        """Why clips cannot be written; None while they can. Any thread may read it."""
         return self._writer.failing
 
     def follow(self, extent: ClipExtent) -> None:

@@ -57,7 +57,7 @@ class ReservedFile:
         return data
 
     def finish(self) -> None:
-        """Give back what was not needed, see to it that the rest is on the disk, and close."""
+        """Give back what was not needed, flush the rest to the disk, and close."""
         os.ftruncate(self._descriptor, self._end)
         os.fsync(self._descriptor)
         descriptor, self._descriptor = self._descriptor, -1

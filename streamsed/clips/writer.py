@@ -70,7 +70,7 @@ class _Open:
 
 
 class ClipWriter:
-    """Writes clips; what it cannot write in time it drops, and says so.
+    """Writes clips; what it cannot write in time it drops, with a log line.
 
     Everything waits in one bounded queue. A clip is a file ``NAME.flac.part`` until it is whole.
 
@@ -205,7 +205,7 @@ class ClipWriter:
                     return piece
                 if self._closing:
                     return None
-            self._keep_in_bounds()  # without the lock, which whoever puts waits for
+            self._keep_in_bounds()  # without the lock, for which detection may wait
 
     def _write(self, piece: _Piece) -> None:
         clip = piece.clip
@@ -239,7 +239,7 @@ class ClipWriter:
                 log.info("clips_written_again", folder=str(self._folder.path))
                 self.failing = None
         finally:
-            with self._changed:  # who waits for room may look
+            with self._changed:  # wakes detection if it waits for room
                 self._impatient = False
                 self._changed.notify_all()
 
@@ -286,7 +286,7 @@ class ClipWriter:
     def _discard(self, clip: ClipFile) -> None:
         opened = self._open.pop(clip, None)
         if opened is not None:
-            # What fails here failed before, and was said.
+            # What fails here failed before, and was logged.
             with contextlib.suppress(OSError, soundfile.SoundFileError):
                 opened.file.close()
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""The configuration: what ``config.yaml`` may say, in parts, and how it is read."""
+"""The configuration: the keys of ``config.yaml``, in parts, and how it is read."""
 
 from streamsed.config.config import Config, Provider
 from streamsed.config.detecting import ClassOverride, DetectConfig, RetryConfig

@@ -1,4 +1,4 @@
-"""The configuration: what ``config.yaml`` may say."""
+"""The configuration: the keys of ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Provider = Literal["auto", "cpu", "cuda"]
 
 
 class Config(Strict):
-    """Everything that ``streamsed run`` can be told.
+    """The configuration of ``streamsed run``.
 
     Attributes:
         bundle: folder of the model bundle, or its name; relative to the configuration file, else

@@ -34,7 +34,7 @@ class ClassOverride(Strict):
 
 
 class DetectConfig(Strict):
-    """How scores become events, on top of what the bundle's manifest says.
+    """How scores become events, on top of the bundle's manifest.
 
     Attributes:
         update_every_s: interval of update messages during an event; 0 for none.

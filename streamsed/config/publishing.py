@@ -1,4 +1,4 @@
-"""Where messages go, who may hear them, and how long they are kept."""
+"""Configuration of addresses, keys and the journal."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class PublishConfig(Strict):
         return self.model_copy(update={"curve": self.curve.beside(file)})
 
     def authentication(self) -> Authentication | None:
-        """Read the keys; None if none are asked for.
+        """Read the keys; None if none are required.
 
         Raises:
             KeysError: they are missing, malformed or not safe from others.

@@ -41,7 +41,7 @@ def parse_config(content: Mapping[str, Any], *, origin: str) -> Config:
     """Validate a configuration; ``origin`` names it in messages.
 
     Raises:
-        ConfigError: it says something that makes no sense.
+        ConfigError: it is not valid.
     """
     try:
         config = Config.model_validate(content)
@@ -87,7 +87,7 @@ def override(config: Config, changes: Mapping[str, Any], *, origin: str) -> Conf
     """Replace entries by those of the command line.
 
     Args:
-        config: what the file says.
+        config: as read from the file.
         changes: by top-level key; a mapping replaces single entries of its part.
         origin: names the changes in messages.
 

@@ -1,4 +1,4 @@
-"""What is told and kept beside messages: metrics, clips, the log."""
+"""Configuration of metrics, clips and the log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MetricsConfig(Strict):
 
     Attributes:
         bind: ``HOST:PORT``; None for no server.
-        insecure: allow an address that other machines reach, though nobody is asked who they are.
+        insecure: allow an address that other machines reach, without any authentication.
     """
 
     bind: str | None = None

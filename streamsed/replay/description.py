@@ -17,7 +17,7 @@ SCHEMA = "streamsed.replay/1"
 def describe(job: Job) -> dict[str, Any]:
     """Return everything that the results depend on, beside the recordings.
 
-    The job's engine and detector are made for it once, so that what is wrong with them is told
+    The job's engine and detector are made for it once, so that what is wrong with them is reported
     before anything else is done.
 
     Raises:

@@ -18,7 +18,7 @@ from streamsed.errors import BundleError
 from streamsed.sources.gain import GainDb
 from streamsed.sources.mono import Channel
 
-STEPS_AT_ONCE = 16  # nobody waits for what is decided
+STEPS_AT_ONCE = 16  # nothing waits for decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Job:
         folder: of the results, absolute.
         bundle: folder of the model bundle, absolute.
         manifest_sha256: of the bundle's manifest, in hex.
-        provider: hardware asked for.
+        provider: configured hardware.
         require_gpu: whether running without a GPU is an error.
         threads: inside one operator.
         max_batch: the most recordings that one process computes together.

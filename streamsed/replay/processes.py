@@ -55,7 +55,7 @@ def replay_in_processes(
         job: what to run.
         groups: in the order in which they are begun.
         processes: how many at most.
-        stopped: asked a few times a second; once it is true, the processes are killed.
+        stopped: called a few times a second; once it is true, the processes are killed.
 
     Raises:
         StreamsedError: nothing can be replayed: the bundle, the hardware, a full disk.
@@ -205,7 +205,7 @@ def _work(connection: Connection) -> None:
         while True:
             job, group = connection.recv()
             connection.send(_replay(connection, job, group))
-    except (EOFError, OSError):  # those of the results' files are told
+    except (EOFError, OSError):  # those of the results' files are reported
         pass
 
 

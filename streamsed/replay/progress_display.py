@@ -30,7 +30,7 @@ def show_progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     """
     if quiet:
         yield _complain
-    elif sys.stderr is not None and sys.stderr.isatty():  # None: whoever started us closed it
+    elif sys.stderr is not None and sys.stderr.isatty():  # None: it was closed at the start
         with _bar() as show:
             yield show
     else:

@@ -114,7 +114,7 @@ def _is_list(path: Path) -> bool:
 
 def _named(path: Path, note: Note) -> Iterator[tuple[str, Path]]:
     """Yield name and file of each recording that ``path`` stands for."""
-    if os.path.isdir(path):  # noqa: PTH112 - pathlib's raises where one may not look
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib's raises without permission
         unreadable: list[str] = []
         files = sorted(_below(path, unreadable, note))
         if not files:
@@ -247,7 +247,7 @@ def _recording(name: str, path: Path) -> Recording:
         stat = path.stat()
     except OSError:  # such as a link to nothing; the replay reports it
         return Recording(name, path.absolute(), None, size=0, mtime_ns=0, fault=fault)
-    # Opening a named pipe would wait for somebody to write.
+    # Opening a named pipe would wait for a writer.
     duration_s = _duration_s(path, stat.st_size) if S_ISREG(stat.st_mode) else None
     return Recording(name, path.absolute(), duration_s, stat.st_size, stat.st_mtime_ns, fault)
 

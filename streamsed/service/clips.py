@@ -1,4 +1,4 @@
-"""The recorder of clips that a pipeline asks for."""
+"""The recorder of clips, as configured."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _spare_bytes(journal: JournalConfig, folder: Path) -> int:
 
 
 def clips_condition(recorder: ClipRecorder | None) -> ClipsCondition:
-    """Say how recording goes; any thread may ask."""
+    """Return the state of recording; any thread may call it."""
     if recorder is None:
         return ClipsCondition(state=ClipsState.OFF)
     if recorder.failing is None:
@@ -76,7 +76,7 @@ def clips_condition(recorder: ClipRecorder | None) -> ClipsCondition:
 
 
 def clip_extent(pipeline: Pipeline) -> ClipExtent:
-    """Say what a clip covers, and how late the pipeline's detector decides what it covers."""
+    """Return what a clip covers, and how late the detector decides what it covers."""
     config, manifest = pipeline.config.clips, pipeline.bundle.manifest
     rate = manifest.sample_rate
     return ClipExtent(

@@ -46,7 +46,7 @@ from streamsed.service.watchdog import Watchdog
 from streamsed.sources.config import SourceConfig
 
 _FIRST_AUDIO_S = 5.0  # a start waits so long for every source; then it is done without
-_LOOK_S = 0.05  # how often it looks meanwhile
+_LOOK_S = 0.05  # how often it checks meanwhile
 _DRAIN_S = 3.0  # for the audio that waits when the daemon is stopped
 _GIVE_UP_S = 4.0  # after that, for every source to end without it
 _HUNG_S = 3.0  # a step that has taken so long by then hangs
@@ -89,7 +89,7 @@ class Daemon:
 
         Raises:
             PublishError: an address cannot be bound.
-            KeysError: the keys that clients are asked for cannot be used.
+            KeysError: the configured keys cannot be used.
         """
         config, manifest = pipeline.config, pipeline.bundle.manifest
         self._pipeline = pipeline

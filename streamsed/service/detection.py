@@ -52,7 +52,7 @@ class Detection:
     """Feeds the detector from the queues and hands its transitions to the publisher.
 
     It takes from a queue only what the next step needs, so that audio waits where waiting is
-    bounded. It looks only at sessions that have news, and with nothing to do it sleeps.
+    bounded. It visits only sessions that have something new, and with nothing to do it sleeps.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Detection:
         """
         restarted = pipeline.config.disabled ^ self._disabled
         results = hand_over(self._detector, pipeline.detector, restarted=restarted)
-        self._detector = pipeline.detector  # the old one knows its sources no more
+        self._detector = pipeline.detector  # the old one has no sources any more
         for result in results:  # by the old pipeline: its bundle, and the classes it publishes
             self._handle(result)
         self._follow(pipeline)
@@ -139,8 +139,8 @@ class Detection:
         self._sessions |= {session.name: session for session in sessions}
         self._more_to_come = False
 
-    def knows(self, session: SourceSession) -> bool:
-        """Whether a session has not ended for good; any thread may ask."""
+    def has(self, session: SourceSession) -> bool:
+        """Whether a session has not ended for good; any thread may call it."""
         return self._sessions.get(session.name) is session
 
     def discard(self) -> None:
@@ -181,7 +181,7 @@ class Detection:
             while (self._sessions or self._more_to_come) and not self._interrupted:
                 arrived = self._inbox.take(wait=idle, timeout_s=self._watchdog.interval_s)
                 self._counters.begin()
-                self._see_to_requests()
+                self._run_requests()
                 news = dict.fromkeys([*more, *arrived])
                 more = [session for session in news if not self._feed(session)]
                 began = time.perf_counter()
@@ -196,7 +196,7 @@ class Detection:
             self.interrupt()
             raise
 
-    def _see_to_requests(self) -> None:
+    def _run_requests(self) -> None:
         while self._requests:
             action, done = self._requests.popleft()
             action()
@@ -347,7 +347,7 @@ class Detection:
             log.warning("level_odd", source=session.name, why=session.level_remark)
 
     def _conclude(self, session: SourceSession, ending: Ending) -> None:
-        """Say how a source ended, once all that came of its audio is said."""
+        """Publish how a source ended, once the results of all its audio are published."""
         self._levels.forget(session.name)
         if self._clips is not None:
             self._clips.forget(session.name)

@@ -1,4 +1,4 @@
-"""Health: what is asked by those who restart what is stuck and wait for what is starting."""
+"""Health: liveness and readiness, for service managers and orchestrators."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from streamsed.publish.messages import SourceState
 
 STUCK_S = 10.0
-"""A step takes milliseconds; whoever has been at it for so long will not come back."""
+"""A step takes milliseconds; a thread that takes so long is stuck."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """An answer.
+    """Whether something is wrong, and what.
 
     Attributes:
         trouble: what is wrong; None if nothing is.
@@ -69,11 +69,11 @@ def liveness(
 
 
 def readiness(*, started: bool, ending: bool, states: Collection[SourceState]) -> Health:
-    """Say whether events can be expected.
+    """Return whether events can be expected.
 
     Args:
-        started: whether the bundle is loaded, the sockets are bound, and every source has been
-            heard or is known to be missing.
+        started: whether the bundle is loaded, the sockets are bound, and every source has
+            delivered audio or is known to be missing.
         ending: whether the daemon stops.
         states: of all sources; one that is missing is waited for.
     """

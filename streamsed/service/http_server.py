@@ -1,4 +1,4 @@
-"""A small HTTP server for those who watch the daemon, which nobody can keep busy."""
+"""A small HTTP server for metrics and health, with bounds on what clients can cost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What a page says.
+    """The response to a request for a page.
 
     Attributes:
         status: of HTTP.
@@ -54,7 +54,7 @@ class HttpServer:
     """
 
     def __init__(self, host: str, port: int, pages: Mapping[str, Page]) -> None:
-        """Bind; nobody is answered before :meth:`start`.
+        """Bind; no request is answered before :meth:`start`.
 
         Args:
             host: an IP address, or ``localhost``.
@@ -120,7 +120,7 @@ class _Server(socketserver.TCPServer):
         ).start()
 
     def _make_room(self) -> bool:
-        """Cut off who has been slow for longest: to ask, or to take the answer."""
+        """Close the connection that has been slow for longest: in its request, or in reading."""
         oldest = next((request for request in self._overdue_at if request in self._waiting), None)
         if oldest is None or len(self._overdue_at) >= _MOST_CONNECTIONS:
             return False
@@ -153,11 +153,11 @@ class _Server(socketserver.TCPServer):
             self.shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Cut off who has been connected for too long."""
+        """Close connections that have been open for too long."""
         self._cut_off(time.monotonic())
 
     def server_close(self) -> None:
-        """Close the address, and cut everybody off."""
+        """Close the address and all connections."""
         super().server_close()
         self._cut_off(float("inf"))
 
@@ -197,4 +197,4 @@ class _Handler(BaseHTTPRequestHandler):
         return "streamsed"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: nobody can fill the log."""
+        """Log nothing: clients must not be able to fill the log."""

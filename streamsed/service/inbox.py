@@ -10,7 +10,7 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Inbox(Generic[T]):
-    """Names what has news, so that the one who waits need not look at everything.
+    """A set of items that have something new, so that the consumer need not check all.
 
     Any number of threads put, one takes. It holds each item once, however often it is put, so it
     is bounded by the number of items that there are.
@@ -25,22 +25,22 @@ class Inbox(Generic[T]):
         return len(self._items)
 
     def put(self, item: T) -> None:
-        """Say that there is news of ``item``."""
+        """Add ``item``: it has something new."""
         with self._arrived:
             self._items[item] = None
             self._arrived.notify()
 
     def wake(self) -> None:
-        """End the sleep of :meth:`take`, or the next one: there is something else to see to."""
+        """End the sleep of :meth:`take`, or the next one: there is something else to do."""
         with self._arrived:
             self._woken = True
             self._arrived.notify()
 
     def take(self, *, wait: bool, timeout_s: float | None = None) -> list[T]:
-        """Return everything that has news, each once, in order of arrival; perhaps nothing.
+        """Return all items that were put, each once, in order of arrival; perhaps none.
 
         Args:
-            wait: sleep until there is news.
+            wait: sleep until there is one.
             timeout_s: the longest sleep; None for any.
         """
         with self._arrived:

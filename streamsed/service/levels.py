@@ -1,4 +1,4 @@
-"""Levels: the latest of each source, kept for who asks, and published at their interval."""
+"""Levels: the latest of each source, kept for status requests, and published at their interval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def report_interval_s(levels_every_s: float) -> float:
 
 
 class Levels:
-    """Takes the detector's reports, in the detection thread; any thread may ask for the latest."""
+    """Takes the detector's reports, in the detection thread; any thread may read the latest."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Levels:
         self._unpublished: dict[str, LevelReport] = {}
 
     def note(self, report: LevelReport, clock: StreamClock) -> None:
-        """Keep a report of a source, whose clock this is, and say what is due."""
+        """Keep a report of a source, whose clock this is, and publish its level if it is due."""
         self._latest[report.source] = self._level(report, clock)
         if not self._every_s:
             return
@@ -73,5 +73,5 @@ class Levels:
         self._unpublished.pop(source, None)
 
     def latest(self, source: str) -> Level | None:
-        """Return the level of a source over the last second or so; None if it is not heard."""
+        """Return the level of a source over the last second or so; None without audio."""
         return self._latest.get(source)

@@ -1,4 +1,4 @@
-"""Loss bursts: said once when audio begins to be lost, and once when that is over."""
+"""Loss bursts: reported once when audio begins to be lost, and once when that is over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class BurstChange(Enum):
-    """What a burst has just done."""
+    """A change of a burst."""
 
     BEGUN = "begun"
     ENDED = "ended"
@@ -15,7 +15,7 @@ class BurstChange(Enum):
 
 @dataclass(slots=True)
 class LossBurst:
-    """Tells runs of losses apart, on the sample clock.
+    """Divides losses into bursts, on the sample clock.
 
     Attributes:
         quiet_samples: a burst ends when this much audio has passed without a loss.
@@ -34,7 +34,7 @@ class LossBurst:
     _before: int = 0
 
     def update(self, total: int, *, at_sample: int) -> BurstChange | None:
-        """Take note of how much has been lost by ``at_sample``.
+        """Update the count of what has been lost by ``at_sample``.
 
         Args:
             total: samples lost since the start, or since :meth:`restart`; never falls.

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, read when they are asked for: nothing is counted on their behalf."""
+"""Metrics for Prometheus, read at each scrape from what the daemon counts anyway."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def registry(status: Callable[[], DaemonStatus], counters: Counters) -> Collecto
     The number of series is bounded by the configured sources and the bundle's classes.
 
     Args:
-        status: asked at each scrape.
+        status: called at each scrape.
         counters: read at each scrape.
     """
     made = CollectorRegistry(auto_describe=False)
@@ -154,7 +154,7 @@ def _of_detection(counters: Counters) -> Iterator[Metric]:
 def _latencies(what: str, latencies: Latencies) -> Metric:
     family = HistogramMetricFamily(
         f"streamsed_{what}_latency_seconds",
-        f"From the {what} to its message, of audio heard in real time.",
+        f"From the {what} to its message, of audio captured in real time.",
         labels=["label"],
     )
     for label, histogram in dict(latencies.by_label).items():

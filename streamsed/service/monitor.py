@@ -21,13 +21,13 @@ def monitor(
     alive: Callable[[], Health],
     ready: Callable[[], Health],
 ) -> HttpServer | None:
-    """Bind the server that the configuration asks for; None if it asks for none.
+    """Bind the configured server; None if there is to be none.
 
     Args:
         config: where.
         registry: served as ``/metrics``.
-        alive: asked for ``/healthz``.
-        ready: asked for ``/readyz``.
+        alive: returns what ``/healthz`` shows.
+        ready: returns what ``/readyz`` shows.
 
     Raises:
         PublishError: the address cannot be bound.
@@ -50,9 +50,9 @@ def _metrics(registry: CollectorRegistry) -> Page:
     return page
 
 
-def _health(ask: Callable[[], Health]) -> Page:
+def _health(check: Callable[[], Health]) -> Page:
     def page(accept: str) -> HttpResponse:  # noqa: ARG001 - there is but one form
-        health = ask()
+        health = check()
         return HttpResponse(health.http_status, "application/json", health.body)
 
     return page

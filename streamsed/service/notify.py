@@ -1,4 +1,4 @@
-"""Notifier: what the service manager is told, by the protocol of sd_notify(3)."""
+"""Notifier: notifications to the service manager, by the protocol of sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOADING_S = 600  # a large model, or the compilation of one for a GPU, may take
 
 
 class Notifier:
-    """Tells systemd how the service gets on; does nothing where systemd does not listen.
+    """Sends the state of the service to systemd; does nothing where there is no systemd.
 
     Any thread may send.
     """
@@ -22,7 +22,7 @@ class Notifier:
         """Connect to a datagram socket.
 
         Args:
-            address: a path, or an abstract name after ``@``; None for nobody.
+            address: a path, or an abstract name after ``@``; None for none.
         """
         self._socket: socket.socket | None = None
         if address is not None and address[:1] in {"/", "@"}:
@@ -30,7 +30,7 @@ class Notifier:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
                 self._socket.connect(name)
-            except OSError:  # nobody is there any more, which is no reason not to run
+            except OSError:  # systemd is not there any more, which is no reason not to run
                 self.close()
 
     @classmethod
@@ -39,11 +39,11 @@ class Notifier:
         return cls(environment.get("NOTIFY_SOCKET"))
 
     def loading(self, what: str) -> None:
-        """Say what is being loaded, and ask for time."""
+        """Send what is being loaded, and extend the time limit."""
         self._send(f"STATUS=loading {what}", f"EXTEND_TIMEOUT_USEC={_LOADING_S * 1_000_000}")
 
     def waiting(self, what: str, *, at_most_s: float) -> None:
-        """Say what the start waits for, and ask for the time that it may take."""
+        """Send what the start waits for, and extend the time limit by as long as it may take."""
         extended = round((at_most_s + _LOADING_S) * 1e6)
         self._send(f"STATUS=waiting for {what}", f"EXTEND_TIMEOUT_USEC={extended}")
 
@@ -52,7 +52,7 @@ class Notifier:
         self._send("READY=1", f"STATUS={status}")
 
     def status(self, line: str) -> None:
-        """Say how things are; lost if systemd is slow to listen, for the next is on its way."""
+        """Send a status line; dropped if systemd is slow, for another follows soon."""
         self._send(f"STATUS={line}", wait=False)
 
     def reloading(self) -> None:

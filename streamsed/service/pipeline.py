@@ -20,7 +20,7 @@ class Pipeline:
     """A configuration with its bundle loaded, verified and running its self-test.
 
     Attributes:
-        config: what was asked for.
+        config: that it was built from.
         bundle: verified.
         engine: has passed the self-test on the hardware that it will use.
         detector: with the configured postprocessing, and no sources yet.

@@ -183,7 +183,7 @@ class Reader:
             if not self._wait_until_taken() or not self._prepare_again():
                 ending = self._stopped
                 break
-        if self._stopping.is_set():  # whoever waits for the ending may want the device
+        if self._stopping.is_set():  # a session that waits for the ending may open the same device
             self._close()
             self._report(ending)
         else:

@@ -157,7 +157,7 @@ def apply(
         session.stop(Reason.RELOAD, "removed or changed in the configuration")
 
     def left() -> bool:
-        return ending() or not any(detection.knows(session) for session in revision.leaving)
+        return ending() or not any(detection.has(session) for session in revision.leaving)
 
     if not wakeup.sleep_until(left, timeout_s=_LEAVE_S, look_s=_LOOK_S):
         for session in revision.leaving:

@@ -1,4 +1,4 @@
-"""Digital silence: audio that is nothing but zeros, as no room ever is."""
+"""Digital silence: audio that is nothing but zeros, as no microphone in a room gives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DigitalSilence:
         """Begin without a run.
 
         Args:
-            limit_s: so long a run is remarkable; None for never.
+            limit_s: the length of run that counts; None for never.
             sample_rate: Hz.
         """
         self._limit_samples = math.inf if limit_s is None else limit_s * sample_rate
@@ -29,12 +29,12 @@ class DigitalSilence:
         self._run_samples = 0
 
     def update(self, block: Block) -> bool:
-        """Take the next block, and say whether the run of zeros is remarkably long.
+        """Take the next block; return whether the run of zeros has reached the limit.
 
         A run is counted from the first block that is all zeros.
         """
         samples = block.samples
-        if samples[0] or samples.any():  # of audio, the first look nearly always settles it
+        if samples[0] or samples.any():  # of audio, the first sample nearly always settles it
             self._run_samples = 0
         else:
             self._run_samples += len(samples)

@@ -38,7 +38,7 @@ def bind_both(
 ) -> tuple[Publisher, Responder]:
     """Bind the sockets of messages and of requests.
 
-    Clients that know one address find the other next to it, so where the system chooses the port
+    Clients derive one address from the other, so where the system chooses the port
     of the first, the second may be taken: then both are bound anew.
 
     Raises:
@@ -90,7 +90,7 @@ class Sinks:
 
         Raises:
             PublishError: an address cannot be bound.
-            KeysError: the keys that clients are asked for cannot be used.
+            KeysError: the configured keys cannot be used.
         """
         publish, journal = config.publish, config.journal
         subscribers, requesting = connections(

@@ -1,4 +1,4 @@
-"""Status: what the daemon answers when asked how it is, composed from what its parts know."""
+"""Status: the reply to a status request, composed from the daemon's parts."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from streamsed.service.counters import Counters
 from streamsed.service.levels import Levels
 from streamsed.service.session import SourceSession
 
-_HEARD = {SourceState.RUNNING, SourceState.SILENT}
+_WITH_AUDIO = {SourceState.RUNNING, SourceState.SILENT}
 
 
 def source_statuses(
     sessions: Iterable[SourceSession], levels: Levels, *, sample_rate: int
 ) -> tuple[SourceStatus, ...]:
-    """Say how each source is; a level only of one that is heard."""
+    """Return the status of each source; a level only of one that has audio."""
     return tuple(
         SourceStatus(
             **dict(condition),
             queued_s=session.queue.samples / sample_rate,
-            level=levels.latest(session.name) if condition.state in _HEARD else None,
+            level=levels.latest(session.name) if condition.state in _WITH_AUDIO else None,
         )
         for session in sessions
         for condition in (session.condition(),)
@@ -43,7 +43,7 @@ def source_statuses(
 
 
 def log_condition() -> LogCondition:
-    """Say how writing the log goes."""
+    """Return the state of the log."""
     failure = log_failure()
     return LogCondition(
         state=LogState.ON if failure.reason is None else LogState.DEGRADED,
@@ -66,7 +66,7 @@ def daemon_status(
     uptime_s: float,
     asked: datetime,
 ) -> DaemonStatus:
-    """Compose the answer."""
+    """Compose the reply."""
     return DaemonStatus(
         version=__version__,
         uptime_s=uptime_s,

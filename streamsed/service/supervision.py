@@ -1,4 +1,4 @@
-"""Supervision: what the daemon makes of a source that delivers nothing, or nothing but zeros."""
+"""Supervision: how sources are treated that deliver nothing, or nothing but zeros."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Supervision:
         reconnect: whether it is opened again when it was lost, or stalls.
         patient: whether one that is not opened again may stall, and go on by itself.
         stall_s: it stalls when nothing has come for so long; None for never.
-        silence_s: so long nothing but zeros is worth saying; None for never.
+        silence_s: nothing but zeros for so long is digital silence; None for never.
         ahead: whether audio may come before its time, as a server sends what it has kept; it can
             wait then.
     """
@@ -30,7 +30,7 @@ class Supervision:
 
     @classmethod
     def of(cls, config: SourceConfig) -> Supervision:
-        """Say how a source is supervised."""
+        """Return how a source is supervised."""
         match config:
             case FileSource():
                 return cls(

@@ -17,8 +17,8 @@ class Wakeup:
         self._in.setblocking(False)
 
     def wake(self) -> None:
-        """Let the sleeper look again at what it waits for."""
-        # Full: a wake-up is waiting already. Closed: nobody sleeps any more.
+        """Let the sleeper check again what it waits for."""
+        # Full: a wake-up is waiting already. Closed: no thread sleeps any more.
         with contextlib.suppress(OSError):
             self._in.send(b"\0")
 
@@ -32,9 +32,9 @@ class Wakeup:
         """Sleep until ``ready`` is found true, or the time is up.
 
         Args:
-            ready: looked at after each wake-up.
+            ready: called after each wake-up.
             timeout_s: the longest sleep; None for any.
-            look_s: how often to look besides, where not all that matters wakes.
+            look_s: how often to check besides, where not all that matters wakes.
 
         Returns:
             Whether it is ready.

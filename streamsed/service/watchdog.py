@@ -1,4 +1,4 @@
-"""Watchdog: tells the service manager that detection gets on, or has nothing to do."""
+"""Watchdog: notifies the service manager that detection advances, or has nothing to do."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Watchdog:
     found none. So a step that hangs silences it, and so does a publisher that takes no more
     messages; no other thread beats in its place. What it calls passes the beat on only while
     messages are recorded and heartbeats sent. A device that is missing does not: detection
-    then wakes up every ``interval_s``, finds nothing to do, and says so.
+    then wakes up every ``interval_s``, finds nothing to do, and notifies.
 
     Attributes:
-        interval_s: how often it has to beat; None if nobody watches.
+        interval_s: how often it has to beat; None without a watchdog.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Self
 
 
 class Proxy:
-    """Passes bytes both ways until it is told otherwise.
+    """Passes bytes both ways until it is stopped.
 
     Attributes:
         address: where to connect, in place of the server's.

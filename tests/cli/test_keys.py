@@ -55,7 +55,7 @@ def test_from_making_keys_to_hearing_events(
     assert run(capsys, "keys", "list").split()[-2:] == ["laptop", shown]
     checked = run(capsys, "check").splitlines()
     assert checked[-2:] == [
-        f"keys      asked for; the daemon's is {public_key('keys/server.key')}",
+        f"keys      required; the daemon's is {public_key('keys/server.key')}",
         "clients   laptop may connect: keys/clients",
     ]
     with process("run", "--log-format", "json") as daemon:

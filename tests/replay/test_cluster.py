@@ -218,7 +218,10 @@ def test_a_scheduler_that_is_lost_costs_nothing_that_was_done(
             "bundle",
             "cannot use the bundle: {}/manifest.yaml: cannot be read: No such file",
         ),
-        ("out", "does not see the results' folder {} of this machine; one that all machines share"),
+        (
+            "out",
+            "does not have the results' folder {} of this machine; one that all machines share",
+        ),
     ],
 )
 def test_workers_that_lack_something_are_told_at_once(

@@ -89,17 +89,17 @@ def decode_recording(
     if not len(scores):
         return [], filtered
     decoder = _decoder(manifest, postprocessing)
-    heard = round(float(clips.durations_s[index]) * manifest.sample_rate)
+    received = round(float(clips.durations_s[index]) * manifest.sample_rate)
     decoder.begin(
         _SLOT,
         name,
         first_sample=first * manifest.frame_samples,
-        first_heard_sample=heard,
+        first_received_sample=received,
         place_in_step=0,
         numbers=count(),
     )
-    decoded = decoder.push([_SLOT], scores[None], [heard])
-    ended = decoder.end(_SLOT, Reason.END_OF_STREAM, heard)
+    decoded = decoder.push([_SLOT], scores[None], [received])
+    ended = decoder.end(_SLOT, Reason.END_OF_STREAM, received)
     transitions = decoded.transitions + ended.transitions
     filtered[first:] = np.concatenate([f.scores for f in decoded.filtered + ended.filtered])
     rate = manifest.sample_rate

@@ -1,1 +1,1 @@
-"""Making a bundle of a model that somebody exported to ONNX; needs the extra ``onnx``."""
+"""Making a bundle of any model that was exported to ONNX; needs the extra ``onnx``."""

@@ -96,7 +96,7 @@ def make(request: BundleRequest) -> MadeBundle:
     """Wrap a model into a bundle, load that and run its self-test.
 
     Raises:
-        ConfigError: something of the request does not fit the model; says what would.
+        ConfigError: something of the request does not fit the model; with what would.
     """
     if request.output.exists():
         raise ConfigError(f"{request.output}: is there already; another folder would be right")
@@ -132,7 +132,7 @@ def make(request: BundleRequest) -> MadeBundle:
 
 
 def _window_samples(request: BundleRequest, fixed: int | None) -> int:
-    """Return the window's length; ``fixed`` is what the model's own shape says."""
+    """Return the window's length; ``fixed`` is that of the model's own shape."""
     if request.log_mel is not None:
         if request.window_s is None:
             raise ConfigError("--window is missing: the seconds of audio that one input is made of")
@@ -140,7 +140,7 @@ def _window_samples(request: BundleRequest, fixed: int | None) -> int:
     if request.window_s is None:
         if fixed is None:
             raise ConfigError(
-                f"{request.model}: takes a window of any length; --window, in seconds, says which"
+                f"{request.model}: takes a window of any length; --window SECONDS is missing"
             )
         return fixed
     samples = round(request.window_s * request.rate)

@@ -23,7 +23,7 @@ from streamsed.replay.outcome import Outcome
 from streamsed.replay.processes import Processed
 from streamsed.replay.recordings import Recording
 
-_NEWS_S = 0.2  # and then look whether to stop
+_NEWS_S = 0.2  # and then check whether to stop
 _DEATHS = 3  # of workers with one recording: machines go for other reasons too
 _NO_WORKERS_S = 60.0
 _GIVE_UP_S = 2.0  # for workers to give up what they are at
@@ -46,7 +46,7 @@ def replay_on_cluster(
         workers: that described the job.
         job: what to run.
         recordings: what to run it on.
-        stopped: asked a few times a second; once it is true, workers give up what they are at.
+        stopped: called a few times a second; once it is true, workers give up their groups.
 
     Raises:
         StreamsedError: nothing can be replayed: a bundle, a full disk; or no worker is left.

@@ -38,7 +38,7 @@ class Task:
         key: that no other task on the cluster has.
         marker: of the run.
         job: what to run.
-        recordings: to look at, or to replay.
+        recordings: to check, or to replay.
     """
 
     key: str
@@ -129,7 +129,7 @@ def _missing(task: Task) -> str | None:
     folder = ReplayFolder(task.job.folder)
     if not task.marker.is_wanted:
         return (
-            f"does not see the results' folder {folder.path} of this machine; "
+            f"does not have the results' folder {folder.path} of this machine; "
             "one that all machines share would be right"
         )
     try:
@@ -194,7 +194,7 @@ def payload(function: Callable[..., None], *arguments: object) -> bytes:
 
 
 def sample(recordings: Sequence[Recording], *, most: int = 32) -> tuple[Recording, ...]:
-    """Choose recordings to look at: those that can be read here, of as many folders as may be."""
+    """Choose recordings to check: those that can be read here, of as many folders as may be."""
     by_folder = {recording.path.parent: recording for recording in recordings}
     chosen = list(by_folder.values())
     chosen = chosen[:: max(1, -(-len(chosen) // most))]

@@ -15,7 +15,7 @@ from streamsed.replay.folder import ReplayFolder
 class RunMarker:
     """A file in the results' folder for as long as the run goes on. Picklable.
 
-    A cluster cannot interrupt what its workers do. They look for this file now and then and give
+    A cluster cannot interrupt what its workers do. They check for this file now and then and give
     up when it is gone: the run was stopped or, if it was killed, another was begun in the folder.
     It also shows whether a worker has the same folder.
 
@@ -27,8 +27,8 @@ class RunMarker:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the results are wanted, as far as this machine can see."""
-        try:  # opening, unlike looking, makes network file systems ask the server
+        """Whether the results are wanted, by the file as this machine has it."""
+        try:  # opening, unlike stat, makes network file systems query the server
             return self.path.read_text(encoding="utf-8") == self.path.name
         except FileNotFoundError:
             return False

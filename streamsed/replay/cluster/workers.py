@@ -94,7 +94,7 @@ class ClusterWorkers:
             ConfigError: there are no workers, none can replay, or they would do different things.
             ReplayError: the scheduler was lost.
         """
-        began, told = time.monotonic(), False
+        began, warned = time.monotonic(), False
         with run_marked(ReplayFolder(job.folder)) as marker:
             self.check(job, recordings, marker)
             while self._checking or not self._threads:
@@ -106,8 +106,8 @@ class ClusterWorkers:
                         f"--scheduler {self.connection.address}: no workers; start some: "
                         f"dask worker {self.connection.address} --nworkers N --nthreads 1"
                     )
-                if waited and not told:
-                    told = True
+                if waited and not warned:
+                    warned = True
                     self._warn("all workers of the cluster are busy; waiting for one")
                 self.note(self.connection.news(_NEWS_S))
             self._give_up_checking()
