@@ -144,15 +144,15 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, text: str, problem: st
     [
         (
             lambda m: (m["classes"].append("x"), m["postprocessing"].update(x={})),
-            r"output 'scores' has shape \(B, 4, 3\), the manifest says \(B, 4, 4\)",
+            r"output 'scores' has shape \(B, 4, 3\), the manifest has \(B, 4, 4\)",
         ),
         (
             _set("chunk_samples", 2048),
-            r"input 'chunk' has shape \(B, 1024\), the manifest says \(B, 2048\)",
+            r"input 'chunk' has shape \(B, 1024\), the manifest has \(B, 2048\)",
         ),
         (
             _set("members", 0, "states", 0, "shape", [255]),
-            r"input 'halo' has shape \(B, 256\), the manifest says \(B, 255\)",
+            r"input 'halo' has shape \(B, 256\), the manifest has \(B, 255\)",
         ),
         (lambda m: m["members"][0]["states"].pop(), "input 'delay' is missing in the manifest"),
         (
