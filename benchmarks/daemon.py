@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import streamsed.bundle
-from streamsed.bench.live import OnsetLatency, split
+from streamsed.bench.live import OnsetLatency, split_latency
 from streamsed.bench.process import DaemonProcess
 from streamsed.bundle import Bundle
 from streamsed.client import DaemonMessage, EventMessage
@@ -45,7 +45,7 @@ def observe(bundle: Bundle, recording: Path, sources: int) -> tuple[list[OnsetLa
             arrived = time.time() - time.perf_counter() + received[1]
             if message.kind is Kind.ONSET and message.onset.seconds > SECONDS / 2:
                 began = message.onset.utc.timestamp() - message.onset.seconds
-                onsets.append(split(bundle, message, began=began, arrived=arrived))
+                onsets.append(split_latency(bundle, message, began=began, arrived=arrived))
         share = (daemon.processor_s() - used) / (time.perf_counter() - begin)
     return onsets, share
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 import streamsed.bundle
-from streamsed.bench.throughput import measure
+from streamsed.bench.throughput import measure_throughput
 
 BUNDLE = Path("models/domestic")
 BATCHES = (1, 4, 8, 16, 32, 64)
@@ -20,7 +20,7 @@ def main() -> None:
     bundle = streamsed.bundle.load(BUNDLE)
     table = Table("batch", "streams by p99", "by processor", "p50 ms a round", "p99", title=__doc__)
     for batch in BATCHES:
-        found = measure(bundle, budget_s=BUDGET_S, max_batch=batch)
+        found = measure_throughput(bundle, budget_s=BUDGET_S, max_batch=batch)
         p50, p99 = (f"{1e3 * found.full.quantile(share):.1f}" for share in (0.5, 0.99))
         table.add_row(str(batch), str(found.sustained), str(found.by_processor), p50, p99)
     Console().print(table)

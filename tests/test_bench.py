@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import streamsed.bundle
 from streamsed.bench.live import footprint, onset_latencies
 from streamsed.bench.process import DaemonProcess
-from streamsed.bench.throughput import Round, Throughput, measure
+from streamsed.bench.throughput import Round, Throughput, measure_throughput
 from streamsed.cli.main import invoke
 from streamsed.errors import StreamsedError
 from tests.bundles import make_bundle
@@ -32,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> streamsed.bundle.Bundle:
 def test_throughput_counts_whole_rounds_of_every_stream(
     bundle: streamsed.bundle.Bundle,
 ) -> None:
-    found = measure(bundle, budget_s=0.5)
+    found = measure_throughput(bundle, budget_s=0.5)
     assert found.hop_s == 0.064
     assert found.single.streams == 1
     assert found.full.streams >= 1

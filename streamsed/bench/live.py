@@ -86,7 +86,7 @@ def onset_latencies(bundle: Bundle, *, seconds: float) -> list[OnsetLatency]:
         feeding.result()
     wall_clock = time.time() - time.perf_counter()
     return [
-        split(bundle, message, began=began + wall_clock, arrived=at + wall_clock)
+        split_latency(bundle, message, began=began + wall_clock, arrived=at + wall_clock)
         for message, at in arrivals
         if isinstance(message, EventMessage)
         and message.kind is Kind.ONSET
@@ -106,7 +106,9 @@ def _feed_in_real_time(
         daemon.feed(block)
 
 
-def split(bundle: Bundle, message: EventMessage, *, began: float, arrived: float) -> OnsetLatency:
+def split_latency(
+    bundle: Bundle, message: EventMessage, *, began: float, arrived: float
+) -> OnsetLatency:
     """Take the latency of an onset apart.
 
     Args:

@@ -130,7 +130,9 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def measure(bundle: Bundle, *, budget_s: float = 12.0, max_batch: int = 32) -> Throughput:
+def measure_throughput(
+    bundle: Bundle, *, budget_s: float = 12.0, max_batch: int = 32
+) -> Throughput:
     """Grow the number of streams until the 99th percentile of a round passes the hop.
 
     Every stream's hop falls due at the same moment, which is the worst case.

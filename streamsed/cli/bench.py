@@ -35,7 +35,7 @@ def bench(
 
     import streamsed.bundle
     from streamsed.bench.live import footprint, onset_latencies
-    from streamsed.bench.throughput import measure
+    from streamsed.bench.throughput import measure_throughput
     from streamsed.bundle import DEFAULT_BUNDLE, find_bundle
 
     loaded = streamsed.bundle.load(find_bundle(bundle or DEFAULT_BUNDLE))
@@ -44,7 +44,7 @@ def bench(
     head = f"bundle {manifest.name} {manifest.version}, {len(manifest.classes)} classes"
     console.print(printable(head), markup=False)
     with console.status("streams on one core") as status:
-        throughput = measure(loaded, budget_s=0.5 * seconds)
+        throughput = measure_throughput(loaded, budget_s=0.5 * seconds)
         console.print(throughput_table(throughput))
         status.update("latency of onsets")
         console.print(latency_table(onset_latencies(loaded, seconds=2.0 + 0.3 * seconds)))

@@ -176,8 +176,7 @@ def make(
         )
     from streamsed.bundle.making.labels import read_labels
     from streamsed.bundle.making.log_mel import read_log_mel
-    from streamsed.bundle.making.make import BundleRequest
-    from streamsed.bundle.making.make import make as make_bundle
+    from streamsed.bundle.making.make import BundleRequest, make_bundle
     from streamsed.detect.engine import Engine
 
     made = make_bundle(

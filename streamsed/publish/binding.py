@@ -19,7 +19,7 @@ import zmq
 from streamsed.publish.authentication import Authentication, ZapAuthenticator
 from streamsed.publish.endpoints import ipc_path
 from streamsed.publish.front import Front, FrontLimits
-from streamsed.publish.listening import listen
+from streamsed.publish.listening import open_listener
 
 _LONGEST_SUBSCRIPTION_BYTES = 2048  # of a frame; encrypted ones are a little longer than a topic
 _RECEIVE_HIGH_WATER = 16  # frames of one client, for subscriptions and requests are few
@@ -126,7 +126,7 @@ class BoundSocket:
         with contextlib.ExitStack() as bound:
             listeners, endpoints = [], []
             for address in binds:
-                listener, endpoint = listen(address, key=self._key, ipc_mode=ipc_mode)
+                listener, endpoint = open_listener(address, key=self._key, ipc_mode=ipc_mode)
                 bound.callback(listener.close)
                 if (path := ipc_path(address)) is not None:
                     self._socket_files.append(path)

@@ -17,7 +17,7 @@ _SIOCGIFADDR = 0x8915
 _KEEPALIVE_S = 60  # a peer whose machine is gone is noticed after some minutes
 
 
-def listen(address: str, *, key: str, ipc_mode: int) -> tuple[socket.socket, str]:
+def open_listener(address: str, *, key: str, ipc_mode: int) -> tuple[socket.socket, str]:
     """Listen at an address.
 
     Args:

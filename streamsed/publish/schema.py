@@ -29,7 +29,7 @@ _SAID: TypeAdapter[object] = TypeAdapter(
 )
 
 
-def render() -> str:
+def render_schema() -> str:
     """Generate the JSON Schema (draft 2020-12) of messages and replies from their types."""
     schema = _SAID.json_schema(by_alias=True, mode="serialization")
     head = {
@@ -40,4 +40,4 @@ def render() -> str:
 
 
 if __name__ == "__main__":
-    SCHEMA_FILE.write_text(render(), encoding="utf-8")
+    SCHEMA_FILE.write_text(render_schema(), encoding="utf-8")

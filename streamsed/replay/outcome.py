@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from streamsed.replay.recordings import Recording
-from streamsed.sources.file_names import printable
+from streamsed.sources.file_names import escape_name
 
 
 class Outcome(BaseModel):
@@ -61,7 +61,7 @@ class Outcome(BaseModel):
             mtime_ns=recording.mtime_ns,
             duration_s=duration_s,
             events=events,
-            failure=failure and printable(failure.removeprefix(f"{recording.path}: ")),
+            failure=failure and escape_name(failure.removeprefix(f"{recording.path}: ")),
             bad_samples=bad_samples,
             bad_steps=bad_steps,
             remark=remark,
@@ -82,4 +82,4 @@ class Outcome(BaseModel):
 
 
 def _shown(recording: Recording) -> Path:
-    return Path(printable(str(recording.path)))
+    return Path(escape_name(str(recording.path)))

@@ -15,7 +15,7 @@ import soundfile
 
 from streamsed.errors import ConfigError, SourceError
 from streamsed.redaction import redacted
-from streamsed.sources.file_names import PLAYLIST_SUFFIXES, file_path, printable, read_playlist
+from streamsed.sources.file_names import PLAYLIST_SUFFIXES, escape_name, file_path, read_playlist
 
 _SNDFILE = "aif aifc aiff au caf flac mp3 oga ogg opus rf64 snd w64 wav wave"
 _FFMPEG = (  # of what libsndfile does not read
@@ -92,7 +92,7 @@ def find_recordings(paths: Iterable[Path], *, note: Note = lambda _: None) -> tu
             if alone and (others := given.intersection(group)):
                 raise ConfigError(_clash(others.pop(), recording))
             if recording in group:
-                note(f"{printable(str(file))}: is given twice, and replayed once")
+                note(f"{escape_name(str(file))}: is given twice, and replayed once")
                 continue
             group.append(recording)
             if alone:
@@ -143,7 +143,7 @@ def _below(folder: Path, unreadable: list[str], note: Note) -> Iterator[Path]:
     def pass_over(error: OSError) -> None:
         if Path(error.filename) == folder:
             raise ConfigError(f"{folder}: cannot be read: {error.strerror}") from error
-        unreadable.append(f"{printable(str(error.filename))} cannot be read: {error.strerror}")
+        unreadable.append(f"{escape_name(str(error.filename))} cannot be read: {error.strerror}")
 
     for root, folders, files in os.walk(folder, onerror=pass_over, followlinks=True):
         here = Path(root)
@@ -159,12 +159,12 @@ def _below(folder: Path, unreadable: list[str], note: Note) -> Iterator[Path]:
             if suffix in AUDIO_SUFFIXES:
                 yield here / name
             else:
-                others[printable(suffix) or "none"] += 1
+                others[escape_name(suffix) or "none"] += 1
     if others:
         kinds = [f"{suffix} ({count})" for suffix, count in others.most_common(_MOST_KINDS)]
         more = ", and more" if len(others) > _MOST_KINDS else ""
         note(
-            f"{printable(str(folder))}: files left out, for their endings are none of "
+            f"{escape_name(str(folder))}: files left out, for their endings are none of "
             f"recordings: {', '.join(kinds)}{more}"
         )
 
@@ -187,7 +187,7 @@ def _played(path: Path, note: Note) -> Iterator[tuple[str, Path]]:
         yield path.name, path
         return
     for text in (entry.text for entry in entries if entry.path is None):
-        note(f"{path}: {printable(redacted(text))}: is no file, and left out")
+        note(f"{path}: {escape_name(redacted(text))}: is no file, and left out")
     files = [entry.path for entry in entries if entry.path is not None]
     if not any(os.path.exists(file) for file in files):  # noqa: PTH110
         raise ConfigError(f"{path}: no file that it names is there; paths relative to it would be")
@@ -237,7 +237,7 @@ def _column(path: Path, lines: Sequence[tuple[int, str]], column: int) -> list[t
 
 
 def _recording(name: str, path: Path) -> Recording:
-    name = printable(name)
+    name = escape_name(name)
     fault = None
     if max(len(os.fsencode(part)) for part in PurePosixPath(name).with_suffix("").parts) > (
         _LONGEST_NAME
@@ -277,12 +277,12 @@ def _told_apart(group: Sequence[Recording], names: set[str]) -> Iterator[Recordi
     for one in group:
         other = next(each for each in group if each is not one)
         fault = (
-            f"{printable(str(other.path))} would have the same files of results; names that "
+            f"{escape_name(str(other.path))} would have the same files of results; names that "
             "differ before their endings would be right"
         )
         name = one.name
         if sum(each.name == name for each in group) > 1:  # not even tables can hold both
-            name = printable("/".join(p for p in one.path.parts if p not in (os.sep, os.pardir)))
+            name = escape_name("/".join(p for p in one.path.parts if p not in (os.sep, os.pardir)))
         numbered = (f"{name} ({number})" for number in count(2))
         while name in names:
             name = next(numbered)

@@ -21,7 +21,7 @@ from streamsed.publish.stream_clock import StreamClock
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.outcome import Outcome
 from streamsed.replay.recordings import Recording
-from streamsed.replay.score_file import ScoreFile
+from streamsed.replay.score_writer import ScoreFileWriter
 from streamsed.sources.block import Block
 from streamsed.sources.file import AudioFile
 from streamsed.sources.gain import GainDb, make_gain
@@ -93,7 +93,7 @@ class RecordingSession:
         self._files: list[tuple[TextIO, Path]] = []
         try:
             self._messages = self._create(folder.messages(recording))
-            self._scores = ScoreFile(
+            self._scores = ScoreFileWriter(
                 self._create(folder.scores(recording)),
                 manifest.classes,
                 frame_samples=manifest.frame_samples,

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.outcome import Outcome
-from streamsed.replay.score_file import decimal
+from streamsed.replay.score_writer import decimal
 
 
 def compile_tables(folder: ReplayFolder, outcomes: Iterable[Outcome]) -> None:

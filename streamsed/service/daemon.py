@@ -29,7 +29,7 @@ from streamsed.publish.messages import (
 )
 from streamsed.service.clips import clips_condition, start_recorder
 from streamsed.service.counters import Counters
-from streamsed.service.detection import Detection
+from streamsed.service.detection import DetectionLoop
 from streamsed.service.health import Health, liveness, readiness
 from streamsed.service.inbox import Inbox
 from streamsed.service.levels import Levels
@@ -206,7 +206,7 @@ class Daemon:
             self._publish(message_builders.status(session.condition()))
         self._log_start()
         self._clips = start_recorder(self._pipeline)
-        detection = Detection(
+        detection = DetectionLoop(
             self._pipeline,
             self.sessions,
             publish=self.publisher.publish,
@@ -306,7 +306,7 @@ class Daemon:
             session.name for session in self.sessions if session.state is SourceState.CONNECTING
         ]
 
-    def _reload(self, detection: Detection) -> None:
+    def _reload(self, detection: DetectionLoop) -> None:
         self._reload_asked = False
         log.info("reloading", config=self._pipeline.config.origin)
         self._notifier.reloading()
@@ -330,7 +330,7 @@ class Daemon:
         config = self._reread()
         return prepare(config, pipeline=self._pipeline, sessions=self.sessions, build=self._session)
 
-    def _apply(self, revision: Revision, detection: Detection) -> None:
+    def _apply(self, revision: Revision, detection: DetectionLoop) -> None:
         applied = apply(revision, detection, wakeup=self._wakeup, ending=lambda: self._ending)
         if (wanted := revision.pipeline.config.log) != self._pipeline.config.log:
             configure_log(level=wanted.level, form=wanted.format)
@@ -345,7 +345,7 @@ class Daemon:
         log.info("reloaded", changes=revision.changes, needs_restart=revision.needs_restart)
         self._publish_state(DaemonState.RELOADED, revision.line)
 
-    def _detect(self, detection: Detection) -> None:
+    def _detect(self, detection: DetectionLoop) -> None:
         try:
             detection.run()
         except BaseException as error:

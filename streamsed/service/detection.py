@@ -1,4 +1,4 @@
-"""Detection: the one thread that runs the engine, over the queues of all sources."""
+"""DetectionLoop: the one thread that runs the engine, over the queues of all sources."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PublishedEvent:
     onset: Moment
 
 
-class Detection:
+class DetectionLoop:
     """Feeds the detector from the queues and hands its transitions to the publisher.
 
     It takes from a queue only what the next step needs, so that audio waits where waiting is

@@ -42,7 +42,7 @@ class Ending:
     final: bool = True
 
 
-class Reader:
+class SourceReader:
     """Reads a source into a queue, in a thread, until it ends or is given up.
 
     Each opening that comes to an end, and each attempt that fails, leaves an :class:`Ending`.

@@ -16,7 +16,7 @@ from typing import TypeVar
 from streamsed.config import Config
 from streamsed.detect.events import Reason
 from streamsed.errors import ConfigError
-from streamsed.service.detection import Detection
+from streamsed.service.detection import DetectionLoop
 from streamsed.service.pipeline import Pipeline
 from streamsed.service.session import SourceSession
 from streamsed.service.wakeup import Wakeup
@@ -136,7 +136,7 @@ def prepare(
 
 
 def apply(
-    revision: Revision, detection: Detection, *, wakeup: Wakeup, ending: Callable[[], bool]
+    revision: Revision, detection: DetectionLoop, *, wakeup: Wakeup, ending: Callable[[], bool]
 ) -> bool:
     """Change over; the caller starts what is coming.
 

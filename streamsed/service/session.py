@@ -15,7 +15,7 @@ from streamsed.publish.stream_clock import StreamClock
 from streamsed.service.backoff import Backoff
 from streamsed.service.inbox import Inbox
 from streamsed.service.losses import LossBurst
-from streamsed.service.reader import Ending, Reader
+from streamsed.service.reader import Ending, SourceReader
 from streamsed.service.silence import DigitalSilence
 from streamsed.service.source_states import SourceInput, next_state
 from streamsed.service.supervision import Supervision
@@ -60,7 +60,7 @@ class SourceSession:
         self.queue = BlockQueue(
             round(queue_s * sample_rate), live=self.source.live, notify=self._notify
         )
-        self._reader = Reader(
+        self._reader = SourceReader(
             self.source,
             self.queue,
             sample_rate=sample_rate,

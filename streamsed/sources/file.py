@@ -27,7 +27,7 @@ RATES = range(1_000, 768_001)
 log = structlog.get_logger(__name__)
 
 
-class Decoder(Protocol):
+class AudioDecoder(Protocol):
     """Decodes one file from its beginning to its end.
 
     Attributes:
@@ -83,7 +83,7 @@ class AudioFile(ResampledSource):
         self.paced = paced
         self.remark: str | None = None
         self._header = Header()
-        self._decoder: Decoder | None = None
+        self._decoder: AudioDecoder | None = None
         self._index: int | None = None
         self._decoded = np.empty(0, np.float32)  # mono, not delivered yet
         self._position = 0  # index of _decoded[0]
@@ -114,7 +114,7 @@ class AudioFile(ResampledSource):
         self._began = monotonic()
         return rate
 
-    def _open_decoder(self) -> Decoder:
+    def _open_decoder(self) -> AudioDecoder:
         try:
             if not self.path.is_file():
                 kind = "not a file" if self.path.exists() else "no such file"
@@ -127,7 +127,7 @@ class AudioFile(ResampledSource):
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror}") from error
 
-    def _by_libsndfile(self, header: Header) -> Decoder | None:
+    def _by_libsndfile(self, header: Header) -> AudioDecoder | None:
         """Return its decoder if it decodes all that the file holds."""
         if header.estimates:
             return None
@@ -140,7 +140,7 @@ class AudioFile(ResampledSource):
         decoder.close()
         return None
 
-    def _by_ffmpeg(self, header: Header) -> Decoder:
+    def _by_ffmpeg(self, header: Header) -> AudioDecoder:
         from streamsed.sources.ffmpeg_decoder import FfmpegDecoder  # noqa: PLC0415  # seldom needed
 
         try:
@@ -178,7 +178,7 @@ class AudioFile(ResampledSource):
         frames = self._decoder.read(DECODE_SAMPLES, timeout_s)
         return None if frames is None else self._mono(frames, self._index)
 
-    def _ending(self, decoder: Decoder) -> EndOfSource | SourceLost:
+    def _ending(self, decoder: AudioDecoder) -> EndOfSource | SourceLost:
         """Return what ends the reading: an error if there should have been more."""
         damage = decoder.damage() or self._header.damage
         if damage is None:

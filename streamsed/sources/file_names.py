@@ -50,7 +50,7 @@ def file_path(text: str) -> Path:
     return Path(os.fsdecode(path))
 
 
-def printable(text: str) -> str:
+def escape_name(text: str) -> str:
     r"""Escape what no line of a table or a log can hold: tabs, newlines, undecodable bytes.
 
     They become ``\t``, ``\n`` and ``\xe9``; everything else stays.

@@ -13,7 +13,7 @@ from streamsed.errors import SourceError, SourceLost
 from streamsed.redaction import redacted
 from streamsed.sources.block import Block
 from streamsed.sources.file import AudioFile
-from streamsed.sources.file_names import PlaylistEntry, printable, read_playlist
+from streamsed.sources.file_names import PlaylistEntry, escape_name, read_playlist
 from streamsed.sources.gain import Gain
 from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import EndOfSource
@@ -144,13 +144,13 @@ class Playlist:
                 continue
             if self._closed.is_set():  # by an interrupt before this file could be seen
                 self._current.close()
-            log.info("playing", source=self.name, path=printable(str(entry.path)))
+            log.info("playing", source=self.name, path=escape_name(str(entry.path)))
             return True
         return False
 
     def _fail(self, why: str) -> None:
-        log.warning("not_played", source=self.name, playlist=str(self._path), why=printable(why))
-        self._failures.append(printable(why))
+        log.warning("not_played", source=self.name, playlist=str(self._path), why=escape_name(why))
+        self._failures.append(escape_name(why))
 
     def _ending(self) -> EndOfSource | SourceLost:
         if not self._failures:

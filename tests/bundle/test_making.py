@@ -17,7 +17,7 @@ from streamsed import Event, Stream
 from streamsed.bundle import Bundle
 from streamsed.bundle.making.labels import read_labels
 from streamsed.bundle.making.log_mel import LogMel, read_log_mel
-from streamsed.bundle.making.make import BundleRequest, MadeBundle, make
+from streamsed.bundle.making.make import BundleRequest, MadeBundle, make_bundle
 from streamsed.detect.engine import Engine
 from streamsed.errors import ConfigError
 from tests.bundle.foreign import (
@@ -50,7 +50,7 @@ def made(model: Path, **changes: object) -> MadeBundle:
         "hop_s": HOP / RATE,
         "activation": "sigmoid",
     }
-    return make(BundleRequest(model=model, **(settings | changes)))  # type: ignore[arg-type]
+    return make_bundle(BundleRequest(model=model, **(settings | changes)))  # type: ignore[arg-type]
 
 
 def refused(model: Path, **changes: object) -> str:

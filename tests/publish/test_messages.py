@@ -29,7 +29,7 @@ from streamsed.publish.messages import (
     SourceState,
     rfc3339,
 )
-from streamsed.publish.schema import SCHEMA_FILE, render
+from streamsed.publish.schema import SCHEMA_FILE, render_schema
 from streamsed.publish.stream_clock import StreamClock
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -276,7 +276,7 @@ def test_every_field_and_type_is_pinned() -> None:
 
 
 def test_the_committed_schema_is_what_the_types_generate() -> None:
-    assert SCHEMA_FILE.read_text(encoding="utf-8") == render(), (
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == render_schema(), (
         "run: python -m streamsed.publish.schema"
     )
 

@@ -19,7 +19,7 @@ from streamsed.errors import PublishError, SourceError
 from streamsed.publish.messages import DaemonState, Heartbeat, SourceState
 from streamsed.publish.schema import SCHEMA_FILE
 from streamsed.service.daemon import Daemon
-from streamsed.service.detection import Detection
+from streamsed.service.detection import DetectionLoop
 from streamsed.service.pipeline import Pipeline
 from tests.bundles import SAMPLE_RATE, tones
 from tests.publish.journals import prepare
@@ -189,13 +189,13 @@ def test_stopping_does_not_wait_for_all_that_is_queued(
     config = configure(bundle, [PIPE])
     pipeline = Pipeline.of(config)
     audio = tones([("low", 0.2, 99.0)], duration_s=4.0)
-    discarded, discard = threading.Event(), Detection.discard
+    discarded, discard = threading.Event(), DetectionLoop.discard
 
-    def observed(detection: Detection) -> None:
+    def observed(detection: DetectionLoop) -> None:
         discard(detection)
         discarded.set()
 
-    monkeypatch.setattr(Detection, "discard", observed)
+    monkeypatch.setattr(DetectionLoop, "discard", observed)
     with (
         standard_input(monkeypatch) as put,
         held_at(20, pipeline, monkeypatch) as held,

@@ -92,7 +92,7 @@ class MadeBundle:
     step_s: float
 
 
-def make(request: BundleRequest) -> MadeBundle:
+def make_bundle(request: BundleRequest) -> MadeBundle:
     """Wrap a model into a bundle, load that and run its self-test.
 
     Raises:

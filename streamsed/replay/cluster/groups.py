@@ -13,7 +13,7 @@ from distributed import KilledWorker
 
 from streamsed.errors import ReplayError, StreamsedError
 from streamsed.replay.cluster.connection import ClusterEvent, TaskDone, TaskUpdate
-from streamsed.replay.cluster.remote import GroupEnded, Task, replay
+from streamsed.replay.cluster.remote import GroupEnded, Task, replay_task
 from streamsed.replay.cluster.run_marker import RunMarker, run_marked
 from streamsed.replay.cluster.workers import ClusterWorkers
 from streamsed.replay.folder import ReplayFolder
@@ -143,7 +143,7 @@ class _Groups:
         key = f"streamsed-replay-{uuid4().hex}"
         task = Task(key, self._marker, self._job, tuple(group.left.values()))
         self._given[key] = group
-        self._workers.connection.submit(replay, task, worker=worker)
+        self._workers.connection.submit(replay_task, task, worker=worker)
 
     def note(self, news: ClusterEvent | None) -> Iterator[Outcome]:
         """Take an event into account; yield outcomes of recordings.

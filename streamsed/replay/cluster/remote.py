@@ -90,7 +90,7 @@ def check_worker(task: Task, version: str) -> None:
     _report(task, update)
 
 
-def replay(task: Task) -> None:
+def replay_task(task: Task) -> None:
     """Replay a group, and report each outcome as soon as it is known.
 
     An error that ends the whole replay is reported as well.

@@ -20,7 +20,7 @@ def decimal(seconds: float) -> str:
     return f"{seconds:.6f}".rstrip("0").rstrip(".")
 
 
-class ScoreFile:
+class ScoreFileWriter:
     """Writes a row a frame: ``onset offset <class>...``, tab-separated, with a head.
 
     Scores are written with nine digits, from which float32 is read back exactly. Frames that are

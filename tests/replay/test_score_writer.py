@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamsed.replay.score_file import ScoreFile, decimal
+from streamsed.replay.score_writer import ScoreFileWriter, decimal
 
 RATE, FRAME = 16_000, 1000
 SCORES = st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 2), min_size=1, max_size=700).map(
@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 
 def written(rows: Array, *, first: int, cut: int, end_sample: int) -> str:
     file = io.StringIO()
-    scores = ScoreFile(file, ("Dog", "Running water"), frame_samples=FRAME, sample_rate=RATE)
+    scores = ScoreFileWriter(file, ("Dog", "Running water"), frame_samples=FRAME, sample_rate=RATE)
     scores.add(first * FRAME, rows[:cut])
     scores.add((first + len(rows[:cut])) * FRAME, rows[cut:])
     scores.end(end_sample)
