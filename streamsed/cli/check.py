@@ -28,7 +28,7 @@ from streamsed.redaction import redacted
 
 if TYPE_CHECKING:
     from streamsed.config import Config
-    from streamsed.sources.config import AnySource, build_source
+    from streamsed.sources.config import AnySource
     from streamsed.sources.protocol import Source
 
 OPEN_S = 30.0
@@ -88,7 +88,7 @@ def check(
 def _check_sources(config: Config, *, sample_rate: int) -> list[tuple[AnySource, SourceError]]:
     """Open all sources but standard input; return those that cannot be opened."""
     from streamsed.service.supervision import Supervision
-    from streamsed.sources.config import PipeSource
+    from streamsed.sources.config import PipeSource, build_source
     from streamsed.sources.opening import try_to_open
 
     tried = [entry for entry in config.sources if not isinstance(entry, PipeSource)]

@@ -13,7 +13,6 @@ from streamsed.errors import ConfigError
 if TYPE_CHECKING:
     from streamsed.config import Config
     from streamsed.publish.keys import CurveKeys
-    from streamsed.sources.config import parse_source
 
 DEFAULT_FILE = Path("config.yaml")
 ORIGIN = "command line"
@@ -110,6 +109,7 @@ def configuration(
         ConfigError: one or the other makes no sense.
     """
     from streamsed.config import Config, override, read_config
+    from streamsed.sources.config import parse_source
 
     if path is None and DEFAULT_FILE.is_file():
         path = DEFAULT_FILE
