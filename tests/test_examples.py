@@ -17,7 +17,7 @@ import streamsed.bundle
 from streamsed.detect.detector import Detector
 from streamsed.detect.engine import Engine
 from streamsed.detect.events import Kind, Reason
-from streamsed.sources.config import FileSource, build
+from streamsed.sources.config import FileSource, build_source
 from streamsed.sources.protocol import EndOfSource
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +39,7 @@ def detect(bundle: Path, recording: Path) -> list[Event]:
     rate = engine.manifest.sample_rate
     detector = Detector(engine)
     detector.add("kitchen")
-    source = build(FileSource(name="kitchen", path=recording, paced=False))
+    source = build_source(FileSource(name="kitchen", path=recording, paced=False))
     source.open(rate)
     found: list[Event] = []
     ended = False

@@ -319,7 +319,7 @@ def test_progress_without_a_standard_error(monkeypatch: pytest.MonkeyPatch) -> N
     """As Python has it when whoever started it closed that."""
     monkeypatch.setattr("sys.stderr", None)
     with show_progress(quiet=False) as show:
-        show(Progress(done=0, recordings=1, heard_s=0.0, left_s=1.0, latest=None))
+        show(Progress(done=0, recordings=1, processed_s=0.0, left_s=1.0, latest=None))
 
 
 def screen(file: int) -> Iterator[str]:

@@ -23,7 +23,7 @@ from streamsed.publish.keys import KeyPair, write_public
 from streamsed.publish.messages import BundleName, Heartbeat
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.requests import StatusRequest
-from streamsed.publish.responder import Answer, Responder
+from streamsed.publish.responder import RequestHandler, Responder
 from tests.sockets import PATIENCE_S, RANDOM_PORT, receive
 
 UNHEARD_S = 0.5  # silence is seen by waiting; a beat comes every 20 ms
@@ -191,7 +191,9 @@ def test_only_a_known_client_is_answered(authentication: Authentication) -> None
         return b"{}"
 
     responder = Responder(
-        [RANDOM_PORT], {"status": Answer(StatusRequest, answer)}, authentication=authentication
+        [RANDOM_PORT],
+        {"status": RequestHandler(StatusRequest, answer)},
+        authentication=authentication,
     )
     responder.start()
     try:

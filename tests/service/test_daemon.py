@@ -144,7 +144,7 @@ def test_heartbeats_tell_how_every_source_is(
         assert (done.source, pipe.source) == ("done", "pipe")
         # The pipe may keep back less than a block.
         heard = pipe.position is not None and pipe.position.sample > 0.9 * SAMPLE_RATE
-        return heard and done.state is SourceState.ENDED
+        return heard and done.state is SourceState.ENDED and message.last_seq > 0
 
     with (
         standard_input(monkeypatch) as put,
@@ -155,7 +155,7 @@ def test_heartbeats_tell_how_every_source_is(
     assert isinstance(message, Heartbeat)
     assert message.sources[1].state is SourceState.RUNNING
     assert message.provider == "CPUExecutionProvider"
-    assert message.last_seq > 0
+
     assert message.uptime_s > 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from streamsed.errors import PublishError
 from streamsed.publish.endpoints import requests_address
-from streamsed.publish.listening import listen
+from streamsed.publish.listening import open_listener
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.responder import Responder
 from streamsed.service.sinks import bind_both
@@ -35,7 +35,7 @@ def test_a_port_whose_next_is_taken_is_given_back() -> None:
 
     def responder(publisher: Publisher) -> Responder:
         if len(bound) == 1:  # its next port, had somebody been quicker
-            taken = listen(RANDOM_PORT, key="publish.bind", ipc_mode=0o600)
+            taken = open_listener(RANDOM_PORT, key="publish.bind", ipc_mode=0o600)
             with taken[0]:
                 return Responder([taken[1]], {})
         return Responder([requests_address(publisher.endpoints[0])], {})

@@ -24,7 +24,7 @@ from streamsed.publish.catch_up import CatchUp
 from streamsed.publish.keys import KeyPair, write_public
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.requests import SinceRequest
-from streamsed.publish.responder import Answer, Responder
+from streamsed.publish.responder import RequestHandler, Responder
 from streamsed.publish.sequencer import Sequencer
 from streamsed.subscribe import session
 from tests.publish.journals import event, prepare, status
@@ -74,7 +74,7 @@ class Server:
         catch_up = CatchUp(publisher.sequencer)
         responder = Responder(
             [self.requests] if answering else [],
-            {"since": Answer(SinceRequest, catch_up.answer)},
+            {"since": RequestHandler(SinceRequest, catch_up.answer)},
             authentication=authentication,
             on_end=catch_up.close,
         )
