@@ -210,7 +210,7 @@ def test_what_does_not_fit_is_refused_with_what_would(tmp_path: Path) -> None:
     assert "no input 'mel'; there are audio" in refused(model, input="mel")
     assert "no output 'tags'; there are logits" in refused(model, scores="tags")
     free = tagger(tmp_path / "model.onnx", takes=["B", "N"])
-    assert "--window, in seconds" in refused(free, window_s=None)
+    assert "--window SECONDS" in refused(free, window_s=None)
     assert "cannot be run on a window of 1000 samples" in refused(free, window_s=1000 / RATE)
     rank = tagger(tmp_path / "model.onnx", takes=["B", 2, "N"])
     assert "is (B, 2, N), and cannot be run" in refused(rank)

@@ -266,7 +266,7 @@ def test_a_worker_that_lacks_something_is_left_out(
         # Busy machines may run out of time before they are refused.
         ("127.0.0.1:1", "Connection refused|Timed out trying to connect"),
         ("nonsense", "missing port number"),
-        ("silent", "what is there says nothing"),
+        ("silent", "what is there does not answer"),
         ("list.txt", "the file is none that dask scheduler --scheduler-file wrote"),
     ],
 )
