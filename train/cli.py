@@ -26,6 +26,7 @@ from train.commands.pseudo_label import pseudo_label
 from train.commands.regraph import regraph
 from train.commands.separate import separate
 from train.commands.soundscapes import soundscapes
+from train.console import echo
 from train.extra import complaint, missing
 from train.postprocess.choices import DEFAULT_ETA, Censored, ObjectiveName, WindowMethod
 from train.writing import DiskFull
@@ -157,7 +158,7 @@ def main() -> None:
 
 def _end(lines: Sequence[str], *, code: int) -> NoReturn:
     for line in lines:
-        typer.echo(f"streamsed-train: {' '.join(line.splitlines())}", err=True)
+        echo(f"streamsed-train: {' '.join(line.splitlines())}", err=True)
     sys.exit(code)
 
 

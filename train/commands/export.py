@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamsed.errors import ConfigError
+from train.console import PrintableConsole, echo
 
 if TYPE_CHECKING:
     from train.ensemble import Ensemble
@@ -57,7 +58,7 @@ def export(
         checkpoints, weights, recipe, data, bank, latency=latency, tag_threshold=tag_threshold
     )
     reached = assemble(ensemble, held_out, output, latency_s=latency, version=version).overall
-    typer.echo(
+    echo(
         f"{output}: PSDS1 {reached.psds1:.3f}, PSDS2 {reached.psds2:.3f}, "
         f"event F1 {reached.event_f1:.3f}, intersection F1 {reached.intersection_f1:.3f}"
     )
@@ -77,7 +78,6 @@ def latency(
 
     Thresholds and windows are fitted once, with the look-ahead that the models have by default.
     """
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from train.latency import FIGURES, curve_rows, draw_latency, latency_curve  # noqa: PLC0415
@@ -96,7 +96,7 @@ def latency(
     table = Table("look-ahead s", *FIGURES.values())
     for row in curve_rows(points):
         table.add_row(*row)
-    Console().print(table)
+    PrintableConsole().print(table)
     if picture is not None:
         draw_latency(points, picture)
 

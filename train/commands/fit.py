@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from streamsed.errors import ConfigError
+from train.console import echo
 from train.places import find
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -92,4 +93,4 @@ def fit(
     if trainer.fabric.is_global_zero:
         outcome = "done" if done else "to be resumed"
         step, steps = trainer.progress.step, trainer.steps
-        typer.echo(f"{trainer.folder.path}: step {step} of {steps}, {outcome}")
+        echo(f"{trainer.folder.path}: step {step} of {steps}, {outcome}")

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from train.console import echo
+
 
 def join(
     separator: Annotated[Path, typer.Argument(help="Checkpoint of a separator.")],
@@ -26,4 +28,4 @@ def join(
 
     model = join_both(separator, detector, output, source_norm=source_norm, into=into)
     parameters = sum(weights.numel() for weights in model.parameters())
-    typer.echo(f"{output}: {model.config.separator.sources} sources, {parameters:,} parameters")
+    echo(f"{output}: {model.config.separator.sources} sources, {parameters:,} parameters")

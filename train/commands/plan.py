@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from streamsed.errors import ConfigError
+from streamsed.printable import printable_lines
+from train.console import PrintableConsole, echo
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from train.experiments.engine import Engine
     from train.experiments.page import Page
     from train.experiments.workers import Outcome
@@ -74,8 +74,6 @@ def plan(
     What is done is not done anew, unless it or something that it is made of was changed; what was
     stopped goes on when the same command is given again.
     """
-    from rich.console import Console  # noqa: PLC0415
-
     from train.experiments.engine import Engine  # noqa: PLC0415
     from train.experiments.plan import load_plan  # noqa: PLC0415
     from train.experiments.step import Machine  # noqa: PLC0415
@@ -101,15 +99,15 @@ def plan(
             until=None if minutes is None else time.monotonic() + 60 * minutes,
         ),
     )
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = PrintableConsole(stderr=True, highlight=False, soft_wrap=True)
     if status:
-        show_status(engine, Console())
+        show_status(engine, PrintableConsole())
         return
     failed, stopped = _run(engine, jobs or os.cpu_count() or 1, console)
     if loaded.page is not None:
         _write_page(loaded.page, engine, output)
     state = "failed" if failed else "stopped; the same command goes on" if stopped else "done"
-    typer.echo(f"{output or folder}: {_count(engine)}, {state}", err=output is None)
+    echo(f"{output or folder}: {_count(engine)}, {state}", err=output is None)
     if failed:
         raise typer.Exit(1)
 
@@ -120,7 +118,7 @@ def _write_page(page: Page, engine: Engine, output: Path | None) -> None:
 
     results = engine.results()
     if output is None:
-        typer.echo(page.text(results), nl=False)
+        typer.echo(printable_lines(page.text(results)), nl=False)
         return
     pictures = output.with_suffix("")
     results = replace(results, pictures=pictures.name)
@@ -204,7 +202,7 @@ def recipe(
     )
 
 
-def show_status(engine: Engine, console: Console) -> None:
+def show_status(engine: Engine, console: PrintableConsole) -> None:
     """Print a line for every step: how far it is, what it needs, and where it lies."""
     from rich.table import Table  # noqa: PLC0415
 
@@ -218,7 +216,7 @@ def show_status(engine: Engine, console: Console) -> None:
     console.print(str(engine.folder), markup=False)
 
 
-def _run(engine: Engine, jobs: int, console: Console) -> tuple[bool, bool]:
+def _run(engine: Engine, jobs: int, console: PrintableConsole) -> tuple[bool, bool]:
     """Run what is not done; return whether a step failed, and whether all was stopped."""
     from train.experiments.workers import LOG  # noqa: PLC0415
 

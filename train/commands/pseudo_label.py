@@ -9,6 +9,7 @@ import typer
 
 from streamsed.errors import ConfigError
 from streamsed.validation_messages import suggest
+from train.console import echo
 
 
 def pseudo_label(
@@ -66,7 +67,7 @@ def pseudo_label(
     counts = label_parts(
         load_model(checkpoint), data, output, config=config, origin=checkpoint, parts=parts
     )
-    typer.echo(
+    echo(
         f"{output}: {counts['strong']} clips with {counts['events']} events, "
         f"{counts['weak']} with tags alone"
     )

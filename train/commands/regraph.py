@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from train.console import echo
+
 
 def regraph(
     bundle: Annotated[Path, typer.Argument(help="Folder of a bundle with its checkpoints.")],
@@ -15,4 +17,4 @@ def regraph(
     from train.regraph import regraph as export_again  # noqa: PLC0415
 
     for member, difference in export_again(bundle).items():
-        typer.echo(f"{bundle}: {member} differs from its model by at most {difference:.1e}")
+        echo(f"{bundle}: {member} differs from its model by at most {difference:.1e}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from streamsed.errors import ConfigError
+from train.console import PrintableConsole, echo
 
 
 def separate(
@@ -19,7 +20,6 @@ def separate(
     ] = 60.0,
 ) -> None:
     """Write the sources of recordings as audio files, with a picture of their spectrograms."""
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from train.checkpoint import load_model, load_separator  # noqa: PLC0415
@@ -52,5 +52,5 @@ def separate(
         write_sources(output / path.stem, audio, sources, sample_rate=rate, title=path.name)
         levels = [f"{level_dbfs(part):.1f}" for part in (audio, *sources)]
         table.add_row(path.name, f"{len(audio) / rate:.1f}", *levels)
-    Console().print(table)
-    typer.echo(f"{output}: {len(recordings)} recordings")
+    PrintableConsole().print(table)
+    echo(f"{output}: {len(recordings)} recordings")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from train.console import PrintableConsole, echo
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -58,7 +60,6 @@ def soundscapes(
     go to the folder separation in it. A run that was stopped goes on when the same
     command is given again; a larger number adds clips, and a part that is there stays.
     """
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import MofNCompleteColumn, Progress  # noqa: PLC0415
 
     from train.data.bank import Bank  # noqa: PLC0415
@@ -100,7 +101,7 @@ def soundscapes(
         writing.append(sources.write)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     try:
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(*columns, console=PrintableConsole(stderr=True)) as bar:
             task = bar.add_task("soundscapes", total=sum(parts.values()))
             for write in writing:
                 write(
@@ -108,7 +109,7 @@ def soundscapes(
                     progress=lambda count: bar.advance(task, count),
                 )
     except KeyboardInterrupt as error:
-        typer.echo(f"{output}: stopped; the same command goes on", err=True)
+        echo(f"{output}: stopped; the same command goes on", err=True)
         raise typer.Exit(130) from error
     said = ", ".join(f"{count} {part}" for part, count in parts.items())
-    typer.echo(f"{output}: {said}")
+    echo(f"{output}: {said}")

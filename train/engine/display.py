@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from train.console import PrintableConsole
 
 WORTH_SAYING = 0.1
 """Share of the time waited for clips from which on more workers, or a cache, would help."""
@@ -22,7 +23,7 @@ class Display:
     """
 
     def __init__(self, *, steps: int, step: int, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._console = PrintableConsole(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
         self._steps = steps
         self._bar = Progress(
             TextColumn("step"),

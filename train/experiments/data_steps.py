@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
-from rich.console import Console
 from rich.progress import Progress
 
 from streamsed.yaml_document import Document
+from train.console import PrintableConsole
 from train.data.bank import Bank
 from train.data.desed import Part
 from train.data.fuss import Split
@@ -70,7 +70,7 @@ class _Mixed(Step):
         return config if self.duration_s is None else replace(config, duration_s=self.duration_s)
 
     def _write(self, of: Any, at: Place, *, count: int) -> bool:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
+        with Progress(console=PrintableConsole(stderr=True), transient=True) as bar:
             task = bar.add_task("mixing", total=count)
             jobs = at.machine.jobs or os.cpu_count() or 1
             of.write(jobs=jobs, progress=lambda done: bar.advance(task, done))

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamsed.bundle.manifest import ClassPostprocessing
+from streamsed.printable import printable
 from train.postprocess.calibration import Calibration, CalibrationConfig
 from train.postprocess.choices import WindowMethod
 from train.postprocess.figures import ClassFigures, Figures
@@ -86,13 +87,13 @@ class Account:
             f"objective: {self.config.in_words}",
             f"windows: {self.windows}",
         ):
-            console.print(Text(line), soft_wrap=soft)
+            console.print(Text(printable(line)), soft_wrap=soft)
         metrics = list(_METRICS)
         for group in (metrics[:2], metrics[2:4], metrics[4:]):
             console.print(self._figures_table(group))
         console.print(self._rules_table())
         for line in (self.overfit, *(f"note: {note}" for note in self.notes)):
-            console.print(Text(line), soft_wrap=soft)
+            console.print(Text(printable(line)), soft_wrap=soft)
 
     def _columns(self) -> list[tuple[str, Figures]]:
         found = [("before", self.calibration.before), ("after", self.calibration.after)]
@@ -111,7 +112,7 @@ class Account:
         for label, *cells in self._figure_rows(metrics):
             if label == _OVERALL:
                 table.add_section()
-            table.add_row(Text(label), *cells)
+            table.add_row(Text(printable(label)), *cells)
         return table
 
     def _figure_rows(self, metrics: Sequence[str]) -> Iterator[list[str]]:
@@ -131,7 +132,7 @@ class Account:
         for label, after in self.calibration.fitted.items():
             changes = zip(_rules(self.calibration.previous[label]), _rules(after), strict=True)
             cells = (new if old == new else f"{old} → {new}" for old, new in changes)
-            table.add_row(Text(label), *cells)
+            table.add_row(Text(printable(label)), *cells)
         return table
 
     def card_section(self) -> str:

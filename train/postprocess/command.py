@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
 from streamsed.bundle import load
 from streamsed.errors import ConfigError, DataError
 from streamsed.evaluate.console import figures_console
 from streamsed.replay.progress_display import show_progress
 from streamsed.replay.recordings import find_recordings
+from train.console import echo
 from train.postprocess.account import Account
 from train.postprocess.calibration import CalibrationConfig, calibrate
 from train.postprocess.choices import Censored, WindowMethod
@@ -67,7 +66,7 @@ def run(request: Request) -> None:
     request.config.check_recordings(len(recordings))
     with show_progress(quiet=False) as show:
         replayed = replay_scores(request.bundle, recordings, request.ground_truth, show=show)
-    typer.echo("streamsed-train: fitting", err=True)
+    echo("streamsed-train: fitting", err=True)
     calibration = calibrate(
         replayed,
         request.config,
@@ -86,7 +85,7 @@ def run(request: Request) -> None:
     )
     account.show(figures_console())
     if request.target is None:
-        typer.echo("nothing was written: -o FOLDER writes a new bundle, --write changes this one")
+        echo("nothing was written: -o FOLDER writes a new bundle, --write changes this one")
         return
     write_calibrated(
         request.bundle,
@@ -96,7 +95,7 @@ def run(request: Request) -> None:
         figures=account.manifest_figures(),
         version=request.version,
     )
-    typer.echo(f"wrote {request.target}")
+    echo(f"wrote {request.target}")
 
 
 def _check_options(request: Request) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import Progress
 
+from train.console import PrintableConsole
 from train.data.batches import EpochBatches, TrainingBatches
 from train.data.clips import Clip, ClipSet
 from train.data.feature_cache import FeatureCache
@@ -109,7 +109,7 @@ def make_inputs(recipe: Recipe, clips: Sequence[Clip]) -> Inputs:
     if cache is None:
         return AudioInputs(grid)
     inputs = FeatureCache(cache, mel_extractor(model), grid)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=PrintableConsole(stderr=True), transient=True) as bar:
         task = bar.add_task("mel bands", total=len(clips))
         inputs.add(clips, progress=lambda count: bar.advance(task, count))
     return inputs

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import TypeAdapter
-from rich.console import Console
 from rich.progress import Progress
 
+from train.console import PrintableConsole
 from train.data.bank import TABLE, Bank
 from train.data.desed import read_desed
 from train.data.headers import refuse_undecodable
@@ -152,7 +152,7 @@ def held_out_scenes(bank: Bank, recipe: Recipe, *, parts: Sequence[HeldOutPart])
             seed=HELD_OUT_SEED,
             cache=cache,
         )
-        with Progress(console=Console(stderr=True), transient=True) as bar:
+        with Progress(console=PrintableConsole(stderr=True), transient=True) as bar:
             task = bar.add_task("held-out scenes", total=sum(made.clips.values()))
             made.write(jobs=os.cpu_count() or 1, progress=lambda done: bar.advance(task, done))
     return folder
