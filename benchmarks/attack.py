@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,6 +45,7 @@ RATE = 16_000
 EVENT_S = 0.5
 BETWEEN_S = (2.0, 12.0)  # between disturbances of the daemon
 FULL_S = 4.0  # for which its disk is full
+DISK_BYTES = 256 * 2**20  # of it, journal included
 FLOOD_S = 4.0  # of one kind
 START_S = 60.0
 SETTLE_S = 30.0  # at the end, to catch up
@@ -168,13 +170,42 @@ class Daemon:
             self.resident = max(self.resident, pages * resource.getpagesize())
 
     @contextlib.contextmanager
-    def full_disk(self) -> Iterator[None]:
+    def no_growth(self) -> Iterator[None]:
         """Let no file of its grow: what a full disk does, with another error."""
         before = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (4096, before[1]))
         yield
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, before)
+
+
+class Disk:
+    """A small file system for the state folder alone, which can be filled; root may mount one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "disk"
+        self.folder.mkdir()
+        image = folder / "image"
+        with image.open("wb") as file:
+            file.truncate(DISK_BYTES)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+        subprocess.run(["mount", "-o", "loop", image, self.folder], check=True)
+
+    def close(self) -> None:
+        """Unmount it."""
+        subprocess.run(["umount", self.folder], check=True)
+
+    @contextlib.contextmanager
+    def full(self) -> Iterator[None]:
+        """Leave not a block of it free."""
+        filler = self.folder / "filler"
+        with filler.open("wb", buffering=0) as file:
+            for size in (MEGABYTE, 4096):
+                with contextlib.suppress(OSError):
+                    while True:
+                        file.write(bytes(size))
+        yield
+        filler.unlink()
 
 
 def _feed(pipe: int) -> None:
@@ -266,7 +297,9 @@ def disturb_way(proxies: list[Proxy], over: threading.Event) -> None:
         proxy.flow()
 
 
-def disturb_daemon(daemon: Daemon, state: Path, pulse: Pulse, found: Found, until: float) -> None:
+def disturb_daemon(
+    daemon: Daemon, state: Path, disk: Disk | None, pulse: Pulse, found: Found, until: float
+) -> None:
     """Kill it, damage what it left, fill its disk; each time wait until it is back."""
     chance = random.Random(0)  # noqa: S311 - nothing secret
     while time.monotonic() < until:
@@ -279,7 +312,7 @@ def disturb_daemon(daemon: Daemon, state: Path, pulse: Pulse, found: Found, unti
         if daemon.process.poll() is not None:
             found.disturbances["ended by itself"] += 1
         if what == "full disk" and daemon.process.poll() is None:
-            with daemon.full_disk():
+            with disk.full() if disk is not None else daemon.no_growth():
                 time.sleep(FULL_S)
             continue
         daemon.kill()
@@ -311,13 +344,14 @@ def attack(folder: Path, minutes: float) -> tuple[Found, list[Received]]:
     """Run it all."""
     bundle = streamsed.bundle.load(BUNDLE)
     address, requests = (f"tcp://127.0.0.1:{port}" for port in free_ports(2))
-    state = folder / "state"
+    disk = Disk(folder) if os.geteuid() == 0 and shutil.which("mkfs.ext4") else None
+    state = (folder if disk is None else disk.folder) / "state"
     config = {
         "bundle": str(bundle.folder.resolve()),
         "provider": "cpu",
         "sources": [{"type": "pipe", "name": "pipe", "rate": RATE, "live": True}],
         "publish": {"bind": [address], "requests": [requests]},
-        "journal": {"path": str(state)},
+        "journal": {"path": str(state), "max_mb": DISK_BYTES // MEGABYTE // 4},
         "detect": {"classes": settings(bundle.manifest.classes)},
     }
     (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
@@ -338,7 +372,7 @@ def attack(folder: Path, minutes: float) -> tuple[Found, list[Received]]:
             process.start()
         way = threading.Thread(target=disturb_way, args=([messages, answers], over))
         way.start()
-        disturb_daemon(daemon, state, pulse, found, time.monotonic() + 60.0 * minutes)
+        disturb_daemon(daemon, state, disk, pulse, found, time.monotonic() + 60.0 * minutes)
         over.set()
         way.join()
         began = time.monotonic()
@@ -349,7 +383,9 @@ def attack(folder: Path, minutes: float) -> tuple[Found, list[Received]]:
         ended = set(found.events)
         for process in floods:
             process.kill()
+        pulse.came.clear()
         daemon.restart()  # to answer what is still missing
+        assert pulse.came.wait(START_S), (folder / "log").read_text()
         settle(listeners)
         daemon.process.send_signal(signal.SIGTERM)
         daemon.process.wait(120.0)
@@ -357,6 +393,8 @@ def attack(folder: Path, minutes: float) -> tuple[Found, list[Received]]:
         for thread in (*listeners, pulse):
             thread.over.set()
             thread.join()
+    if disk is not None:
+        disk.close()
     found.events = {each: kinds for each, kinds in found.events.items() if each in ended}
     found.silence_s, found.resident = pulse.longest_s, daemon.resident
     return found, [listener.received for listener in listeners]
