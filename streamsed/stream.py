@@ -41,8 +41,9 @@ from streamsed.detect.engine import Engine
 from streamsed.detect.events import Kind, Reason, Score, Transition
 from streamsed.detect.sessions import Provider
 from streamsed.sources.block import Block
-from streamsed.sources.config import FileSource, build_source
+from streamsed.sources.config import build_source
 from streamsed.sources.file import RATES
+from streamsed.sources.kinds.file import FileSource
 from streamsed.sources.mono import silence_unusable, to_mono
 from streamsed.sources.protocol import EndOfSource
 from streamsed.sources.resampling import Resampler

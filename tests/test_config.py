@@ -12,7 +12,9 @@ import streamsed.bundle
 from streamsed.config import Config, override, parse_config, read_config
 from streamsed.detect.fusion import Fusion
 from streamsed.errors import ConfigError
-from streamsed.sources.config import FileSource, MicrophoneSource, UrlSource
+from streamsed.sources.kinds.file import FileSource
+from streamsed.sources.kinds.microphone import MicrophoneSource
+from streamsed.sources.kinds.url import UrlSource
 from tests.bundles import ToneMember, make_bundle
 
 MINIMAL: dict[str, Any] = {"sources": [{"type": "file", "name": "a", "path": "a.wav"}]}

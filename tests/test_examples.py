@@ -17,7 +17,8 @@ import streamsed.bundle
 from streamsed.detect.detector import Detector
 from streamsed.detect.engine import Engine
 from streamsed.detect.events import Kind, Reason
-from streamsed.sources.config import FileSource, build_source
+from streamsed.sources.config import build_source
+from streamsed.sources.kinds.file import FileSource
 from streamsed.sources.protocol import EndOfSource
 
 ROOT = Path(__file__).parent.parent

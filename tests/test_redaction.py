@@ -17,7 +17,7 @@ from streamsed import log
 from streamsed.cli.main import invoke
 from streamsed.publish.messages import SourceState, StatusMessage
 from streamsed.redaction import Secrets, disclosed, redacted
-from streamsed.sources.config import UrlSource
+from streamsed.sources.kinds.url import UrlSource
 
 CAMERA = "rtsp://admin:hunter2@10.0.0.7:554/stream1"
 

@@ -28,7 +28,7 @@ from streamsed.redaction import redacted
 
 if TYPE_CHECKING:
     from streamsed.config import Config
-    from streamsed.sources.config import AnySource
+    from streamsed.sources.entry import SourceEntry
     from streamsed.sources.protocol import Source
 
 OPEN_S = 30.0
@@ -63,8 +63,6 @@ def check(
     )
     # Only now, so that a mistake in the configuration is shown at once.
     from streamsed.service.pipeline import CLASS_COLUMNS, Pipeline
-    from streamsed.service.supervision import Supervision
-    from streamsed.sources.config import UrlSource
 
     pipeline = Pipeline.of(settings)
     echo(f"config    {settings.origin}")
@@ -78,22 +76,21 @@ def check(
         _check_metrics(settings, held)
     _check_clips(settings)
     missing = [entry for entry, _ in failures]
-    if required := [error for entry, error in failures if Supervision.of(entry).required]:
+    if required := [error for entry, error in failures if entry.supervision.required]:
         for error in required:
             print_error(f"streamsed: {redacted(printable(error))}")
         return 2
-    return 1 if not kept or any(isinstance(entry, UrlSource) for entry in missing) else 0
+    return 1 if not kept or any(entry.remote for entry in missing) else 0
 
 
-def _check_sources(config: Config, *, sample_rate: int) -> list[tuple[AnySource, SourceError]]:
+def _check_sources(config: Config, *, sample_rate: int) -> list[tuple[SourceEntry, SourceError]]:
     """Open all sources but standard input; return those that cannot be opened."""
-    from streamsed.service.supervision import Supervision
-    from streamsed.sources.config import PipeSource, build_source
+    from streamsed.sources.config import build_source
     from streamsed.sources.opening import try_to_open
 
-    tried = [entry for entry in config.sources if not isinstance(entry, PipeSource)]
+    tried = [entry for entry in config.sources if not entry.once]
     trials = try_to_open(
-        [build_source(_at_full_speed(entry)) for entry in tried],
+        [build_source(entry.for_trial()) for entry in tried],
         sample_rate=sample_rate,
         within_s=OPEN_S,
         inspect=lambda source: _level_remark(source, sample_rate),
@@ -102,23 +99,17 @@ def _check_sources(config: Config, *, sample_rate: int) -> list[tuple[AnySource,
     errors = {name: trial.error for name, trial in outcomes.items() if trial.error is not None}
     for entry in config.sources:
         error = errors.get(entry.name)
-        if isinstance(entry, PipeSource):
-            what = "not opened: standard input is not read here"
+        if entry.once:
+            what = "not opened: it can be read only once"
         elif error is None:
             remark = outcomes[entry.name].remark
             what = f"can be opened; {remark}" if remark else "can be opened"
-        elif Supervision.of(entry).required:
+        elif entry.supervision.required:
             what = f"cannot be opened, and is required: {error}"
         else:
             what = f"not there now: {error}"
         echo(f"source    {entry.name}: {entry.type}, {redacted(what)}")
     return [(entry, errors[entry.name]) for entry in tried if entry.name in errors]
-
-
-def _at_full_speed(entry: AnySource) -> AnySource:
-    from streamsed.sources.config import FileSource
-
-    return entry.model_copy(update={"paced": False}) if isinstance(entry, FileSource) else entry
 
 
 def _level_remark(source: Source, sample_rate: int) -> str | None:

@@ -18,7 +18,8 @@ from streamsed.config.watching import ClipsConfig, LogConfig, MetricsConfig
 from streamsed.errors import ConfigError
 from streamsed.publish.endpoints import overlap
 from streamsed.publish.messages import DAEMON
-from streamsed.sources.config import MicrophoneSource, SourceConfig
+from streamsed.sources.config import SourceConfig
+from streamsed.sources.kinds.microphone import MicrophoneSource
 from streamsed.validation_messages import Location, Mistake, mistakes, suggest
 from streamsed.yaml_document import Document, all_mistakes
 

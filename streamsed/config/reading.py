@@ -10,7 +10,6 @@ from pydantic import BaseModel, ValidationError
 
 from streamsed.config.config import Config, name_mistakes
 from streamsed.errors import ConfigError
-from streamsed.sources.config import FileSource
 from streamsed.validation_messages import Mistake, mistakes, suggest, truths_for_numbers
 from streamsed.yaml_document import Document, all_mistakes, read_document
 
@@ -27,12 +26,7 @@ def read_config(path: Path) -> Config:
     return config.model_copy(
         update={
             "publish": config.publish.beside(path),
-            "sources": tuple(
-                source.model_copy(update={"path": _beside(path, source.path)})
-                if isinstance(source, FileSource)
-                else source
-                for source in config.sources
-            ),
+            "sources": tuple(source.beside(path) for source in config.sources),
         }
     )
 
@@ -104,9 +98,3 @@ def override(config: Config, changes: Mapping[str, Any], *, origin: str) -> Conf
     # The command line's is relative to the working directory.
     changed._bundle_beside = None if "bundle" in changes else config._bundle_beside
     return changed
-
-
-def _beside(file: Path, path: Path) -> Path:
-    """Resolve a path of a configuration file: beside it if it is there, else as it stands."""
-    beside = file.parent / path
-    return beside if beside.exists() else path

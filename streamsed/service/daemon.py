@@ -43,7 +43,7 @@ from streamsed.service.status import daemon_status, log_condition, source_status
 from streamsed.service.summary import summary
 from streamsed.service.wakeup import Wakeup
 from streamsed.service.watchdog import Watchdog
-from streamsed.sources.config import SourceConfig
+from streamsed.sources.entry import SourceEntry
 
 _FIRST_AUDIO_S = 5.0  # a start waits so long for every source; then it is done without
 _LOOK_S = 0.05  # how often it checks meanwhile
@@ -128,7 +128,7 @@ class Daemon:
         self._clips: ClipRecorder | None = None
         self._wakeup = Wakeup()  # last, for it has to be closed
 
-    def _session(self, source: SourceConfig) -> SourceSession:
+    def _session(self, source: SourceEntry) -> SourceSession:
         config = self._pipeline.config
         return SourceSession(
             source,

@@ -15,10 +15,10 @@ from streamsed.detect.events import Reason
 from streamsed.errors import SourceError
 from streamsed.service.backoff import Backoff
 from streamsed.service.source_states import SourceInput
-from streamsed.service.supervision import Supervision
 from streamsed.sources.block import Block
 from streamsed.sources.protocol import EndOfSource, Source
 from streamsed.sources.queue import BlockQueue
+from streamsed.sources.supervision import Supervision
 
 _READ_TIMEOUT_S = 0.25  # a reader that is asked to stop does so within this time
 

@@ -20,7 +20,7 @@ from streamsed.service.detection import DetectionLoop
 from streamsed.service.pipeline import Pipeline
 from streamsed.service.session import SourceSession
 from streamsed.service.wakeup import Wakeup
-from streamsed.sources.config import PipeSource, SourceConfig
+from streamsed.sources.entry import SourceEntry
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ def prepare(
     *,
     pipeline: Pipeline,
     sessions: Sequence[SourceSession],
-    build: Callable[[SourceConfig], SourceSession],
+    build: Callable[[SourceEntry], SourceSession],
 ) -> Revision:
     """Prepare a reload; nothing has changed when this fails.
 
@@ -116,8 +116,8 @@ def prepare(
     present = {session.name: session for session in sessions}
     before = {session.name: session.config for session in sessions}
     differ = {s.name for s in config.sources if before.get(s.name, s) != s}
-    # Standard input is there once: a second reader of it might begin inside a frame.
-    stay = {name for name in differ if isinstance(before[name], PipeSource)}
+    # A second reader of standard input might begin inside a frame.
+    stay = {name for name in differ if before[name].once}
     same = {s.name for s in config.sources if s.name in present and s.name not in differ - stay}
     coming = tuple(build(source) for source in config.sources if source.name not in same)
     _open(coming, present)

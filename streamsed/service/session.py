@@ -18,9 +18,9 @@ from streamsed.service.losses import LossBurst
 from streamsed.service.reader import Ending, SourceReader
 from streamsed.service.silence import DigitalSilence
 from streamsed.service.source_states import SourceInput, next_state
-from streamsed.service.supervision import Supervision
 from streamsed.sources.block import Block
-from streamsed.sources.config import FileSource, PipeSource, SourceConfig, build_source
+from streamsed.sources.config import build_source
+from streamsed.sources.entry import SourceEntry
 from streamsed.sources.queue import BlockQueue
 
 _QUIET_S = 5.0  # audio without a loss that ends a burst of losses
@@ -37,7 +37,7 @@ class SourceSession:
 
     def __init__(
         self,
-        config: SourceConfig,
+        config: SourceEntry,
         *,
         sample_rate: int,
         queue_s: float,
@@ -56,7 +56,7 @@ class SourceSession:
         self.config = config
         self.name = config.name
         self.source = build_source(config)
-        self._supervision = Supervision.of(config)
+        self._supervision = config.supervision
         self.queue = BlockQueue(
             round(queue_s * sample_rate), live=self.source.live, notify=self._notify
         )
@@ -80,7 +80,7 @@ class SourceSession:
         self._silence = DigitalSilence(self._supervision.silence_s, sample_rate)
         self._loudness = Loudness(sample_rate)
         self._sample_rate = sample_rate
-        self._real_time = _in_real_time(config)
+        self._real_time = config.in_real_time
         self._stream_id = uuid4()
         self._inbox = inbox
 
@@ -219,12 +219,3 @@ class SourceSession:
 
     def _notify(self) -> None:
         self._inbox.put(self)
-
-
-def _in_real_time(config: SourceConfig) -> bool:
-    match config:
-        case FileSource():
-            return config.paced
-        case PipeSource():
-            return config.live
-    return True

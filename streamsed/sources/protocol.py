@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from streamsed.sources.block import Block
+
+if TYPE_CHECKING:
+    from streamsed.sources.gain import Gain
 
 
 class EndOfSource(Exception):  # like StopIteration: not an error
@@ -64,3 +67,13 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the device or file; may be called twice, and from another thread."""
+
+
+class GainedSource(Source, Protocol):
+    """A source that applies a gain to what it delivers, as those of configurations do.
+
+    Attributes:
+        gain: None for 0 dB. To be set while the source is closed.
+    """
+
+    gain: Gain | None

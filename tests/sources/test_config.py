@@ -9,18 +9,14 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from streamsed.errors import ConfigError
-from streamsed.sources.config import (
-    AnySource,
-    FileSource,
-    MicrophoneSource,
-    PipeSource,
-    SourceConfig,
-    UrlSource,
-    build_source,
-    parse_source,
-)
+from streamsed.sources.config import SourceConfig, build_source, parse_source
+from streamsed.sources.entry import SourceEntry
 from streamsed.sources.file import AudioFile
 from streamsed.sources.isolated_microphone import IsolatedMicrophone
+from streamsed.sources.kinds.file import FileSource
+from streamsed.sources.kinds.microphone import MicrophoneSource
+from streamsed.sources.kinds.pipe import PipeSource
+from streamsed.sources.kinds.url import UrlSource
 from streamsed.sources.pipe import Pipe
 from streamsed.sources.protocol import Source
 from streamsed.sources.url import Url
@@ -131,7 +127,7 @@ def test_a_wrong_entry_is_refused(entry: dict[str, object]) -> None:
         (PipeSource(name="a"), Pipe, False),
     ],
 )
-def test_build_makes_a_source(config: AnySource, kind: type, live: bool) -> None:
+def test_build_makes_a_source(config: SourceEntry, kind: type, live: bool) -> None:
     source = build_source(config)
     assert isinstance(source, kind)
     assert isinstance(source, Source)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streamsed.sources.block import Block
-from streamsed.sources.config import FileSource, build_source
+from streamsed.sources.config import build_source
 from streamsed.sources.gain import (
     FALL_DB,
     FORGET_DB,
@@ -24,6 +24,7 @@ from streamsed.sources.gain import (
     AutoGain,
     MixLevel,
 )
+from streamsed.sources.kinds.file import FileSource
 from tests.sources.reading import RATE, read_all
 
 FRAME = round(FRAME_S * RATE)

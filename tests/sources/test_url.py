@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
@@ -24,30 +20,12 @@ from streamsed.sources.mono import Channel
 from streamsed.sources.protocol import EndOfSource
 from streamsed.sources.url import Url
 from tests.children import assert_gone, children
+from tests.sources.delivering import files_served
 from tests.sources.interrupted import check_interruption_before_the_child_is_seen
 from tests.sources.reading import RATE, one_line, read_all
 from tests.stream_servers import HttpServer, RtspServer, StreamServer, serving
 
 PATIENCE_S = 30.0
-
-
-class _Handler(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@contextmanager
-def files_served(folder: Path) -> Iterator[str]:
-    """Serve the files of a folder; yields the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://user:secret@127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def chirp(rate: int, seconds: float = 2.0) -> np.ndarray:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from streamsed.bundle import load
+from streamsed.registry import Registry
+from streamsed.sources.entry import SOURCES
 from tests.train.tone_set import write_tone_set
 from train.checkpoint import load_model
 from train.data.sets.registry import DATA
@@ -20,11 +25,11 @@ from train.engine.journal import read_history
 from train.ensemble import read_ensemble
 from train.models.registry import MODELS
 from train.recipe.schema import dump_recipe, load_recipe, parse_recipe
-from train.registry import Registry
 from train.stages.registry import STAGES
 
-PAGE = Path(__file__).parents[2] / "docs/extending.md"
-REGISTRIES: tuple[Registry, ...] = (MODELS, STAGES, DATA)  # type: ignore[type-arg]
+CHECKOUT = Path(__file__).parents[2]
+PAGE = CHECKOUT / "docs/extending.md"
+REGISTRIES: tuple[Registry, ...] = (MODELS, STAGES, DATA, SOURCES)  # type: ignore[type-arg]
 
 
 def blocks(language: str) -> str:
@@ -100,3 +105,52 @@ def test_it_streams_and_is_exported(whole: Path, folder: Path) -> None:
     _, differences = ensemble.write(folder / "bundle", ensemble.look_ahead(None))
     assert max(differences.values()) < 1e-4
     assert load(folder / "bundle").manifest.members[0].name == "steady"
+
+
+@pytest.fixture(scope="module")
+def with_source(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return an environment whose interpreters find the page's source among the others."""
+    folder = tmp_path_factory.mktemp("kinds")
+    source = PAGE.read_text(encoding="utf-8").partition("## A source\n")[2]
+    (block,) = re.findall(r"```python\n(.*?)```", source, re.DOTALL)
+    (folder / "more").mkdir()
+    (folder / "more/array_source.py").write_text(block)
+    lines = (
+        "from streamsed.sources import kinds",
+        f"kinds.__path__.append({str(folder / 'more')!r})",
+    )
+    (folder / "more_kinds.py").write_text("\n".join(lines))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(CHECKOUT)])}
+
+
+def test_its_source_is_in_the_contract_tests(with_source: dict[str, str]) -> None:
+    tests = ("tests/sources/test_contract.py", "-k", "[array]", "-q", "-p", "more_kinds")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *tests, "-p", "no:cacheprovider"],
+        cwd=CHECKOUT,
+        env=with_source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "5 passed" in ran.stdout
+
+
+def test_its_source_is_checked_like_any_other(with_source: dict[str, str], tmp_path: Path) -> None:
+    np.save(tmp_path / "noise.npy", np.random.default_rng(1).normal(0.0, 0.1, 16_000))
+    begin = "import sys, more_kinds; from streamsed.__main__ import main; sys.exit(main())"
+
+    def check(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", begin, "check", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=with_source, capture_output=True, text=True, check=False
+        )
+
+    found = check("--source", "noise.npy")
+    assert "noise: array, can be opened" in found.stdout, found.stderr
+    (tmp_path / "config.yaml").write_text("sources: [{type: array, name: a, pth: gone.npy}]\n")
+    refused = check()
+    assert refused.returncode == 2
+    assert "unknown key; did you mean 'path'?" in refused.stderr
+    assert len(refused.stderr.splitlines()) <= 2

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from train.registry import Registry, Some
+from streamsed.registry import Registry, Some
 
 
 class Base:

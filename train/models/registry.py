@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Protocol
 from pydantic import TypeAdapter
 from torch import nn
 
+from streamsed.registry import Registry, Some
 from train.models.model import ModelConfig, SoundEventModel
-from train.registry import Registry, Some
 
 
 class NetworkConfig(Protocol):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamsed.registry import Registry
 from train.engine.schedules import TEACHER_DECAY
 from train.engine.stage import Stage
-from train.registry import Registry
 
 if TYPE_CHECKING:
     from train.recipe.schema import Recipe

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
+from streamsed.registry import Registry
 from train.engine.stage import Sets
-from train.registry import Registry
 
 if TYPE_CHECKING:
     from train.recipe.schema import Recipe

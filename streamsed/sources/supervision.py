@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamsed.sources.config import FileSource, PipeSource, SourceConfig, UrlSource
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supervision:
@@ -27,28 +25,3 @@ class Supervision:
     stall_s: float | None
     silence_s: float | None
     ahead: bool = False
-
-    @classmethod
-    def of(cls, config: SourceConfig) -> Supervision:
-        """Return how a source is supervised."""
-        match config:
-            case FileSource():
-                return cls(
-                    required=True, reconnect=False, patient=True, stall_s=None, silence_s=None
-                )
-            case PipeSource():
-                return cls(
-                    required=True,
-                    reconnect=False,
-                    patient=True,
-                    stall_s=config.stall_s,
-                    silence_s=config.silence_s,
-                )
-        return cls(
-            required=config.required,
-            reconnect=config.reconnect,
-            patient=False,
-            stall_s=config.stall_s,
-            silence_s=config.silence_s,
-            ahead=isinstance(config, UrlSource),
-        )

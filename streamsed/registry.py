@@ -8,13 +8,11 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Generic, TypeVar
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 Maker = TypeVar("Maker", bound=Callable[..., Any])
-
-KIND = "kind"
 
 
 class Registry(Generic[Made]):
@@ -26,11 +24,14 @@ class Registry(Generic[Made]):
     Args:
         family: what they are kinds of, for messages.
         package: whose modules register kinds; imported when the registry is first asked.
-        default: kind of plain data that names none.
+        default: kind of plain data that names none; None where every entry must name its own.
+        key: of a configuration, that names its kind.
     """
 
-    def __init__(self, family: str, *, package: str, default: str) -> None:
-        self.family, self.default = family, default
+    def __init__(
+        self, family: str, *, package: str, default: str | None = None, key: str = "kind"
+    ) -> None:
+        self.family, self.default, self.key = family, default, key
         self._package = package
         self._imported = False
         self._configs: dict[str, type] = {}
@@ -43,14 +44,15 @@ class Registry(Generic[Made]):
         """Return a decorator that registers what is made of a configuration.
 
         Args:
-            config: a dataclass whose field ``kind`` has the kind's name as its default.
+            config: a dataclass or pydantic model whose field ``kind`` (or what the registry's key
+                is) has the kind's name as its default.
             example: returns a small case of the kind, which the contract tests run; what it is
                 given and returns is the family's. None for ``config`` itself.
 
         Raises:
             ValueError: another configuration has this kind.
         """
-        kind = next(str(field.default) for field in fields(config) if field.name == KIND)
+        kind = self._named_by(config)
         if self._configs.get(kind, config).__qualname__ != config.__qualname__:
             raise ValueError(f"{self.family} {kind}: is registered already")
 
@@ -96,6 +98,7 @@ class Registry(Generic[Made]):
 
     def default_config(self) -> Any:
         """Return a configuration of the default kind, all its options at their defaults."""
+        assert self.default is not None
         return self.configs()[self.default]()
 
     def kinds_of(self, base: type) -> tuple[str, ...]:
@@ -106,6 +109,12 @@ class Registry(Generic[Made]):
             if isinstance(made := self._makers[kind], type) and issubclass(made, base)
         )
 
+    def _named_by(self, config: type) -> str:
+        if issubclass(config, BaseModel):
+            return str(config.model_fields[self.key].default)
+        known = fields(config)  # type: ignore[arg-type]  # what is no model is a dataclass
+        return next(str(field.default) for field in known if field.name == self.key)
+
     def __get_pydantic_core_schema__(
         self, _source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
@@ -115,13 +124,15 @@ class Registry(Generic[Made]):
     def union(self, kinds: Mapping[str, type], handler: GetCoreSchemaHandler) -> CoreSchema:
         """Return the union of some kinds."""
         choices = {kind: handler.generate_schema(kinds[kind]) for kind in sorted(kinds)}
+        if self.default is None:
+            return core_schema.tagged_union_schema(choices, self.key)
         return core_schema.tagged_union_schema(choices, self._kind)
 
     def _kind(self, content: object) -> str | None:
         if isinstance(content, Mapping):
-            kind = content.get(KIND, self.default)
+            kind = content.get(self.key, self.default)
         else:
-            kind = getattr(content, KIND, None)
+            kind = getattr(content, self.key, None)
         return None if kind is None else str(kind)
 
 
