@@ -55,7 +55,7 @@ def configuration() -> str:
     scalars = [name for name, _ in fields(Config) if name not in parts and name != "sources"]
     out = ["### Top level", "", *table(Config, "key", only=scalars, write=in_yaml), ""]
     out += ["### `sources`", "", sentence(doc_of(Config)["sources"]), ""]
-    for kind, source in SOURCES.configs().items():
+    for kind, source in sorted(SOURCES.configs().items()):
         out += [f"#### `type: {kind}`", "", summary(source), ""]
         out += [*table(source, "key", write=in_yaml), ""]
     for name, part in parts.items():
