@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 RUNTIME = sorted((ROOT / "streamsed").rglob("*.py"))
 MODULE_NAMES = {
+    "pydantic-core": "pydantic_core",
     "pyyaml": "yaml",
     "pyzmq": "zmq",
     "onnxruntime-gpu": "onnxruntime",
