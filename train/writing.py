@@ -9,7 +9,11 @@ from pathlib import Path
 
 from streamsed.errors import DataError
 
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "the limit of a file's size is reached",
+}
 
 
 class DiskFull(DataError):

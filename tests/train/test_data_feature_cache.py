@@ -16,12 +16,14 @@ import pytest
 from numpy.typing import NDArray
 
 from streamsed.errors import DataError
+from tests.train.file_size import file_size_limit
 from tests.train.trees import tone, write_wav
 from train.data.batches import TrainingBatches
 from train.data.clips import Clip, ClipSet
 from train.data.feature_cache import FeatureCache
 from train.data.inputs import AudioInputs, ExtractedInputs, FeatureExtractor
 from train.data.labels import LabelGrid
+from train.writing import DiskFull
 
 GRID = LabelGrid(("Cat",), sample_rate=16_000, frame_samples=1000, duration_s=1.0)
 SECONDS = (1.0, 0.4, 2.5, 1.0, 1.7)
@@ -68,6 +70,20 @@ def calls(cache: FeatureCache) -> int:
     counting = cache.extractor.compute
     assert isinstance(counting, Counting)
     return counting.calls - 1  # one tells the shape
+
+
+def test_a_full_disk_is_one_line_and_the_rest_is_computed_later(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.data.feature_cache._CHUNK", 1)
+    cache = FeatureCache(tmp_path / "cache", extractor(), GRID)
+    with file_size_limit(800), pytest.raises(DiskFull) as full:  # room for two clips of 32 rows
+        cache.add(clips)
+    assert len(str(full.value).splitlines()) == 1
+    assert "free some space" in str(full.value)
+    again = FeatureCache(tmp_path / "cache", extractor(), GRID)
+    assert 0 < again.add(clips) < len(clips)
+    check(again, clips)
 
 
 def test_features_are_computed_once_and_are_those_of_the_audio(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from streamsed.errors import ConfigError, DataError
+from tests.train.file_size import file_size_limit
 from tests.train.tone_set import write_tone_set
 from train.experiments.artefact import Artefact, Digests
 from train.experiments.engine import Engine, State
@@ -150,6 +151,17 @@ def test_a_stop_or_a_full_disk_ends_all_and_the_rest_goes_on(
     assert ended == ["a"]
     assert [outcome.ends_all for outcome in undone] == [True]
     assert run(diamond(), tmp_path, data)[0][0] == "a"
+
+
+def test_digests_that_a_full_disk_does_not_take_are_computed_anew(
+    tmp_path: Path, data: Path
+) -> None:
+    digests = Digests(tmp_path / "digests.json")
+    found = digests.of(data)
+    with file_size_limit(10):
+        digests.save()
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
+    assert Digests(tmp_path / "digests.json").of(data) == found
 
 
 def test_a_process_that_dies_is_named(tmp_path: Path, data: Path) -> None:

@@ -104,7 +104,8 @@ def plan(
         show_status(engine, PrintableConsole())
         return
     failed, stopped = _run(engine, jobs or os.cpu_count() or 1, console)
-    if loaded.page is not None:
+    nothing = not any(found for _, _, found in engine.results().scored())
+    if loaded.page is not None and not (failed and nothing):  # what failed has had its line
         _write_page(loaded.page, engine, output)
     state = "failed" if failed else "stopped; the same command goes on" if stopped else "done"
     echo(f"{output or folder}: {_count(engine)}, {state}", err=output is None)

@@ -32,6 +32,7 @@ from train.data.audio import read_audio
 from train.data.clips import Clip
 from train.data.inputs import FeatureExtractor, Signal, padded
 from train.data.labels import LabelGrid
+from train.writing import writing
 
 _CHUNK = 32  # clips between two lines to the disk
 
@@ -101,27 +102,23 @@ class FeatureCache:
             How many clips were computed.
 
         Raises:
-            DataError: a file cannot be decoded, or the disk is full.
+            DataError: a file cannot be decoded.
+            DiskFull: there is no space left; what was computed before is kept.
         """
         report = progress or (lambda _: None)
-        try:
-            with self._locked():
-                self._load()
-                todo = [clip for clip in clips if not self._is_fresh(clip)]
-                report(len(clips) - len(todo))
-                with ThreadPoolExecutor(threads) as readers, self._data.open("r+b") as data:
-                    data.truncate(self._rows * self._row_bytes)
-                    data.seek(0, os.SEEK_END)
-                    for first in range(0, len(todo), _CHUNK):
-                        chunk = todo[first : first + _CHUNK]
-                        before = [self._identity(clip) for clip in chunk]
-                        audio = readers.map(self._read, chunk)
-                        self._append(data, zip(chunk, before, audio, strict=True))
-                        report(len(chunk))
-        except OSError as error:
-            raise DataError(
-                f"{self.folder}: cannot be written; is the disk full? ({error})"
-            ) from error
+        with writing(self.folder), self._locked():
+            self._load()
+            todo = [clip for clip in clips if not self._is_fresh(clip)]
+            report(len(clips) - len(todo))
+            with ThreadPoolExecutor(threads) as readers, self._data.open("r+b") as data:
+                data.truncate(self._rows * self._row_bytes)
+                data.seek(0, os.SEEK_END)
+                for first in range(0, len(todo), _CHUNK):
+                    chunk = todo[first : first + _CHUNK]
+                    before = [self._identity(clip) for clip in chunk]
+                    audio = readers.map(self._read, chunk)
+                    self._append(data, zip(chunk, before, audio, strict=True))
+                    report(len(chunk))
         return len(todo)
 
     def samples(self, clip: Clip) -> int:

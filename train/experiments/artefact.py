@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from streamsed.errors import DataError
 from train.data.audio import SUFFIXES
+from train.writing import replacing
 
 Kind = Literal["bank", "data", "labels", "checkpoint", "scores", "figures", "bundle"]
 """``data`` is a data set of any shape, mixtures with their sources included."""
@@ -69,12 +71,10 @@ class Digests:
         return whole.hexdigest()[:16]
 
     def save(self) -> None:
-        """Keep what was computed."""
+        """Keep what was computed; on a full disk it is computed anew the next time."""
         if self._changed:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            part = self._file.with_suffix(".part")
-            part.write_text(json.dumps(self._kept), encoding="utf-8")
-            part.replace(self._file)
+            with suppress(DataError), replacing(self._file) as part:
+                part.write_text(json.dumps(self._kept), encoding="utf-8")
             self._changed = False
 
     def _of_file(self, path: Path) -> str:
