@@ -69,8 +69,6 @@ class Daemon:
         counters: what detection counts of its work.
         levels: the latest level of each source.
         monitor: serves metrics and health; None if that is not wanted.
-        hangs: whether a thread still computes after :meth:`run`, which the interpreter would not
-            survive in good order: end the process by ``os._exit``.
     """
 
     def __init__(
@@ -99,7 +97,8 @@ class Daemon:
         self._stop_reason: str | None = None
         self._failure: BaseException | None = None
         self._finished = False
-        self.hangs = False
+        self._detection_hangs = False
+        self._preparing: Future[Revision] | None = None  # the latest reload
         self._ready = False
         self._reload_asked = False
         self._inbox: Inbox[SourceSession] = Inbox()
@@ -252,8 +251,17 @@ class Daemon:
                 self._pipeline.engine.abort()
                 worker.join(_JOIN_S)
                 self._failure = given_up  # what comes of that is no failure of its own
-            self.hangs = worker.is_alive()
+            self._detection_hangs = worker.is_alive()
         return self._conclude(hung=hung)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a thread still computes after :meth:`run`.
+
+        The interpreter would not survive it in good order: end the process by ``os._exit``.
+        """
+        loads = self._preparing is not None and not self._preparing.done()
+        return self._detection_hangs or loads
 
     @property
     def _hangs(self) -> bool:
@@ -310,7 +318,7 @@ class Daemon:
         self._reload_asked = False
         log.info("reloading", config=self._pipeline.config.origin)
         self._notifier.reloading()
-        prepared = in_background(self._prepare_reload, then=self._wake)
+        prepared = self._preparing = in_background(self._prepare_reload, then=self._wake)
         self._wakeup.sleep_until(lambda: self._ending or prepared.done())
         if self._ending:
             prepared.add_done_callback(_drop)

@@ -14,7 +14,8 @@ import yaml
 from streamsed.client import Subscriber
 from streamsed.detect.events import Kind, Reason
 from streamsed.publish.messages import DaemonMessage, DaemonState, EventMessage
-from tests.bundles import tones
+from tests.bundle.test_odd_bundles import busy_s, changed, loop_while, processor_s
+from tests.bundles import make_bundle, tones
 from tests.cli.command import COMMAND, PATIENCE_S, Lines, Process, environment, process
 from tests.service.daemons import events, recording, spans
 from tests.sockets import RANDOM_PORT, AnyMessage, receive_until
@@ -83,3 +84,21 @@ def test_the_file_is_read_anew(bundle: Path, tmp_path: Path) -> None:
     assert ends[0] == ("low", Reason.RELOAD)
     assert sorted(ends[1:]) == [("low", Reason.SHUTDOWN), ("mid", Reason.SHUTDOWN)]
     assert len(spans(events(messages))) == 3
+
+
+def test_a_stop_does_not_wait_for_a_bundle_that_never_comes_back(
+    bundle: Path, tmp_path: Path
+) -> None:
+    endless = changed(make_bundle(tmp_path / "endless"), loop_while("always"))
+    room = recording(tmp_path / "room.wav", tones([], duration_s=99.0), paced=True)
+    path = tmp_path / "streamsed.yaml"
+    write(path, [room], bundle=str(bundle), publish={"bind": [RANDOM_PORT]})
+    with process("run", "-c", path) as daemon:
+        daemon.log.event("started")
+        write(path, [room], bundle=str(endless), publish={"bind": [RANDOM_PORT]})
+        daemon.signal(signal.SIGHUP)
+        daemon.log.event("reloading")
+        busy_s(daemon.popen.pid, processor_s(daemon.popen.pid) + 2.0)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.log.event("stopped")["reason"] == "received SIGTERM"
+        assert daemon.wait() == 0

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from streamsed.config import Config
+from streamsed.detect import selftest
 from streamsed.detect.events import Kind, Reason
 from streamsed.errors import ConfigError
 from streamsed.publish.messages import DaemonState, EventMessage, Heartbeat, SourceState
 from streamsed.service.notify import Notifier
 from streamsed.service.pipeline import Pipeline
+from tests.bundle.test_odd_bundles import changed, loop_while
 from tests.bundles import SAMPLE_RATE, ToneMember, make_bundle, tones
 from tests.service.daemons import (
     Running,
@@ -420,3 +422,20 @@ def test_the_service_manager_is_told(
         run.daemon.stop("the test is over")
         run.until_stopped()
         run.daemon._notifier.close()
+
+
+def test_a_bundle_that_never_comes_back_is_refused_while_detection_goes_on(
+    bundle: Path,
+    tmp_path: Path,
+    undisturbed: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(selftest, "_LONGEST_RUN_S", 0.5)
+    endless = changed(make_bundle(tmp_path / "endless"), loop_while("always"))
+    messages = heard_by(
+        configure(bundle, [PIPE]), monkeypatch, lambda run: run.reload(configure(endless, [PIPE]))
+    )
+    assert content(events(messages)) == undisturbed
+    ((state, why),) = daemon_states(messages)[1:-1]
+    assert state is DaemonState.RELOAD_REFUSED
+    assert "one step took more than 0.5 s" in (why or "")
