@@ -90,8 +90,8 @@ class _Record(BaseModel):
 class Ages:
     """Measures the age of what was stamped with the time of the clock.
 
-    While the machine runs, and over restarts of the process, time is counted by the clock that
-    nobody sets, also in sleep. For how long a machine was off only the clock shows: that
+    While the machine runs, and over restarts of the process, time is counted by the
+    boot-time clock, also in sleep. For how long a machine was off only the clock shows: that
     counts once it has not been set for a while after the start, and else counts as nothing.
     Where a stamp may have been given more than once, as after the clock was put back, the latest
     such moment counts: too young rather than too old.

@@ -33,7 +33,7 @@ class RepeatLimit:
     that follow within ``window_s`` are held back; at the end of the window the last of them is
     logged, with how many they were, and a new window begins. So a log never stays at an old state,
     and a flood of one kind costs one line a window. Lines of level info that name no source are
-    what somebody did to the daemon and are always passed on.
+    actions of the operator and are always passed on.
 
     Works from any thread; memory is bounded by ``most_kinds``.
 

@@ -20,7 +20,7 @@ class LogFailure:
 
     Attributes:
         dropped_lines: since the start.
-        reason: why the last line could not be written; None if it was.
+        reason: why the last line could not be written; None if it was written.
     """
 
     dropped_lines: int = 0

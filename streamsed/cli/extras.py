@@ -14,7 +14,7 @@ def require_eval() -> None:
     """Make sure that ``streamsed.evaluate`` can be imported, before anything else is done.
 
     Raises:
-        ConfigError: the extra ``eval`` is not installed; with the command that does.
+        ConfigError: the extra ``eval`` is not installed; with the command that installs it.
     """
     missing = [name for name in _EVAL if find_spec(name) is None]
     if missing:
@@ -30,7 +30,7 @@ def require_cluster() -> None:
     """Make sure that ``streamsed.replay.cluster`` can be imported.
 
     Raises:
-        ConfigError: the extra ``cluster`` is not installed; with the command that does.
+        ConfigError: the extra ``cluster`` is not installed; with the command that installs it.
     """
     if find_spec("distributed") is None:
         raise ConfigError(

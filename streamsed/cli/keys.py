@@ -105,7 +105,7 @@ def deny(
 
     files = {path.stem: path for path in _allowed(_folder(clients, config)).files()}
     if name not in files:
-        known = suggest(name, files) if files else "nobody may"
+        known = suggest(name, files) if files else "no client may"
         raise KeysError(f"{name!r} may not connect in the first place; {known}")
     try:
         files[name].unlink()
@@ -126,7 +126,7 @@ def list_clients(*, clients: ClientsOption = None, config: ConfigOption = None) 
     if rows:
         echo_columns(("client", "public key"), rows)
     else:
-        echo(f"{allowed.folder}: nobody may connect; streamsed keys allow lets clients in")
+        echo(f"{allowed.folder}: no client may connect; streamsed keys allow lets clients in")
     return 0
 
 

@@ -21,12 +21,12 @@ def bar(level: Level) -> str:
 
 def top(level: Level, most: int | None = None) -> str:
     """Name the classes that score highest, but for those that score next to nothing."""
-    heard = [each for each in level.top[:most] if each.score >= 0.01]
-    return ", ".join(f"{each.label} {each.score:.2f}" for each in heard)
+    likely = [each for each in level.top[:most] if each.score >= 0.01]
+    return ", ".join(f"{each.label} {each.score:.2f}" for each in likely)
 
 
 def remarks(level: Level) -> str:
-    """Say what is odd about a level; empty if nothing is."""
+    """Return what is unusual about a level; empty if nothing."""
     if level.digital_silence:
         return "digital silence"
     return f"{level.clipped_samples} samples clipped" if level.clipped_samples else ""

@@ -168,7 +168,7 @@ class Chunker:
         last.append(samples)
 
     def end(self) -> None:
-        """Close the last segment: what was pushed is all there is."""
+        """Close the last segment: no more audio will be pushed."""
         if self._segments:
             self._segments[-1].closed = True
 

@@ -29,7 +29,7 @@ class EngineReport:
     Attributes:
         provider: onnxruntime's execution provider of every member.
         requested: the provider in the configuration.
-        fallback: why a GPU is not used although it was not ruled out; None if it is or was.
+        fallback: why a GPU is not used although it was not ruled out; else None.
         device: ``cpu`` or ``cuda``.
         threads: threads inside one operator.
         requested_batch: the batch in the configuration.

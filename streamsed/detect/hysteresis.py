@@ -109,7 +109,7 @@ class Hysteresis:
         return self._taken()
 
     def update_every(self, frames: int) -> None:
-        """FrameTransition the interval of updates, which changes no event; 0 for none."""
+        """Change the interval of updates, which changes no event; 0 for none."""
         self._rules = replace(self._rules, update=frames)
         if self._published:
             self._plan_update()

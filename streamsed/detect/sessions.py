@@ -34,7 +34,7 @@ class Hardware:
 
     Attributes:
         provider: name of the onnxruntime execution provider.
-        fallback: why it is not the requested hardware; None if it is.
+        fallback: why it is not the requested hardware; None if it is used.
     """
 
     provider: str

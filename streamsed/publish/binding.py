@@ -41,7 +41,7 @@ class SocketLimits:
             Sending never waits for a subscriber, so it fills only if the thread gets no
             processor time, and then holding detection (which drops audio as a counted gap) is
             better than losing the offset of an event.
-        front: what clients may do.
+        front: limits of clients.
     """
 
     send_high_water: int = 10_000

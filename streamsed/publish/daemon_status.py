@@ -40,7 +40,7 @@ class LatencyStatus(Part):
     Attributes:
         messages: how many these figures are of.
         p50_s: half of them came within this time.
-        p99_s: 99 of 100 did.
+        p99_s: 99 of 100 came within this time.
     """
 
     messages: Count
@@ -89,7 +89,7 @@ class DaemonStatus(Part):
             at 1 the machine can do no more. Null before there was audio.
         onset_latency: from the onset to its message; null before the first.
         offset_latency: from the offset to its message.
-        sources: how each is.
+        sources: the state of each.
         asked: when this was composed.
     """
 

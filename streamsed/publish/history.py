@@ -29,7 +29,7 @@ def history(
 
     Args:
         folder: of the journal.
-        begin: of the first onset; None for the first there is.
+        begin: of the first onset; None for the first of all.
         end: all onsets are before; None for all.
         sources: whose; none for all.
         labels: of which class; none for any.

@@ -57,7 +57,7 @@ class JournalReader:
         try:
             self._connection = _opened(path, "mode=ro")
         except sqlite3.OperationalError:
-            # SQLite makes others beside it, which is not for everybody to do. A file with nothing
+            # SQLite makes others beside it, which may not be permitted. A file with nothing
             # in its log is at rest, and can be read as it is.
             log = path.with_name(path.name + "-wal")
             if log.exists() and log.stat().st_size:

@@ -11,7 +11,7 @@ shows as well. Levels have none either: each replaces the one before it, and not
 
 When a client subscribes, the latest messages of open events and the last status messages on these
 topics are sent again, to all who subscribe to them: with ``replay`` true, and the number that they
-had. Drop those that were seen before.
+had. Drop those that were received before.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class EventMessage(_Numbered):
     """The onset, an update or the offset of one event: topic ``event/<source>/<label>/``.
 
     Attributes:
-        kind: which of these it is.
+        kind: onset, update or offset.
         event_id: the same in all messages of one event; never used again.
         source: name of the source.
         label: class of the event.
@@ -250,7 +250,7 @@ class DaemonMessage(_Numbered):
     """The daemon started, reloaded its configuration or stops: topic ``status/daemon/``.
 
     Attributes:
-        state: what it does.
+        state: of the daemon.
         version: of streamsed.
         provider: the ONNX Runtime execution provider that really runs.
         message: for people: why it stops, what it changed, or why it did not.
@@ -320,7 +320,7 @@ class Heartbeat(_Message):
         uptime_s: since the daemon started.
         version: of streamsed.
         provider: the ONNX Runtime execution provider that really runs.
-        sources: how each is.
+        sources: the state of each.
         requests_answered: whether there is a socket for requests.
     """
 

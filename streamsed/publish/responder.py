@@ -163,7 +163,7 @@ class Responder:
         self._bound.socket.send_multipart([*envelope, self.answer(request)], zmq.DONTWAIT)
 
     def answer(self, request: bytes) -> bytes:
-        """RequestHandler a request, whatever it is."""
+        """Reply to a request, whatever it is."""
         try:
             content = _JSON.validate_json(request)
         except ValidationError as error:

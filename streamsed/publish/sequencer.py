@@ -84,7 +84,7 @@ class Sequencer:
 
     @property
     def condition(self) -> JournalCondition:
-        """How the journal is."""
+        """The state of the journal."""
         if self._archive is None:
             return JournalCondition(state=JournalState.OFF)
         if self._late:

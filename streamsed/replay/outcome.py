@@ -21,7 +21,7 @@ class Outcome(BaseModel):
         mtime_ns: when the file was last written, when the replay began.
         duration_s: length of what was read; None if nothing was, and then there is no score file.
         events: how many were published.
-        failure: why it could not be read, or not to its end; None if it was.
+        failure: why it could not be read, or not to its end; None if it was read.
         bad_samples: that were no samples (NaN, infinite, absurd) and count as silence.
         bad_steps: steps whose scores were no numbers, and count as 0, or were clipped.
         remark: what is odd about it, though it was read to its end: sizes that its header claims

@@ -54,7 +54,7 @@ class RecordingSession:
 
     Attributes:
         name: the recording's.
-        ended: why no more audio comes; None while it does.
+        ended: why no more audio comes; None before the end.
         processed_samples: at the bundle's rate, so far.
         bad_samples: that the detector refused; the source has a count of its own.
         bad_steps: whose scores were no numbers, or outside 0 to 1.

@@ -143,7 +143,7 @@ class Counters:
         They share one thread: at 1 the machine can do no more. None before there was audio.
         """
         _, busy_s, processed_s = self._marks[0]
-        # Sources advance side by side: the one that got furthest tells the time.
+        # Sources advance side by side: the one that got furthest gives the time.
         advances = (
             s - processed_s.get(source, 0.0) for source, s in dict(self.processed_s).items()
         )

@@ -1,4 +1,4 @@
-"""DetectionLoop: the one thread that runs the engine, over the queues of all sources."""
+"""Detection loop: the one thread that runs the engine, over the queues of all sources."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
     error_message_format = '{"status": "error", "code": %(code)d}\n'
 
     def do_GET(self) -> None:
-        """HttpResponse with a page."""
+        """Respond with a page."""
         page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:
             self.send_error(404)

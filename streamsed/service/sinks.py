@@ -81,7 +81,7 @@ class Sinks:
         Args:
             config: what is wanted, and where.
             heartbeat: makes the heartbeat, given the last number and the time.
-            status: returns the daemon's status.
+            status: returns the status of the daemon.
             position: returns how far a source has got.
             registry: of the metrics.
             alive: returns whether detection advances.

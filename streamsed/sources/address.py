@@ -26,7 +26,7 @@ def checked(url: str) -> str:
 
     What stands in front of the first slash, question mark or hash is the host. With one of them
     in a password a piece of the password is taken for the host, looked up in the network, and
-    shown by whoever cannot find it.
+    shown in the error of not finding it.
 
     Raises:
         ValueError: it is none; the message shows no part that may be secret.

@@ -18,7 +18,7 @@ class BlockQueue:
     does a live one that is given time.
 
     Every method may be called from any thread; order is kept for one producer and one consumer.
-    A consumer of many queues gives all of them the same ``notify`` (say the ``set`` of one
+    A consumer of many queues gives all of them the same ``notify`` (such as the ``set`` of one
     Event), clears the event, polls every queue with ``get(0)``, and waits for the event only
     if all were empty.
 

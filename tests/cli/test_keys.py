@@ -96,7 +96,7 @@ def test_a_key_may_be_given_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert "did you mean 'phone'?" in error_line(capsys, "keys", "deny", "fone", *where)
     run(capsys, "keys", "deny", "phone", *where)
-    assert "nobody may connect" in run(capsys, "keys", "list", *where)
+    assert "no client may connect" in run(capsys, "keys", "list", *where)
 
 
 def test_no_secret_is_handed_out(capsys: pytest.CaptureFixture[str]) -> None:
