@@ -147,7 +147,7 @@ class Sent:
             self.unknowable |= set(reports[-1][1:].decode().split("\n"))
 
     def catch_up(self, rows: Sequence[tuple[int, str, str]]) -> None:
-        """Count what the journal has and nobody was sent, because of a kill just then."""
+        """Count what the journal has and was never sent, because of a kill just then."""
         for seq, _, body in rows:
             if seq not in self.numbers:
                 self.highest = 0
@@ -290,7 +290,7 @@ def attempt(damage: Callable[[Case], None], seed: int) -> Sent:
 
 
 @dataclass
-class Tally:
+class DamageCounts:
     """What went wrong, over the cases of one damage."""
 
     cases: int = 0
@@ -317,9 +317,9 @@ class Tally:
         self.wrong_cases += bool(reused or sent.fallen or several or none)
 
 
-def measure(cases: int) -> dict[str, Tally]:
+def measure(cases: int) -> dict[str, DamageCounts]:
     """Try each damage as often as the others."""
-    found: dict[str, Tally] = defaultdict(Tally)
+    found: dict[str, DamageCounts] = defaultdict(DamageCounts)
     names = list(DAMAGES)
     for number in track(range(cases), "killing", console=Console(stderr=True), transient=True):
         name = names[number % len(names)]
@@ -335,20 +335,20 @@ def main() -> int:
     table = Table("damage", *("cases", "messages", "numbers used twice", "numbers fallen"))
     for column in ("events without offset", "with several", "not to be known", "cases wrong"):
         table.add_column(column)
-    for name, tally in found.items():
+    for name, counts in found.items():
         row = (
-            tally.cases,
-            tally.messages,
-            tally.reused,
-            tally.fallen,
-            tally.none,
-            tally.several,
-            tally.unknowable,
-            tally.wrong_cases,
+            counts.cases,
+            counts.messages,
+            counts.reused,
+            counts.fallen,
+            counts.none,
+            counts.several,
+            counts.unknowable,
+            counts.wrong_cases,
         )
         table.add_row(name, *map(str, row))
     Console(width=140).print(table)
-    return int(any(tally.wrong_cases for tally in found.values()))
+    return int(any(counts.wrong_cases for counts in found.values()))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ GROWTH = 0.05
 
 
 class Listener:
-    """Counts what the daemon says."""
+    """Counts the daemon's messages."""
 
     def __init__(self, daemon: DaemonProcess) -> None:
         self._daemon = daemon

@@ -60,20 +60,20 @@ class Listener(threading.Thread):
         super().__init__(name="listener", daemon=True)
         self._address = address
         self.seen = Seen()
-        self.heard = threading.Event()  # a message came; cleared by who waits for the next
+        self.received_one = threading.Event()  # a message came; cleared before the next is awaited
         self.over = threading.Event()
 
     def run(self) -> None:
-        """Listen until told to stop."""
+        """Receive until it is stopped."""
         with Subscriber(self._address, topics=["event/", "status/"], since=0) as subscriber:
             while not self.over.is_set():
-                said = subscriber.receive(0.1)
-                if isinstance(said, Gap):
-                    self.seen.gaps.append(said)
-                elif said is not None and not isinstance(said, Heartbeat | LevelMessage):
-                    self.seen.numbers.append(said.seq)
-                    self.seen.payloads[said.seq] = said.frames()[1]
-                    self.heard.set()
+                received = subscriber.receive(0.1)
+                if isinstance(received, Gap):
+                    self.seen.gaps.append(received)
+                elif received is not None and not isinstance(received, Heartbeat | LevelMessage):
+                    self.seen.numbers.append(received.seq)
+                    self.seen.payloads[received.seq] = received.frames()[1]
+                    self.received_one.set()
 
 
 def settings(manifest: Manifest) -> dict[str, dict[str, float]]:
@@ -117,14 +117,14 @@ def kill_often(config: Path, listener: Listener) -> None:
         if number % 3:
             time.sleep(chance.uniform(0.0, LONGEST_S))
         else:
-            listener.heard.clear()
-            listener.heard.wait(PATIENCE_S)
+            listener.received_one.clear()
+            listener.received_one.wait(PATIENCE_S)
             time.sleep(chance.uniform(0.0, 0.01))
         daemon.kill()
         daemon.wait()
     daemon = start(config)
-    listener.heard.clear()
-    assert listener.heard.wait(PATIENCE_S)
+    listener.received_one.clear()
+    assert listener.received_one.wait(PATIENCE_S)
     time.sleep(LONGEST_S)
     daemon.send_signal(signal.SIGTERM)
     daemon.wait(PATIENCE_S)

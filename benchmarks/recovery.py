@@ -1,8 +1,8 @@
-"""How soon a source that was lost is heard again after it has come back; about eight minutes.
+"""Time from a source's return to its audio; about eight minutes.
 
 A microphone (a null sink of a PulseAudio of its own, through ALSA and PortAudio) and an HTTP
 stream are taken away from a daemon again and again, and brought back after an outage of given
-length. Recovery is from their return to the message that says that the source is running. Delays
+length. Recovery is from their return to the message of the state running. Delays
 between attempts are those of the default configuration.
 """
 
@@ -153,7 +153,7 @@ def sound_server() -> Iterator[None]:
 def until_states(
     daemon: DaemonProcess, sources: Sequence[str], wanted: SourceState
 ) -> dict[str, float]:
-    """Wait until each source has said that it is in a state; return when (perf_counter)."""
+    """Wait until each source has published a state; return when (perf_counter)."""
     found: dict[str, float] = {}
 
     def all_there(message: object) -> bool:

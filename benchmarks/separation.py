@@ -2,7 +2,7 @@
 
 In its streaming form each second of audio is separated once. It is held against the same networks
 run anew over the last ten seconds at each step, and against the paper's form, which cannot do
-otherwise: its layers are normalised over all that they hear, and see both ways. That once in the
+otherwise: its layers are normalised over the whole input, and use both directions. That once in the
 sizes of the streaming form and once in the published ones. Weights are random: cost does not depend
 on them. Times are processor time of one thread in ONNX Runtime, front ends included.
 """
@@ -35,7 +35,7 @@ WINDOW_S = 10.0
 
 
 class Recomputed(torch.nn.Module):
-    """A model that hears its whole window at each step, and gives out the newest frames."""
+    """A model that gets its whole window at each step, and gives out the newest frames."""
 
     def __init__(self, model: SoundEventModel) -> None:
         super().__init__()

@@ -123,7 +123,7 @@ def row(what: str, subscribers: Sequence[Subscriber]) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Measure a phase with everybody reading, and one with some that stall."""
+    """Measure a phase in which all read, and one in which some stall."""
     bundle = streamsed.bundle.load(BUNDLE)
     manifest = bundle.manifest
     sources = int(np.ceil(EVENTS_A_MINUTE / 60.0 * EVENT_S / len(manifest.classes))) + 1
@@ -152,12 +152,12 @@ def main() -> None:
                 Subscriber.of(daemon.address, high_water=100_000)
                 for _ in range(SUBSCRIBERS - STALLED)
             ]
-            everybody = [*reading, *stalling]
-            listen(everybody, SETTLING_S)
-            for subscriber in everybody:
+            everyone = [*reading, *stalling]
+            listen(everyone, SETTLING_S)
+            for subscriber in everyone:
                 subscriber.forget()
-            listen(everybody, PHASE_S)
-            table.add_row(*row("all read", everybody))
+            listen(everyone, PHASE_S)
+            table.add_row(*row("all read", everyone))
             for subscriber in reading:
                 subscriber.forget()
             before = stalling[0].received

@@ -11,7 +11,7 @@ from benchmarks import damage
 def test_numbers_and_offsets_outlive_damage(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(damage, "RUNS", 2)
     monkeypatch.setattr(damage, "LONGEST_S", 0.05)
-    tally = damage.Tally()
-    tally.add(damage.attempt(damage.DAMAGES[name], seed=1))
-    assert tally.messages > 0
-    assert not tally.wrong_cases, tally
+    counts = damage.DamageCounts()
+    counts.add(damage.attempt(damage.DAMAGES[name], seed=1))
+    assert counts.messages > 0
+    assert not counts.wrong_cases, counts
