@@ -165,9 +165,9 @@ def test_a_password_that_is_not_escaped_is_refused(
     capsys: pytest.CaptureFixture[str], command: tuple[str, str], password: str
 ) -> None:
     assert invoke([*command, f"rtsp://admin:{password}@camera/1"]) == 2
-    said = capsys.readouterr()
-    assert "hunter" not in said.out + said.err
-    assert quote(password[6], safe="") in said.err
+    output = capsys.readouterr()
+    assert "hunter" not in output.out + output.err
+    assert quote(password[6], safe="") in output.err
 
 
 def test_the_log_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,8 +181,8 @@ def test_the_log_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
             logger.exception("source failed")
     finally:
         structlog.reset_defaults()
-    said, failed = map(json.loads, capsys.readouterr().err.splitlines())
-    assert said["url"] == said["options"][1] == said["part"]["url"] == redacted(CAMERA)
+    logged, failed = map(json.loads, capsys.readouterr().err.splitlines())
+    assert logged["url"] == logged["options"][1] == logged["part"]["url"] == redacted(CAMERA)
     assert "hunter2" not in failed["exception"]
     assert redacted(CAMERA) in failed["exception"]
 
@@ -209,6 +209,6 @@ def test_a_traceback_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFix
     entry = f"{{type: url, name: 5x/, url: '{CAMERA}', ffmpeg_options: '{CAMERA}'}}"
     config.write_text(f"sources: [{entry}]", encoding="utf-8")
     assert invoke(["--debug", "check", "-c", str(config)]) != 0
-    said = capsys.readouterr().err
-    assert "Traceback" in said
-    assert "hunter2" not in said
+    output = capsys.readouterr().err
+    assert "Traceback" in output
+    assert "hunter2" not in output

@@ -169,8 +169,8 @@ def test_a_step_that_hangs_leaves_the_stop_its_time(tmp_path: Path) -> None:
             messages += receive_until(subscriber, lambda m: getattr(m, "state", "") == "stopped")
         assert daemon.wait() == 1
         assert time.monotonic() - began < 20.0, "what systemd gives"
-        said = [json.loads(line) for line in daemon.log.rest()]
-    assert any("hangs" in str(line.get("reason")) for line in said)
+        logged = [json.loads(line) for line in daemon.log.rest()]
+    assert any("hangs" in str(line.get("reason")) for line in logged)
     kinds = [(m.kind, m.reason) for m in messages if hasattr(m, "kind")]
     assert kinds == [("onset", None), ("offset", "interrupted")]
 
@@ -191,8 +191,8 @@ def test_scores_out_of_range_are_clipped_and_counted(tmp_path: Path) -> None:
             daemon.stdin.close()
             messages = receive_until(subscriber, lambda m: getattr(m, "state", "") == "stopped")
         assert daemon.wait() == 0
-        said = [json.loads(line)["event"] for line in daemon.log.rest()]
-    assert "bad_scores_begun" in said
+        logged = [json.loads(line)["event"] for line in daemon.log.rest()]
+    assert "bad_scores_begun" in logged
     offsets = [m for m in messages if getattr(m, "kind", None) == "offset"]
     assert offsets
     assert max(m.score.peak for m in offsets) == 1.0

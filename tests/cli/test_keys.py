@@ -27,9 +27,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def error_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """Run a command line that is refused; return the one line that says why."""
     assert invoke(arguments) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return said.strip()
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    return output.strip()
 
 
 def configure(bundle: Path, wav: Path, **publish: object) -> None:
@@ -63,10 +63,10 @@ def test_from_making_keys_to_hearing_events(
         address = address.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
         keys = ("--server-key", "keys/server.key", "--key", "mine/laptop.key_secret")
         with process("listen", "--connect", address, *keys, "--until-stop") as listener:
-            heard = listener.out.rest()
+            received = listener.out.rest()
             assert listener.wait() == 0
         assert daemon.wait() == 0
-    assert [line for line in heard if "offset" in line]
+    assert [line for line in received if "offset" in line]
 
 
 def test_the_folder_of_clients_is_made_beside_the_configuration(
@@ -100,12 +100,13 @@ def test_a_key_may_be_given_as_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_secret_is_handed_out(capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "keys", "new", "laptop", "--folder", ".")
+    output = run(capsys, "keys", "new", "laptop", "--folder", ".")
     secret = KeyPair.read(Path("laptop.key_secret")).secret
-    said += run(capsys, "keys", "show", "laptop.key_secret")
-    said += run(capsys, "keys", "allow", "laptop.key_secret", "--clients", "clients")
+    output += run(capsys, "keys", "show", "laptop.key_secret")
+    output += run(capsys, "keys", "allow", "laptop.key_secret", "--clients", "clients")
     assert (
-        secret not in said + Path("clients/laptop.key").read_text() + Path("laptop.key").read_text()
+        secret
+        not in output + Path("clients/laptop.key").read_text() + Path("laptop.key").read_text()
     )
 
 

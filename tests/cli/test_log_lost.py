@@ -133,8 +133,8 @@ def test_an_error_that_nobody_can_be_told(kind: Callable[[], Any], tmp_path: Pat
         assert process.wait(PATIENCE_S) == 2
 
 
-@pytest.mark.parametrize(("kind", "says"), [(full, "No space left"), (nobody_reads, "")])
-def test_output_that_nobody_takes(kind: Callable[[], Any], says: str) -> None:
+@pytest.mark.parametrize(("kind", "expected"), [(full, "No space left"), (nobody_reads, "")])
+def test_output_that_nobody_takes(kind: Callable[[], Any], expected: str) -> None:
     with kind() as stdout:
         done = subprocess.run(
             [*COMMAND, "devices", "--help"],
@@ -144,8 +144,8 @@ def test_output_that_nobody_takes(kind: Callable[[], Any], says: str) -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == bool(says)
-    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == bool(expected)
+    assert expected in done.stderr
 
 
 @pytest.mark.parametrize("kind", [full, closed])

@@ -30,8 +30,8 @@ def write(path: Path, sources: list[dict[str, Any]], **settings: Any) -> None:
 
 def reload(daemon: Process, subscriber: Subscriber) -> list[AnyMessage]:
     daemon.signal(signal.SIGHUP)
-    said = (DaemonState.RELOADED, DaemonState.RELOAD_REFUSED)
-    return receive_until(subscriber, lambda m: isinstance(m, DaemonMessage) and m.state in said)
+    outcomes = (DaemonState.RELOADED, DaemonState.RELOAD_REFUSED)
+    return receive_until(subscriber, lambda m: isinstance(m, DaemonMessage) and m.state in outcomes)
 
 
 def test_the_end_of_its_terminal_ends_it(bundle: Path, tmp_path: Path) -> None:

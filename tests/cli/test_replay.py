@@ -43,7 +43,7 @@ def as_deterministic(message: dict[str, Any]) -> str:
 
 def published_live(config: Path) -> dict[str, list[str]]:
     """Event messages of a daemon by source, as a subscriber gets them."""
-    said: dict[str, list[str]] = {}
+    published: dict[str, list[str]] = {}
     arguments = ("run", "-c", config, "--bind", RANDOM_PORT, "--log-format", "json")
     with process(*arguments, "--wait-for-subscriber", "30") as daemon:
         (address,) = daemon.log.event("waiting_for_subscriber")["on"]
@@ -58,19 +58,19 @@ def published_live(config: Path) -> dict[str, list[str]]:
                 if message.get("state") == "stopped":
                     break
                 if "kind" in message:
-                    said.setdefault(message["source"], []).append(as_deterministic(message))
+                    published.setdefault(message["source"], []).append(as_deterministic(message))
         assert daemon.wait() == 0
-    return said
+    return published
 
 
 def replayed(folder: Path) -> dict[str, list[str]]:
     """Event messages of a replay by source."""
-    said: dict[str, list[str]] = {}
+    published: dict[str, list[str]] = {}
     for line in (folder / "messages.jsonl").read_text(encoding="utf-8").splitlines():
         message = json.loads(line)
         assert json.dumps(message, separators=(",", ":"), ensure_ascii=False) == line
-        said.setdefault(message["source"], []).append(as_deterministic(message))
-    return said
+        published.setdefault(message["source"], []).append(as_deterministic(message))
+    return published
 
 
 def write_sounds(folder: Path) -> Sequence[Path]:
@@ -254,9 +254,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_done(
 def refused(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     """Return the one line that a command line is refused with, here in this process."""
     assert invoke(list(map(str, arguments))) == 2
-    said = capfd.readouterr()
-    (line,) = said.err.splitlines()
-    assert not said.out
+    captured = capfd.readouterr()
+    (line,) = captured.err.splitlines()
+    assert not captured.out
     return line
 
 

@@ -36,11 +36,11 @@ def test_a_recording_to_its_end(bundle: Path, wav: Path) -> None:
         assert daemon.wait() == 0
         log = [json.loads(line) for line in daemon.log.rest()]
     assert_close(spans(events(messages)), [("low", 0.3, 0.7)])
-    said = {entry["event"]: entry for entry in log}
-    assert "tones 1 from" in said["bundle_loaded"]["runs"]
-    assert said["provider_chosen"]["runs"].startswith("CPUExecutionProvider")
-    assert said["source_configured"]["path"] == str(wav)
-    assert said["stopped"]["reason"] == "every source has ended"
+    logged = {entry["event"]: entry for entry in log}
+    assert "tones 1 from" in logged["bundle_loaded"]["runs"]
+    assert logged["provider_chosen"]["runs"].startswith("CPUExecutionProvider")
+    assert logged["source_configured"]["path"] == str(wav)
+    assert logged["stopped"]["reason"] == "every source has ended"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

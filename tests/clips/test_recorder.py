@@ -47,7 +47,7 @@ class Memory:
     def close(self, timeout_s: float) -> None:
         assert timeout_s == 1.0
 
-    def heard(self) -> list[list[int]]:
+    def recorded(self) -> list[list[int]]:
         """The samples of each clip, which count from 0 in these tests."""
         assert sorted(self.whole) == sorted(self.blocks)
         return [
@@ -140,7 +140,7 @@ def test_a_clip_is_the_audio_around_its_event(
             clips.advance(decoded(frames * FRAME))
     decide(total)
     clips.close(1.0)
-    heard = {
+    recorded = {
         path: [int(s) for b in blocks for s in b.samples] for path, blocks in memory.blocks.items()
     }
     for number, (on, off) in enumerate(spans):
@@ -148,7 +148,7 @@ def test_a_clip_is_the_audio_around_its_event(
         end = min(off + rules.post, first + rules.longest, total)
         path = paths[number]
         assert path is not None
-        assert heard[path] == list(range(first, end))
+        assert recorded[path] == list(range(first, end))
     assert sorted(memory.whole) == sorted(paths.values())
 
 
@@ -161,7 +161,7 @@ def test_overlapping_events_each_have_their_clip() -> None:
     clips.end("a", UUID(int=1), offset_sample=30)
     clips.end("a", UUID(int=2), offset_sample=50)
     clips.advance(decoded(60))
-    assert memory.heard() == [list(range(10, 36)), list(range(14, 56))]
+    assert memory.recorded() == [list(range(10, 36)), list(range(14, 56))]
 
 
 def test_audio_goes_to_disk_while_the_event_goes_on() -> None:
@@ -185,10 +185,10 @@ def test_a_clip_has_a_longest_length_and_the_event_goes_on() -> None:
     for first in range(40, 200, 20):
         clips.add("a", block(first, first + 20))
         clips.advance(decoded(first + 20))
-    assert memory.heard() == [list(range(10, 60))]
+    assert memory.recorded() == [list(range(10, 60))]
     assert clips.end("a", UUID(int=1), offset_sample=150) is not None
     clips.forget("a")
-    assert memory.heard() == [list(range(10, 60))]
+    assert memory.recorded() == [list(range(10, 60))]
 
 
 def test_lost_audio_ends_no_clip_early_and_makes_none_long() -> None:
@@ -200,7 +200,7 @@ def test_lost_audio_ends_no_clip_early_and_makes_none_long() -> None:
     clips.add("a", block(10_000, 10_040))  # its event ends at the gap, as will be decided
     assert clips.end("a", UUID(int=1), offset_sample=60) is not None
     clips.advance(decoded(10_040))
-    assert memory.heard() == [list(range(30, 60))]
+    assert memory.recorded() == [list(range(30, 60))]
 
 
 def test_no_more_is_kept_than_may_be_needed() -> None:
@@ -225,7 +225,7 @@ def test_a_source_that_begins_anew_has_forgotten_what_was_before() -> None:
     clips.add("a", block(0, 20))
     begin(clips, 2, 15)
     clips.forget("a")
-    assert memory.heard() == [list(range(20, 40)), list(range(5, 20))]
+    assert memory.recorded() == [list(range(20, 40)), list(range(5, 20))]
 
 
 @pytest.mark.parametrize("chosen", [{"sources": frozenset("b")}, {"classes": frozenset(["Cat"])}])

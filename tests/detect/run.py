@@ -64,20 +64,20 @@ class Heard:
         )
 
 
-def step_all(detector: Detector, heard: dict[str, Heard]) -> None:
+def step_all(detector: Detector, received: dict[str, Heard]) -> None:
     """Step until there is nothing to do."""
     while (result := detector.step()) is not None:
-        note(result, heard)
+        note(result, received)
 
 
-def note(result: StepResult, heard: dict[str, Heard]) -> None:
+def note(result: StepResult, received: dict[str, Heard]) -> None:
     """Note what a step said of each source."""
     for transition in result.transitions:
-        heard[transition.source].transitions.append(transition)
+        received[transition.source].transitions.append(transition)
     for frames in result.frames:
-        heard[frames.source].frames.append((frames.first_frame_sample, frames.scores))
+        received[frames.source].frames.append((frames.first_frame_sample, frames.scores))
     for source in result.ended:
-        heard[source].ended += 1
+        received[source].ended += 1
 
 
 def detect(
@@ -89,15 +89,15 @@ def detect(
     eager: bool = True,
 ) -> Heard:
     """Run one source through a detector; ``eager`` steps after every block."""
-    heard = {source: Heard()}
+    received = {source: Heard()}
     detector.add(source)
     for block in blocks:
         detector.push(source, block)
         if eager:
-            step_all(detector, heard)
+            step_all(detector, received)
     detector.end(source, reason)
-    step_all(detector, heard)
-    return heard[source]
+    step_all(detector, received)
+    return received[source]
 
 
 def cut(audio: Array, places: Sequence[int], *, first_sample: int = 0) -> list[Block]:

@@ -41,17 +41,17 @@ def _whole(engine: Engine, audio: Array = AUDIO, first_sample: int = 0) -> Heard
 
 
 def test_tones_become_events(tone_engine: Engine) -> None:
-    heard = _whole(tone_engine)
+    received = _whole(tone_engine)
     found = sorted(
         (label, onset / SAMPLE_RATE, offset / SAMPLE_RATE)
-        for label, onset, offset, _ in heard.events
+        for label, onset, offset, _ in received.events
     )
     expected = sorted((c, on, min(off, len(AUDIO) / SAMPLE_RATE)) for c, on, off in EVENTS)
     assert [label for label, *_ in found] == [label for label, *_ in expected]
     times = [time for _, *times in found for time in times]
     assert times == pytest.approx([t for _, *times in expected for t in times], abs=0.025)
-    assert heard.ended == 1
-    assert_paired(heard.transitions)
+    assert received.ended == 1
+    assert_paired(received.transitions)
 
 
 @settings(deadline=None, max_examples=30)
@@ -76,11 +76,11 @@ def test_making_steps_together_changes_nothing(
     ]
     by_step = detect(Detector(looking_ahead, update_every_s=0.1), blocks)
     together = Detector(looking_ahead, update_every_s=0.1, steps_at_once=steps)
-    heard = detect(together, blocks, eager=False)
-    assert heard.transitions == by_step.transitions
-    assert heard.ended == by_step.ended
+    received = detect(together, blocks, eager=False)
+    assert received.transitions == by_step.transitions
+    assert received.ended == by_step.ended
     np.testing.assert_array_equal(
-        *(np.concatenate([f for _, f in h.frames]) for h in (heard, by_step))
+        *(np.concatenate([f for _, f in h.frames]) for h in (received, by_step))
     )
 
 
@@ -158,9 +158,9 @@ def test_sources_do_not_depend_on_each_other(looking_ahead: Engine, data: st.Dat
         for i, (a, f) in enumerate(zip(audio, firsts, strict=True))
     ]
     detector = Detector(looking_ahead)
-    heard = {f"s{i}": Heard() for i in range(count)}
+    received = {f"s{i}": Heard() for i in range(count)}
     pushed = [0] * count
-    for source in heard:
+    for source in received:
         detector.add(source)
     while detector.sources:
         i = data.draw(st.integers(0, count - 1))
@@ -174,24 +174,24 @@ def test_sources_do_not_depend_on_each_other(looking_ahead: Engine, data: st.Dat
                 detector.end(source, Reason.END_OF_STREAM)
         if data.draw(st.booleans()) and (result := detector.step()) is not None:
             for transition in result.transitions:
-                heard[transition.source].transitions.append(transition)
+                received[transition.source].transitions.append(transition)
             for frames in result.frames:
-                heard[frames.source].frames.append((frames.first_frame_sample, frames.scores))
+                received[frames.source].frames.append((frames.first_frame_sample, frames.scores))
             for name in result.ended:
-                heard[name].ended += 1
+                received[name].ended += 1
         elif not any(n < length for n, length in zip(pushed, lengths, strict=True)):
             for name in detector.sources:
                 detector.end(name, Reason.END_OF_STREAM)
-            step_all(detector, heard)
+            step_all(detector, received)
     for i, mine in enumerate(alone):
-        assert heard[f"s{i}"].same_as(mine)
+        assert received[f"s{i}"].same_as(mine)
 
 
 def test_scores_and_events_agree_with_the_reference(looking_ahead: Engine) -> None:
     manifest = looking_ahead.manifest
-    heard = _whole(looking_ahead)
-    first = [begin for begin, _ in heard.frames]
-    scores = np.concatenate([frames for _, frames in heard.frames])
+    received = _whole(looking_ahead)
+    first = [begin for begin, _ in received.frames]
+    scores = np.concatenate([frames for _, frames in received.frames])
     assert first[0] == 0
     assert len(scores) == -(-len(AUDIO) // FRAME)
     expected = []
@@ -202,13 +202,13 @@ def test_scores_and_events_agree_with_the_reference(looking_ahead: Engine) -> No
             for e in find_events(scores[:, column].tolist(), rules, Reason.END_OF_STREAM)
         ]
     assert len(expected) > 5
-    assert sorted(heard.events) == sorted(expected)
+    assert sorted(received.events) == sorted(expected)
 
 
 def test_messages_come_within_the_stated_latency(looking_ahead: Engine) -> None:
     detector = Detector(looking_ahead)
-    heard = detect(detector, cut(AUDIO, range(100, len(AUDIO), 100)))
-    onsets = [t for t in heard.transitions if t.kind is Kind.ONSET]
+    received = detect(detector, cut(AUDIO, range(100, len(AUDIO), 100)))
+    onsets = [t for t in received.transitions if t.kind is Kind.ONSET]
     assert {t.label for t in onsets} == {"low", "mid", "high"}
     for onset in onsets:
         latency = detector.latency(onset.label)
@@ -235,18 +235,18 @@ def test_a_long_gap_ends_events_and_begins_anew(looking_ahead: Engine) -> None:
     end = 7000  # within the first events of low and mid, and within a chunk and a frame
     begin = end + CHUNK + 1
     blocks = [Block(AUDIO[:end], 0), Block(AUDIO[begin:], begin)]
-    heard = detect(Detector(looking_ahead), blocks)
-    assert_paired(heard.transitions)
+    received = detect(Detector(looking_ahead), blocks)
+    assert_paired(received.transitions)
     before = detect(Detector(looking_ahead), blocks[:1], reason=Reason.GAP)
     after = detect(Detector(looking_ahead), blocks[1:])
-    assert ("low", Reason.GAP) in [(label, reason) for label, _, _, reason in heard.events]
-    assert max(offset for *_, offset, reason in heard.events if reason is Reason.GAP) == end
-    assert heard.events == before.events + after.events
-    assert [t.number for t in heard.transitions if t.kind is Kind.ONSET] == list(
-        range(len(heard.events))
+    assert ("low", Reason.GAP) in [(label, reason) for label, _, _, reason in received.events]
+    assert max(offset for *_, offset, reason in received.events if reason is Reason.GAP) == end
+    assert received.events == before.events + after.events
+    assert [t.number for t in received.transitions if t.kind is Kind.ONSET] == list(
+        range(len(received.events))
     )
     joined = Heard([], before.frames + after.frames, 1)
-    assert Heard([], heard.frames, 1).same_as(joined)
+    assert Heard([], received.frames, 1).same_as(joined)
 
 
 @settings(deadline=None, max_examples=25)
@@ -265,10 +265,10 @@ def test_gaps_do_not_depend_on_the_cut(
         inside = [p - sample for p in places if sample < p < sample + len(block.samples)]
         further += cut(block.samples, inside, first_sample=sample)
         sample += length + gap
-    heard = detect(Detector(looking_ahead), whole)
-    assert_paired(heard.transitions)
-    assert detect(Detector(looking_ahead), further).same_as(heard)
-    assert detect(Detector(looking_ahead), further, eager=False).same_as(heard)
+    received = detect(Detector(looking_ahead), whole)
+    assert_paired(received.transitions)
+    assert detect(Detector(looking_ahead), further).same_as(received)
+    assert detect(Detector(looking_ahead), further, eager=False).same_as(received)
 
 
 def test_blocks_that_reach_back_change_nothing(looking_ahead: Engine) -> None:
@@ -287,12 +287,12 @@ def test_blocks_that_reach_back_change_nothing(looking_ahead: Engine) -> None:
 @pytest.mark.parametrize("samples", [1, FRAME - 1, FRAME, CHUNK, CHUNK + 1, 3 * CHUNK - 5])
 def test_no_event_outlives_the_end(looking_ahead: Engine, samples: int) -> None:
     audio = tones([("high", 0.0, 1.0)], duration_s=samples / SAMPLE_RATE)
-    heard = _whole(looking_ahead, audio, 1000)
-    assert_paired(heard.transitions)
-    assert sum(len(scores) for _, scores in heard.frames) == -(-samples // FRAME)
-    assert all(t.decided_sample <= 1000 + samples for t in heard.transitions)
+    received = _whole(looking_ahead, audio, 1000)
+    assert_paired(received.transitions)
+    assert sum(len(scores) for _, scores in received.frames) == -(-samples // FRAME)
+    assert all(t.decided_sample <= 1000 + samples for t in received.transitions)
     if samples > FRAME:  # the detector has heard enough of the tone
-        assert [(offset, reason) for *_, offset, reason in heard.events] == [
+        assert [(offset, reason) for *_, offset, reason in received.events] == [
             (1000 + samples, Reason.END_OF_STREAM)
         ]
 
@@ -309,8 +309,8 @@ def test_an_event_in_the_last_partial_chunk_is_found(looking_ahead: Engine) -> N
 def test_the_reason_is_the_one_given(tone_engine: Engine) -> None:
     for reason in (Reason.SOURCE_LOST, Reason.SHUTDOWN, Reason.RELOAD):
         audio = tones([("low", 0.0, 1.0)], duration_s=0.5)
-        heard = detect(Detector(tone_engine), [Block(audio, 0)], reason=reason)
-        assert [why for *_, why in heard.events] == [reason]
+        received = detect(Detector(tone_engine), [Block(audio, 0)], reason=reason)
+        assert [why for *_, why in received.events] == [reason]
 
 
 def test_a_source_without_audio_ends(tone_engine: Engine) -> None:
@@ -374,9 +374,9 @@ def test_one_offset_for_each_onset_whatever_happens(
     while step():
         pass
     assert detector.sources == ()
-    for heard in (heard for run in runs.values() for heard in run):
-        assert heard.ended == 1
-        assert_paired(heard.transitions)
+    for received in (received for run in runs.values() for received in run):
+        assert received.ended == 1
+        assert_paired(received.transitions)
 
 
 # Bad samples, warm-up, members, configuration
@@ -391,9 +391,9 @@ def test_a_bad_sample_does_not_stay(looking_ahead: Engine) -> None:
     detector.push("kitchen", Block(audio, 0))
     assert detector.bad_samples("kitchen") == 3
     detector.end("kitchen", Reason.END_OF_STREAM)
-    heard = {"kitchen": Heard()}
-    step_all(detector, heard)
-    assert heard["kitchen"].same_as(_whole(looking_ahead, silenced))
+    received = {"kitchen": Heard()}
+    step_all(detector, received)
+    assert received["kitchen"].same_as(_whole(looking_ahead, silenced))
 
 
 def test_scores_that_are_no_numbers_reset_their_stream(tmp_path: Path) -> None:
@@ -403,23 +403,23 @@ def test_scores_that_are_no_numbers_reset_their_stream(tmp_path: Path) -> None:
     detector = Detector(engine)
     loud = tones([("mid", 0.2, 0.3)], duration_s=1.0, amplitude=20.0)
     quiet = tones([("mid", 0.5, 0.8)], duration_s=1.0)
-    heard = {"loud": Heard(), "quiet": Heard()}
+    received = {"loud": Heard(), "quiet": Heard()}
     for source, audio in (("loud", loud + quiet), ("quiet", quiet)):
         detector.add(source)
         detector.push(source, Block(audio, 0))
     bad = []
     while (result := detector.step()) is not None:
         bad += result.bad
-        note(result, heard)
+        note(result, received)
     assert bad == ["loud"] * detector.bad_steps("loud")
     assert detector.bad_steps("loud") > 0
     assert detector.bad_steps("quiet") == 0
-    for source in heard:
+    for source in received:
         detector.end(source, Reason.END_OF_STREAM)
-    step_all(detector, heard)
-    (event,) = heard["quiet"].events
-    assert event in heard["loud"].events
-    assert all(np.isfinite(scores).all() for _, scores in heard["loud"].frames)
+    step_all(detector, received)
+    (event,) = received["quiet"].events
+    assert event in received["loud"].events
+    assert all(np.isfinite(scores).all() for _, scores in received["loud"].frames)
 
 
 def test_warm_up_frames_are_not_decoded(tmp_path: Path, tone_engine: Engine) -> None:
@@ -460,9 +460,9 @@ def test_a_tag_gate_silences_its_class(tmp_path: Path) -> None:
     engine = Engine(bundle.load(make_bundle(tmp_path, tags=True)), provider="cpu")
     gated = ClassPostprocessing(tag_threshold=0.9)
     free = detect(Detector(engine), [Block(faint, 0)])
-    heard = detect(Detector(engine, {"mid": gated}), [Block(faint, 0)])
+    received = detect(Detector(engine, {"mid": gated}), [Block(faint, 0)])
     assert {label for label, *_ in free.events} == {"low", "mid"}
-    assert heard.events == [event for event in free.events if event[0] == "low"]
+    assert received.events == [event for event in free.events if event[0] == "low"]
     loud = tones([("mid", 0.2, 0.6)], duration_s=1.0)
     assert len(detect(Detector(engine, {"mid": gated}), [Block(loud, 0)]).events) == 1
 

@@ -58,21 +58,21 @@ def handed_over(
         What was said until then, what after, and the sample it happened at.
     """
     before, after = {SOURCE: Heard()}, {SOURCE: Heard()}
-    detector, said, steps = old, before, 0
+    detector, emitted, steps = old, before, 0
     old.add(SOURCE)
     at_sample = 0
 
     def step() -> bool:
-        nonlocal detector, said, steps, at_sample
+        nonlocal detector, emitted, steps, at_sample
         if detector is old and steps == after_steps:
             for result in hand_over(old, new, **options):
                 note(result, before)
-            detector, said = new, after
+            detector, emitted = new, after
         result = detector.step()
         if result is None:
             return False
         steps += 1
-        note(result, said)
+        note(result, emitted)
         at_sample += detector.engine.manifest.chunk_samples if detector is old else 0
         return True
 
@@ -83,7 +83,7 @@ def handed_over(
     if detector is old:
         for result in hand_over(old, new, **options):
             note(result, before)
-        detector, said = new, after
+        detector, emitted = new, after
     detector.end(SOURCE, Reason.END_OF_STREAM)
     step_all(detector, after)
     return before[SOURCE], after[SOURCE], at_sample
@@ -128,14 +128,14 @@ def test_updates_may_come_more_often_without_ending_anything(
             after_steps=after_steps,
         )
         undisturbed = detect(Detector(looking_ahead), blocks)
-        said = before.transitions + after.transitions
-        assert [t for t in said if t.kind is not Kind.UPDATE] == undisturbed.transitions
+        emitted = before.transitions + after.transitions
+        assert [t for t in emitted if t.kind is not Kind.UPDATE] == undisturbed.transitions
         updates = [t for t in after.transitions if t.kind is Kind.UPDATE]
         length = round(new_s / looking_ahead.manifest.frame_s) or 10**9
         for update in updates:
             spans = [t for t in undisturbed.transitions if t.number == update.number]
-            heard = update.decided_sample - update.onset_sample
-            assert heard >= length * looking_ahead.manifest.frame_samples
+            received = update.decided_sample - update.onset_sample
+            assert received >= length * looking_ahead.manifest.frame_samples
             assert len(spans) == 2
 
 
@@ -151,10 +151,10 @@ def test_only_the_class_whose_rules_change_notices(
         old, Detector(looking_ahead, changed), blocks, after_steps=after_steps
     )
     undisturbed = detect(Detector(looking_ahead), blocks)
-    said = before.transitions + after.transitions
-    assert_paired(said)
+    emitted = before.transitions + after.transitions
+    assert_paired(emitted)
     for label in ("mid", "high"):
-        assert of_class(said, label) == of_class(undisturbed.transitions, label)
+        assert of_class(emitted, label) == of_class(undisturbed.transitions, label)
     # The class that changes: two decoders, one after the other, on the same frames.
     frames = [before.frames, after.frames]
     rules = [Detector(looking_ahead)._rules, Detector(looking_ahead, changed)._rules]
@@ -164,7 +164,7 @@ def test_only_the_class_whose_rules_change_notices(
     ):
         if half:
             expected += of_class(decoded(half, rule, reason), "low")
-    assert of_class(said, "low") == expected
+    assert of_class(emitted, "low") == expected
 
 
 def decoded(frames: list[tuple[int, Array]], rules: Any, reason: Reason) -> list[Transition]:
@@ -222,10 +222,10 @@ def test_gaps_and_bad_samples_are_handed_over(looking_ahead: Engine, other_engin
     hand_over(old, new)
     assert new.bad_samples(SOURCE) == 1
     assert new.pending_samples(SOURCE) == 1500 - CHUNK + 2 * 2000
-    heard = {SOURCE: Heard()}
+    received = {SOURCE: Heard()}
     new.end(SOURCE, Reason.END_OF_STREAM)
-    step_all(new, heard)
-    starts = {first for first, _ in heard[SOURCE].frames}
+    step_all(new, received)
+    starts = {first for first, _ in received[SOURCE].frames}
     assert {CHUNK, 4000, 9000} <= starts
 
 
@@ -238,12 +238,12 @@ def test_a_source_that_has_ended_is_drained_by_the_old_model(
         old.push(source, Block(AUDIO[: 8 * CHUNK], 0))
     old.end("done", Reason.END_OF_STREAM)
     assert old.step() is not None
-    heard = {"done": Heard(), "going": Heard()}
+    received = {"done": Heard(), "going": Heard()}
     for result in hand_over(old, new):
-        note(result, heard)
+        note(result, received)
     assert new.sources == ("going",)
-    assert (heard["done"].ended, heard["going"].ended) == (1, 0)
-    (first, *_) = heard["done"].events[-1:]
+    assert (received["done"].ended, received["going"].ended) == (1, 0)
+    (first, *_) = received["done"].events[-1:]
     assert first[3] is Reason.END_OF_STREAM
 
 
@@ -274,11 +274,11 @@ def test_a_class_can_be_restarted_though_its_rules_stay(tone_bundle: Bundle) -> 
     before, after, at_sample = handed_over(
         Detector(engine), Detector(engine), [Block(audio, 0)], after_steps=5, restarted={"low"}
     )
-    said = before.transitions + after.transitions
-    assert_paired(said)
-    assert [reason for *_, reason in of_class(said, "mid")] == [None, Reason.END_OF_STREAM]
+    emitted = before.transitions + after.transitions
+    assert_paired(emitted)
+    assert [reason for *_, reason in of_class(emitted, "mid")] == [None, Reason.END_OF_STREAM]
     assert at_sample == 5 * CHUNK
-    assert of_class(said, "low")[1:3] == [
+    assert of_class(emitted, "low")[1:3] == [
         (Kind.OFFSET, 0, at_sample, Reason.RELOAD),
         (Kind.ONSET, at_sample, None, None),
     ]

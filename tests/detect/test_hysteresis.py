@@ -29,7 +29,7 @@ def _rules(
 
 
 @dataclass
-class _Said:
+class _Emitted:
     """A change, and how many frames had been heard when it was decided."""
 
     change: FrameTransition
@@ -41,7 +41,7 @@ def _stream(
     rules: FrameRules,
     places: Sequence[int] | None = None,
     reason: Reason = Reason.END_OF_STREAM,
-) -> list[_Said]:
+) -> list[_Emitted]:
     """Push filtered scores cut at ``places``, by default one by one, and end.
 
     What is decided by a score is said when half a window more has been heard.
@@ -49,21 +49,21 @@ def _stream(
     hysteresis, half = Hysteresis(rules), rules.median // 2
     filtered = median_filter(scores, rules.median)
     cuts = range(len(scores)) if places is None else sorted(p % (len(scores) + 1) for p in places)
-    said: list[_Said] = []
+    emitted: list[_Emitted] = []
     for begin, end in pairwise([0, *cuts, len(scores)]):
         if begin == end or (not hysteresis.is_open and max(filtered[begin:end]) < rules.enter):
             continue  # the decoder does not push what cannot matter
         for change in hysteresis.push(begin, filtered[begin:end]):
-            said.append(_Said(change, min(change.decided_frame + 1 + half, len(scores))))
+            emitted.append(_Emitted(change, min(change.decided_frame + 1 + half, len(scores))))
             assert begin <= change.decided_frame < end
-    said += [_Said(change, len(scores)) for change in hysteresis.end(reason)]
-    return said
+    emitted += [_Emitted(change, len(scores)) for change in hysteresis.end(reason)]
+    return emitted
 
 
-def _events(said: Sequence[_Said]) -> list[tuple[int, int, Reason]]:
+def _events(emitted: Sequence[_Emitted]) -> list[tuple[int, int, Reason]]:
     return [
         (s.change.first_frame, s.change.end_frame, s.change.reason)
-        for s in said
+        for s in emitted
         if s.change.end_frame is not None and s.change.reason is not None
     ]
 
@@ -111,13 +111,13 @@ def test_what_an_event_is(
 
 
 def test_an_onset_is_said_when_the_event_is_long_enough() -> None:
-    said = _stream(_scores("..####...."), _rules(min_on=3, min_off=2))
-    assert [(s.change.kind, s.frames) for s in said] == [(Kind.ONSET, 5), (Kind.OFFSET, 8)]
+    emitted = _stream(_scores("..####...."), _rules(min_on=3, min_off=2))
+    assert [(s.change.kind, s.frames) for s in emitted] == [(Kind.ONSET, 5), (Kind.OFFSET, 8)]
 
 
 def test_updates_come_every_so_many_frames() -> None:
-    said = _stream(_scores("." + "#" * 12 + "."), _rules(min_on=3, update=4))
-    assert [(s.change.kind, s.frames) for s in said] == [
+    emitted = _stream(_scores("." + "#" * 12 + "."), _rules(min_on=3, update=4))
+    assert [(s.change.kind, s.frames) for s in emitted] == [
         (Kind.ONSET, 4),
         (Kind.UPDATE, 5),
         (Kind.UPDATE, 9),
@@ -157,10 +157,10 @@ SCORES = st.lists(st.tuples(LEVELS, st.integers(1, 8)), max_size=25).map(
 def test_streaming_equals_the_reference(
     scores: list[float], rules: FrameRules, places: list[int], reason: Reason
 ) -> None:
-    said = _stream(scores, rules, places, reason)
+    emitted = _stream(scores, rules, places, reason)
     streamed = [
         FrameEvent(c.first_frame, c.end_frame, c.reason, peak=c.score.peak, mean=c.score.mean)
-        for c in (s.change for s in said)
+        for c in (s.change for s in emitted)
         if c.end_frame is not None and c.reason is not None
     ]
     assert streamed == [
@@ -174,20 +174,20 @@ def test_streaming_equals_the_reference(
 def test_changes_do_not_depend_on_the_cut(
     scores: list[float], rules: FrameRules, places: list[int]
 ) -> None:
-    by_frame = [said.change for said in _stream(scores, rules)]
-    assert [said.change for said in _stream(scores, rules, places)] == by_frame
+    by_frame = [emitted.change for emitted in _stream(scores, rules)]
+    assert [emitted.change for emitted in _stream(scores, rules, places)] == by_frame
 
 
 @settings(deadline=None, max_examples=200)
 @given(SCORES, RULES)
 def test_every_onset_has_one_offset(scores: list[float], rules: FrameRules) -> None:
     is_open = None
-    for said in _stream(scores, rules):
-        if said.change.kind is Kind.ONSET:
+    for emitted in _stream(scores, rules):
+        if emitted.change.kind is Kind.ONSET:
             assert is_open is None
-            is_open = said.change.first_frame
+            is_open = emitted.change.first_frame
         else:
-            assert said.change.first_frame == is_open
-        if said.change.kind is Kind.OFFSET:
+            assert emitted.change.first_frame == is_open
+        if emitted.change.kind is Kind.OFFSET:
             is_open = None
     assert is_open is None

@@ -26,7 +26,7 @@ from streamsed.publish.requests import StatusRequest
 from streamsed.publish.responder import RequestHandler, Responder
 from tests.sockets import PATIENCE_S, RANDOM_PORT, receive
 
-UNHEARD_S = 0.5  # silence is seen by waiting; a beat comes every 20 ms
+SILENCE_S = 0.5  # silence is seen by waiting; a beat comes every 20 ms
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_only_a_known_client_with_the_right_server_key_hears(
         with listening(address, laptop) as inside:
             receive(inside)
             for subscriber in outside:
-                assert subscriber.receive(UNHEARD_S) is None
+                assert subscriber.receive(SILENCE_S) is None
                 subscriber.close()
             receive(inside)
 
@@ -109,13 +109,13 @@ def test_a_client_with_keys_does_not_listen_to_a_server_without(
         publishing(None) as address,
         listening(address, known(authentication, "laptop")) as subscriber,
     ):
-        assert subscriber.receive(UNHEARD_S) is None
+        assert subscriber.receive(SILENCE_S) is None
 
 
 def test_a_refused_client_gets_in_once_it_is_allowed(authentication: Authentication) -> None:
     keys = stranger(authentication)
     with publishing(authentication) as address, listening(address, keys) as subscriber:
-        assert subscriber.receive(UNHEARD_S) is None
+        assert subscriber.receive(SILENCE_S) is None
         write_public(authentication.clients.folder / "late.key", keys.own.public)
         receive(subscriber)
 
@@ -147,7 +147,7 @@ def test_a_removed_client_is_disconnected_and_others_come_back(
                 (authentication.clients.folder / "laptop.key").unlink()
             drain(removed)
             drain(kept)
-            assert removed.receive(UNHEARD_S) is None
+            assert removed.receive(SILENCE_S) is None
             receive(kept)
         with listening(address, phone) as newcomer:
             receive(newcomer)
@@ -161,7 +161,7 @@ def test_a_folder_that_goes_takes_everybody_along(authentication: Authentication
         with all_disconnected():
             folder.rename(folder.with_name("gone"))
         drain(subscriber)
-        assert subscriber.receive(UNHEARD_S) is None
+        assert subscriber.receive(SILENCE_S) is None
         folder.with_name("gone").rename(folder)
         receive(subscriber)
 
@@ -207,12 +207,12 @@ def test_only_a_known_client_is_answered(authentication: Authentication) -> None
             assert allowed.poll(int(PATIENCE_S * 1e3))
             assert allowed.recv() == b"{}"
             for outside in (plain, unknown, mistaken):
-                assert not outside.poll(int(UNHEARD_S * 1e3))
+                assert not outside.poll(int(SILENCE_S * 1e3))
             assert len(asked) == 1
             with all_disconnected():
                 (authentication.clients.folder / "laptop.key").unlink()
             allowed.send(b'{"get": "status"}')
-            assert not allowed.poll(int(UNHEARD_S * 1e3))
+            assert not allowed.poll(int(SILENCE_S * 1e3))
             assert len(asked) == 1
     finally:
         responder.close()

@@ -101,13 +101,13 @@ def test_without_a_journal_numbers_are_beyond_those_of_an_earlier_run() -> None:
 
 
 def test_what_a_crash_left_open_gets_its_offset(tmp_path: Path) -> None:
-    heard = {"kitchen": moment(4.5), "hall": None}
-    sequencer = opened(tmp_path, position=lambda source: heard[source])
+    received = {"kitchen": moment(4.5), "hall": None}
+    sequencer = opened(tmp_path, position=lambda source: received[source])
     ended, kitchen, hall, updated = (uuid4() for _ in range(4))
     sequencer.record([event(Kind.ONSET, ended), event(Kind.OFFSET, ended)])
     sequencer.record([event(Kind.ONSET, kitchen), event(Kind.ONSET, hall, source="hall")])
     sequencer.record([event(Kind.ONSET, updated), event(Kind.UPDATE, updated)])
-    heard["kitchen"] = moment(7.25)
+    received["kitchen"] = moment(7.25)
     sequencer.beat()
     crash(sequencer)
 

@@ -221,11 +221,11 @@ def test_a_failure_of_the_thread_is_told(make_publisher: MakePublisher) -> None:
     def broken(seq: int, now: datetime) -> NumberedMessage:
         raise RuntimeError("boom")
 
-    told = threading.Event()
-    publisher = make_publisher(on_failure=told.set)
+    notified = threading.Event()
+    publisher = make_publisher(on_failure=notified.set)
     publisher.start()
     publisher.publish(broken)
-    assert told.wait(PATIENCE_S)
+    assert notified.wait(PATIENCE_S)
     assert isinstance(publisher.failure, RuntimeError)
     with pytest.raises(PublishError):
         publisher.publish(status("nobody sends this"))

@@ -34,12 +34,12 @@ class Dask:
         self.stderr = self.popen.stderr
         self.log = Lines(self.stderr)
 
-    def until(self, said: str) -> str:
+    def until(self, text: str) -> str:
         """Wait for a line with ``said`` in it; return what follows."""
         while (line := self.log.next()) is not None:
-            if said in line:
-                return line.split(said)[1].strip()
-        raise AssertionError(f"{said!r} was not logged: {self.log.seen}")
+            if text in line:
+                return line.split(text)[1].strip()
+        raise AssertionError(f"{text!r} was not logged: {self.log.seen}")
 
     def close(self) -> None:
         """Kill it and what it has started."""

@@ -172,10 +172,10 @@ def test_a_recording_that_kills_its_workers_is_named_and_the_rest_kept(
         ReplayFolder(job.folder).make()
         news = replay_on_cluster(workers, job, recordings, stopped=lambda: False)
         with closing(news):
-            for said in news:
-                if isinstance(said, Outcome):
-                    assert said.name not in found, "each once"
-                    found[said.name] = said
+            for update in news:
+                if isinstance(update, Outcome):
+                    assert update.name not in found, "each once"
+                    found[update.name] = update
     assert found.keys() == {recording.name for recording in recordings}
     assert found[FATAL].failure == "3 workers that replayed it died"
     assert [outcome.name for outcome in found.values() if outcome.failure] == [FATAL]
@@ -287,12 +287,12 @@ def test_a_scheduler_that_is_none_is_told_in_a_line(
     Path("list.txt").write_text("{}")
     arguments = ("replay", audio, "-o", "out", "--bundle", bundle, "--scheduler", address)
     assert invoke(list(map(str, arguments))) == 2
-    said = capfd.readouterr()
-    (line,) = said.err.splitlines()
+    output = capfd.readouterr()
+    (line,) = output.err.splitlines()
     assert re.match(
         f"streamsed: --scheduler {address}: no Dask scheduler answers: ({reason})", line
     )
-    assert not said.out
+    assert not output.out
     assert not Path("out").exists()
 
 

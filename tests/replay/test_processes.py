@@ -54,13 +54,13 @@ def outcomes(
     ReplayFolder(job.folder).make()
     found: dict[str, Outcome] = {}
     groups = grouped(recordings, processes=processes)
-    for said in replay_in_processes(job, groups, processes=processes, stopped=lambda: False):
-        if isinstance(said, Outcome):
-            assert said.name not in found, "each once"
-            found[said.name] = said
+    for update in replay_in_processes(job, groups, processes=processes, stopped=lambda: False):
+        if isinstance(update, Outcome):
+            assert update.name not in found, "each once"
+            found[update.name] = update
         else:
-            assert isinstance(said, Processed)
-            assert said.seconds >= 0
+            assert isinstance(update, Processed)
+            assert update.seconds >= 0
     return found
 
 

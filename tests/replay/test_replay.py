@@ -66,11 +66,11 @@ def test_tables_are_in_the_order_of_the_recordings(whole: Path, audio: Path) -> 
     head, *events = rows(whole / "events.tsv")
     assert head == ["filename", "onset", "offset", "event_label"]
     assert events == sorted(events, key=lambda e: (names.index(e[0]), float(e[1]), float(e[2])))
-    said = [json.loads(line) for line in (whole / "messages.jsonl").read_text().splitlines()]
-    assert sorted({names.index(m["source"]) for m in said}) == sorted(
+    messages = [json.loads(line) for line in (whole / "messages.jsonl").read_text().splitlines()]
+    assert sorted({names.index(m["source"]) for m in messages}) == sorted(
         {names.index(e[0]) for e in events}
     )
-    offsets = [m for m in said if m["kind"] == "offset"]
+    offsets = [m for m in messages if m["kind"] == "offset"]
     assert sorted(
         (m["source"], m["onset"]["seconds"], m["offset"]["seconds"], m["label"]) for m in offsets
     ) == sorted((f, float(on), float(off), label) for f, on, off, label in events)

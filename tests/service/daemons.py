@@ -74,9 +74,9 @@ class Running:
         """Have it read a configuration; return what came until it said what became of that."""
         self.reread = config if callable(config) else lambda: config
         self.daemon.reload()
-        said = (DaemonState.RELOADED, DaemonState.RELOAD_REFUSED)
+        outcomes = (DaemonState.RELOADED, DaemonState.RELOAD_REFUSED)
         return receive_until(
-            self.subscriber, lambda m: isinstance(m, DaemonMessage) and m.state in said
+            self.subscriber, lambda m: isinstance(m, DaemonMessage) and m.state in outcomes
         )
 
     def until_stopped(self) -> list[AnyMessage]:

@@ -92,8 +92,8 @@ class Machine:
                 if state in {"running", "degraded"}:
                     return
             sleep(0.1)
-        said = " ".join(self._console.read_text(errors="replace").split())
-        raise NoMachineError(f"systemd does not boot ({state}): {said[-500:]}")
+        output = " ".join(self._console.read_text(errors="replace").split())
+        raise NoMachineError(f"systemd does not boot ({state}): {output[-500:]}")
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command inside and return what it prints."""
@@ -142,9 +142,9 @@ def booted(tree: Path, console: Path) -> Iterator[Machine]:
         "--console=pipe",
         "--quiet",
     ]
-    with console.open("wb") as said:
+    with console.open("wb") as output:
         nspawn = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
     machine = Machine(tree, nspawn, console)
     try:

@@ -43,7 +43,7 @@ class ServiceManager:
 
     def until_said(self, key: str, value: str | None = None) -> list[dict[str, str]]:
         """Return notifications up to the first with a key, and a value if that matters."""
-        return self.until(lambda said: key in said and value in {None, said[key]})
+        return self.until(lambda output: key in output and value in {None, output[key]})
 
     def drain(self) -> list[dict[str, str]]:
         """Return what has come already."""

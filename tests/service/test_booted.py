@@ -147,8 +147,8 @@ def test_started_when_it_is_ready(service: Machine, address: str) -> None:
         until(lambda: service.property("StatusText").startswith(busy), "a status")
         (heartbeat, *_) = receive_until(subscriber, lambda m: isinstance(m, Heartbeat))
         assert isinstance(heartbeat, Heartbeat)
-    said = [json.loads(line) for line in service.journal() if line.startswith("{")]
-    assert "started" in {entry["event"] for entry in said}
+    output = [json.loads(line) for line in service.journal() if line.startswith("{")]
+    assert "started" in {entry["event"] for entry in output}
 
 
 def test_a_frozen_service_is_killed_and_started_again(service: Machine, address: str) -> None:
@@ -163,8 +163,8 @@ def test_a_frozen_service_is_killed_and_started_again(service: Machine, address:
         receive_until(subscriber, lambda m: getattr(m, "kind", "") is Kind.OFFSET)
     ended = [e.reason for e in journalled(service) if getattr(e, "kind", "") is Kind.OFFSET]
     assert Reason.INTERRUPTED in ended, "what was open when it was killed has its offset"
-    for said in ("Watchdog timeout", "publisher.py"):  # and where its threads were
-        until(lambda said=said: any(said in line for line in service.journal()), said)
+    for output in ("Watchdog timeout", "publisher.py"):  # and where its threads were
+        until(lambda output=output: any(output in line for line in service.journal()), output)
 
 
 def test_a_missing_microphone_is_no_reason_to_kill_it(service: Machine, address: str) -> None:
@@ -184,8 +184,8 @@ def test_a_network_stream_is_heard_in_the_sandbox(service: Machine, address: str
     with serving(RtspServer(tones([], duration_s=1.0)[:, np.newaxis], SAMPLE_RATE)) as server:
         configure(service, address, sources=[{"type": "url", "name": "cam", "url": server.url}])
         service.run("systemctl", "start", "streamsed")
-        heard = "1 source: 1 running"
-        until(lambda: service.property("StatusText").startswith(heard), "the stream is heard")
+        received = "1 source: 1 running"
+        until(lambda: service.property("StatusText").startswith(received), "the stream is heard")
         service.run("systemctl", "stop", "streamsed")
     assert service.property("Result") == "success"
     (ended,) = [m for m in journalled(service) if getattr(m, "source", "") == "cam"][-1:]

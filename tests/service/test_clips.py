@@ -28,10 +28,10 @@ PRE_S, POST_S = 1.0, 0.5
 
 
 def clips_of(
-    folder: Path, bundle: Path, heard: Sequence[dict[str, Any]], **clips: Any
+    folder: Path, bundle: Path, sounds: Sequence[dict[str, Any]], **clips: Any
 ) -> list[EventMessage]:
     settings = {"enabled": True, "path": str(folder), "pre_s": PRE_S, "post_s": POST_S}
-    config = configure(bundle, heard, clips=settings | clips)
+    config = configure(bundle, sounds, clips=settings | clips)
     with running(config) as run:
         return [e for e in events(run.until_stopped()) if e.kind is Kind.OFFSET]
 
@@ -42,9 +42,9 @@ def assert_exact(event: EventMessage, audio: NDArray[np.int16]) -> None:
     assert event.offset is not None
     first = max(0, event.onset.sample - round(PRE_S * SAMPLE_RATE))
     end = event.offset.sample + round(POST_S * SAMPLE_RATE)
-    heard, rate = soundfile.read(event.clip, dtype="int16")
+    sounds, rate = soundfile.read(event.clip, dtype="int16")
     assert rate == SAMPLE_RATE
-    np.testing.assert_array_equal(heard, audio[first:end])
+    np.testing.assert_array_equal(sounds, audio[first:end])
 
 
 def test_clips_of_real_audio_are_exact(tmp_path: Path) -> None:
@@ -71,15 +71,15 @@ def test_clips_of_real_audio_are_exact(tmp_path: Path) -> None:
 def test_a_clip_ends_with_its_source_and_keeps_to_its_limit(bundle: Path, tmp_path: Path) -> None:
     audio = tones([("low", 0.5, 1.0), ("mid", 2.0, 9.0), ("high", 9.3, 10.0)], duration_s=10.0)
     entry = recording(tmp_path / "a.wav", audio)
-    heard = soundfile.read(entry["path"], dtype="int16")[0]
+    sounds = soundfile.read(entry["path"], dtype="int16")[0]
     ended = clips_of(tmp_path / "clips", bundle, [entry], max_clip_s=3.0)
     low, mid, high = sorted(ended, key=lambda event: event.onset.sample)
-    assert_exact(low, heard)
-    assert_exact(high, heard)
+    assert_exact(low, sounds)
+    assert_exact(high, sounds)
     assert mid.clip is not None
     first = mid.onset.sample - SAMPLE_RATE
     np.testing.assert_array_equal(
-        soundfile.read(mid.clip, dtype="int16")[0], heard[first : first + 3 * SAMPLE_RATE]
+        soundfile.read(mid.clip, dtype="int16")[0], sounds[first : first + 3 * SAMPLE_RATE]
     )
 
 
@@ -131,8 +131,8 @@ def test_no_audio_is_written_unless_asked_for(bundle: Path, tmp_path: Path) -> N
 
 def test_only_chosen_sources_and_classes_are_recorded(bundle: Path, tmp_path: Path) -> None:
     audio = tones([("low", 0.5, 1.0), ("high", 0.5, 1.0)], duration_s=2.0)
-    heard = [recording(tmp_path / f"{name}.wav", audio) for name in "ab"]
-    ended = clips_of(tmp_path / "clips", bundle, heard, classes=["low"], sources=["b"])
+    sounds = [recording(tmp_path / f"{name}.wav", audio) for name in "ab"]
+    ended = clips_of(tmp_path / "clips", bundle, sounds, classes=["low"], sources=["b"])
     assert {(e.source, e.label) for e in ended if e.clip} == {("b", "low")}
     assert len(ended) == 4
 

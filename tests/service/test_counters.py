@@ -43,8 +43,8 @@ def test_the_real_time_factor_is_that_of_the_last_minute() -> None:
 
 
 def test_a_daemon_counts_what_it_does(bundle: Path, tmp_path: Path) -> None:
-    heard = [("low", 0.2, 0.5), ("high", 0.6, 0.9), ("low", 1.0, 1.2)]
-    source = recording(tmp_path / "kitchen.wav", tones(heard, duration_s=1.5), paced=True)
+    sounds = [("low", 0.2, 0.5), ("high", 0.6, 0.9), ("low", 1.0, 1.2)]
+    source = recording(tmp_path / "kitchen.wav", tones(sounds, duration_s=1.5), paced=True)
     with running(configure(bundle, [source])) as run:
         messages = run.until_stopped()
         counters = run.daemon.counters
@@ -62,8 +62,8 @@ def test_a_daemon_counts_what_it_does(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_disabled_classes_and_recordings_are_not_timed(bundle: Path, tmp_path: Path) -> None:
-    heard = [("low", 0.2, 0.5), ("high", 0.6, 0.9)]
-    source = recording(tmp_path / "kitchen.wav", tones(heard, duration_s=1.5))
+    sounds = [("low", 0.2, 0.5), ("high", 0.6, 0.9)]
+    source = recording(tmp_path / "kitchen.wav", tones(sounds, duration_s=1.5))
     detect = {"classes": {"high": {"enabled": False}}}
     with running(configure(bundle, [source], detect=detect)) as run:
         run.until_stopped()

@@ -143,8 +143,8 @@ def test_heartbeats_tell_how_every_source_is(
         done, pipe = message.sources
         assert (done.source, pipe.source) == ("done", "pipe")
         # The pipe may keep back less than a block.
-        heard = pipe.position is not None and pipe.position.sample > 0.9 * SAMPLE_RATE
-        return heard and done.state is SourceState.ENDED and message.last_seq > 0
+        received = pipe.position is not None and pipe.position.sample > 0.9 * SAMPLE_RATE
+        return received and done.state is SourceState.ENDED and message.last_seq > 0
 
     with (
         standard_input(monkeypatch) as put,

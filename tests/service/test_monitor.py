@@ -56,8 +56,8 @@ def health(daemon: Daemon, path: str) -> tuple[int, dict[str, str]]:
 def test_metrics_tell_what_happened(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = [("low", 0.2, 0.5), ("high", 0.6, 0.9)]
-    paced = recording(tmp_path / "kitchen.wav", tones(heard, duration_s=1.2), paced=True)
+    sounds = [("low", 0.2, 0.5), ("high", 0.6, 0.9)]
+    paced = recording(tmp_path / "kitchen.wav", tones(sounds, duration_s=1.2), paced=True)
     with (
         standard_input(monkeypatch),
         running(configure(bundle, [paced, PIPE], metrics=METRICS)) as run,

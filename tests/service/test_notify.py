@@ -24,17 +24,17 @@ def test_states_are_told_on_paths_and_abstract_names(tmp_path: Path, abstract: b
         notifier.status("two\nlines")
         notifier.alive()
         notifier.stopping("received SIGTERM")
-        told = [manager.receive() for _ in range(6)]
+        notified = [manager.receive() for _ in range(6)]
         notifier.close()
         notifier.close()
         notifier.status("nobody hears that")
-    assert told[0] == {"STATUS": "loading models/domestic", "EXTEND_TIMEOUT_USEC": "600000000"}
-    assert told[1] == {"READY": "1", "STATUS": "1 source: 1 running"}
-    assert told[2] is not None
+    assert notified[0] == {"STATUS": "loading models/domestic", "EXTEND_TIMEOUT_USEC": "600000000"}
+    assert notified[1] == {"READY": "1", "STATUS": "1 source: 1 running"}
+    assert notified[2] is not None
     now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    assert now_us - 60e6 < int(told[2].pop("MONOTONIC_USEC")) <= now_us
-    assert told[2] == {"RELOADING": "1", "STATUS": "reloading"}
-    assert told[3:] == [
+    assert now_us - 60e6 < int(notified[2].pop("MONOTONIC_USEC")) <= now_us
+    assert notified[2] == {"RELOADING": "1", "STATUS": "reloading"}
+    assert notified[3:] == [
         {"STATUS": "two lines"},
         {"WATCHDOG": "1"},
         {"STOPPING": "1", "STATUS": "stopping: received SIGTERM"},

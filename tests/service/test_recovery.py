@@ -158,8 +158,8 @@ def test_a_pipe_that_stalls_ends_its_events_and_goes_on(
 
 
 def test_others_never_notice(bundle: Path, tmp_path: Path, tone: Path, pulse: PulseServer) -> None:
-    heard = [(label, 0.4 * i + 0.1, 0.4 * i + 0.3) for i, label in enumerate(["low", "high"] * 5)]
-    good = recording(tmp_path / "good.wav", tones(heard, duration_s=4.1), paced=True)
+    sounds = [(label, 0.4 * i + 0.1, 0.4 * i + 0.3) for i, label in enumerate(["low", "high"] * 5)]
+    good = recording(tmp_path / "good.wav", tones(sounds, duration_s=4.1), paced=True)
     with running(configure(bundle, [good])) as run:
         alone = run.until_stopped()
     with running(configure(bundle, [MICROPHONE, good], retry=QUICK)) as run:
@@ -182,5 +182,5 @@ def test_others_never_notice(bundle: Path, tmp_path: Path, tone: Path, pulse: Pu
         }
         return [event.model_dump_json(exclude=clocks) for event in events(messages, "good")]
 
-    assert len(contents(alone)) == 2 * len(heard)
+    assert len(contents(alone)) == 2 * len(sounds)
     assert contents(beside) == contents(alone)

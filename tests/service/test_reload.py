@@ -107,8 +107,8 @@ def test_what_has_not_changed_goes_on(
         (DaemonState.RELOADED, "sources added: added; needs a restart: queue_s"),
         (DaemonState.RELOADED, "sources removed: added"),
     ]
-    said = [entry for entry in logs if entry["event"] == "reloaded"]
-    assert [entry["needs_restart"] for entry in said] == [("queue_s",), ()]
+    output = [entry for entry in logs if entry["event"] == "reloaded"]
+    assert [entry["needs_restart"] for entry in output] == [("queue_s",), ()]
     beats = [len(m.sources) for m in messages if isinstance(m, Heartbeat)]
     assert set(beats) <= {1, 2}
 
@@ -127,9 +127,9 @@ def test_reloads_one_upon_the_other_and_a_changed_standard_input(
 
     messages = heard_by(configure(bundle, [PIPE]), monkeypatch, then)
     assert content(events(messages)) == undisturbed
-    said = [message for _, message in daemon_states(messages)[1:-1]]
+    output = [message for _, message in daemon_states(messages)[1:-1]]
     changed = "changed: detect.classes.high"
-    assert said == [*5 * [changed], f"{changed}; needs a restart: sources.pipe"]
+    assert output == [*5 * [changed], f"{changed}; needs a restart: sources.pipe"]
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ def test_another_bundle_goes_on_with_the_next_sample(
 
 
 @pytest.mark.parametrize(
-    ("mistake", "says"),
+    ("mistake", "expected"),
     [
         ({"detect": {"classes": {"lwo": {"enter": 0.4}}}}, "no class of bundle 'tones'"),
         ({"bundle": "nowhere"}, "nowhere"),
@@ -301,7 +301,7 @@ def test_a_wrong_configuration_changes_nothing(
     bundle: Path,
     undisturbed: list[tuple[Any, ...]],
     mistake: dict[str, Any] | None,
-    says: str,
+    expected: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = configure(bundle, [PIPE])
@@ -323,7 +323,7 @@ def test_a_wrong_configuration_changes_nothing(
     assert content(events(messages)) == undisturbed
     ((state, why),) = daemon_states(messages)[1:-1]
     assert state is DaemonState.RELOAD_REFUSED
-    assert says in (why or "")
+    assert expected in (why or "")
     (line,) = [entry for entry in logs if entry["event"] == "reload_refused"]
     assert line["reason"] == why
 

@@ -171,8 +171,8 @@ def test_audio_that_a_server_drops_is_a_gap_and_the_time_is_right_again(
         messages += after + run.until_stopped()
     (ended,) = [m for m in events(messages) if m.reason is Reason.GAP]
     assert ended.kind is Kind.OFFSET
-    told = [m.message for m in statuses(messages) if m.lost_samples]
-    assert told[0] == "audio is lost before it arrives"
+    notified = [m.message for m in statuses(messages) if m.lost_samples]
+    assert notified[0] == "audio is lost before it arrives"
     last = statuses(messages)[-1]
     assert last.lost_samples / 16_000 == pytest.approx(lost_s, abs=1.0)
     assert last.reconnections == 0

@@ -35,8 +35,8 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
 @pytest.fixture
 def notifier(manager: ServiceManager) -> Iterator[Notifier]:
     """Tells the service manager."""
-    with closing(Notifier.of_environment()) as told:
-        yield told
+    with closing(Notifier.of_environment()) as notified:
+        yield notified
 
 
 def test_from_ready_to_stopping(
@@ -48,7 +48,7 @@ def test_from_ready_to_stopping(
     ):
         run.until(("source", "pipe"))
         before = manager.drain()
-        assert not [said for said in before if "READY" in said], "ready without audio"
+        assert not [notice for notice in before if "READY" in notice], "ready without audio"
         put(tones([], duration_s=1.0))
         ready = manager.until_said("READY")[-1]
         assert ready["STATUS"].startswith("1 source: 1 running; real-time factor ")
@@ -57,9 +57,11 @@ def test_from_ready_to_stopping(
         assert status.endswith("; dropped 0.0 s")
         run.daemon.stop("received SIGTERM")
         run.until_stopped()
-    said = manager.until_said("STOPPING")
-    assert said[-1]["STATUS"] == "stopping: received SIGTERM"
-    assert not [said for said in manager.drain() if "STATUS" in said], "the end is the last word"
+    notice = manager.until_said("STOPPING")
+    assert notice[-1]["STATUS"] == "stopping: received SIGTERM"
+    assert not [notice for notice in manager.drain() if "STATUS" in notice], (
+        "the end is the last word"
+    )
 
 
 def test_ready_without_audio_once_that_is_known(
@@ -135,7 +137,7 @@ def assert_unfed(manager: ServiceManager) -> None:
     manager.drain()
     statuses = 0
     while statuses < 5 * WATCHED_S / 0.1:  # many times the limit
-        said = manager.receive()
-        assert said is not None, "not even heartbeats"
-        assert "WATCHDOG" not in said, "fed though detection hangs"
-        statuses += "STATUS" in said
+        notice = manager.receive()
+        assert notice is not None, "not even heartbeats"
+        assert "WATCHDOG" not in notice, "fed though detection hangs"
+        statuses += "STATUS" in notice

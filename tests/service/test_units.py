@@ -48,10 +48,10 @@ def test_the_system_service_is_well_confined(tmp_path: Path) -> None:
     for more in ("", (UNITS / "cuda.conf").read_text(encoding="utf-8")):
         here = tmp_path / "streamsed.service"
         here.write_text((UNITS / "streamsed.service").read_text(encoding="utf-8") + more)
-        said = analyze("security", "--offline=true", "--no-pager", here, runtime=tmp_path)
-        level = re.search(r"exposure level for streamsed\.service: ([\d.]+)", said)
-        assert level is not None, said
-        assert float(level[1]) < SAFE_BELOW, said
+        output = analyze("security", "--offline=true", "--no-pager", here, runtime=tmp_path)
+        level = re.search(r"exposure level for streamsed\.service: ([\d.]+)", output)
+        assert level is not None, output
+        assert float(level[1]) < SAFE_BELOW, output
 
 
 def make(target: str, tree: Path, *variables: str) -> str:
@@ -85,8 +85,8 @@ def test_what_is_installed_and_what_is_kept(tmp_path: Path) -> None:
     make("uninstall-service", tmp_path, "SERVICE_VENV=/opt/mine")
     assert mine.is_dir(), "no virtual environment: not the service's"
     mine.rmdir()
-    said = make("uninstall-service", tmp_path)
-    assert "/etc/streamsed/config.yaml" in said
+    output = make("uninstall-service", tmp_path)
+    assert "/etc/streamsed/config.yaml" in output
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [config]
     assert not (tmp_path / "opt/streamsed").exists()
     assert not (tmp_path / "usr/local/bin/streamsed").is_symlink()

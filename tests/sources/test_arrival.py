@@ -47,8 +47,8 @@ class Network:
 
     def error_s(self) -> float:
         """How wrong the time of what has just arrived is."""
-        said = self.clock.started_at.timestamp() + self.samples / RATE
-        return said - (self.now + self.utc_ahead_s)
+        estimated_at = self.clock.started_at.timestamp() + self.samples / RATE
+        return estimated_at - (self.now + self.utc_ahead_s)
 
 
 def test_a_burst_at_the_beginning_is_old_audio() -> None:

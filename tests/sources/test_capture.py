@@ -30,7 +30,7 @@ class Device:
 
     def __init__(self, *, slots: int = 8, drift: float = 0.0) -> None:
         self.now = 5000.0
-        self.heard = 0
+        self.captured = 0
         self.drift = drift
         self.capture = Capture(
             rate=RATE, channels=2, block_frames=FRAMES, slots=slots, clock=lambda: self.now
@@ -38,15 +38,15 @@ class Device:
 
     def lose(self, frames: int) -> None:
         """Let the driver drop frames that were heard."""
-        self.heard += frames
+        self.captured += frames
 
     def call(self, *, overflow: bool = False, jitter_s: float = 0.0, stale: bool = False) -> None:
         """Deliver the next block, whose values tell when it was heard."""
-        first = 5000.0 + self.heard / RATE * (1 + self.drift)
-        self.heard += FRAMES
-        self.now = 5000.0 + self.heard / RATE * (1 + self.drift) + 0.003
+        first = 5000.0 + self.captured / RATE * (1 + self.drift)
+        self.captured += FRAMES
+        self.now = 5000.0 + self.captured / RATE * (1 + self.drift) + 0.003
         stamp = 0.0 if stale else 70.0 + first + jitter_s
-        frames = np.full((FRAMES, 2), self.heard - FRAMES, np.float32)
+        frames = np.full((FRAMES, 2), self.captured - FRAMES, np.float32)
         status = SimpleNamespace(input_overflow=overflow, input_underflow=False)
         self.capture.callback(
             frames, FRAMES, Stamps(70.0 + self.now, stamp), status if overflow else None
@@ -80,7 +80,7 @@ def test_a_reader_that_is_late_loses_frames_but_never_the_clock(
             first, frames = taken
             assert (frames == first).all()
             taken_frames += len(frames)
-    assert taken_frames + device.capture.lost_frames == device.heard
+    assert taken_frames + device.capture.lost_frames == device.captured
 
 
 @given(
@@ -121,8 +121,8 @@ def test_the_anchor_is_when_the_first_frame_was_heard(stale: bool) -> None:
     device.call(stale=stale)
     assert device.capture.begun.is_set()
     age_s = device.now - 5000.0
-    heard = device.capture.started_at.timestamp()
-    assert began - age_s - 0.004 <= heard <= datetime.now(UTC).timestamp() - age_s + 0.004
+    captured = device.capture.started_at.timestamp()
+    assert began - age_s - 0.004 <= captured <= datetime.now(UTC).timestamp() - age_s + 0.004
 
 
 def test_the_anchor_follows_a_clock_that_drifts() -> None:

@@ -48,7 +48,7 @@ def record_while(
     microphone: Microphone, pulse: PulseServer, path: Path
 ) -> tuple[NDArray[np.float32], float, float]:
     """Play a recording; return what was heard, and UTC before and after the playing."""
-    heard: list[NDArray[np.float32]] = []
+    captured: list[NDArray[np.float32]] = []
     index = 0
     before = datetime.now(UTC).timestamp()
     player = pulse.play(path)
@@ -60,11 +60,11 @@ def record_while(
         assert block is not None, "no audio"
         assert block.first_sample == index, "the index is not continuous"
         index = block.end_sample
-        heard.append(block.samples)
+        captured.append(block.samples)
         if ended is None and player.poll() is not None:
             assert player.returncode == 0
             ended = datetime.now(UTC).timestamp()
-    return np.concatenate(heard), before, ended
+    return np.concatenate(captured), before, ended
 
 
 def refuse(**_: object) -> None:
@@ -94,15 +94,15 @@ def test_what_is_played_is_heard_at_the_right_time(
     opening = datetime.now(UTC).timestamp()
     with opened(source, rate) as microphone:
         assert opening - 1.0 < microphone.started_at.timestamp() < datetime.now(UTC).timestamp()
-        heard, before, after = record_while(microphone, pulse, path)
+        captured, before, after = record_while(microphone, pulse, path)
         started = microphone.started_at.timestamp()
         assert microphone.lost_samples == 0
         assert microphone.status_flags == {"input_overflow": 0, "input_underflow": 0}
 
     expected = soxr.resample(chirp, PLAYED_RATE, rate)
-    correlation = np.correlate(heard, np.sign(gain) * expected, mode="valid")
+    correlation = np.correlate(captured, np.sign(gain) * expected, mode="valid")
     begin = int(np.argmax(correlation))
-    found = heard[begin : begin + len(expected)]
+    found = captured[begin : begin + len(expected)]
     assert np.sign(gain) * np.corrcoef(found, expected)[0, 1] > 0.97
     assert np.dot(found, expected) / np.dot(expected, expected) == pytest.approx(gain, rel=0.05)
     assert before - 0.1 < started + begin / rate < after - 1.0 + 0.2

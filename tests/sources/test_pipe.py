@@ -65,7 +65,7 @@ def through(
     return pipe, reading
 
 
-def says(reading: Reading, *parts: str) -> None:
+def reason(reading: Reading, *parts: str) -> None:
     """Check that a stream was lost, with one line that has every part."""
     assert isinstance(reading.end, SourceLost)
     assert one_line(reading.end, "p: standard input", *parts)
@@ -83,7 +83,7 @@ def test_however_the_bytes_are_cut(cuts: list[int], frames: int, over: int) -> N
     expected = stereo.astype(np.float32).reshape(-1, 2).mean(axis=1) / 32768
     np.testing.assert_allclose(reading.samples, expected, atol=1e-7)
     if over:
-        says(reading, "ended inside a frame", f"{over} of 4 bytes", f"{frames} whole frames")
+        reason(reading, "ended inside a frame", f"{over} of 4 bytes", f"{frames} whole frames")
     else:
         assert isinstance(reading.end, EndOfSource)
 
@@ -121,13 +121,13 @@ def test_formats_are_those_of_ffmpeg(sample_format: SampleFormat) -> None:
 
 def test_an_odd_number_of_bytes() -> None:
     _, reading = through(integers(1000).tobytes() + b"\x07")
-    says(reading, "ended inside a frame", "1 of 2 bytes", "1000 whole frames")
+    reason(reading, "ended inside a frame", "1 of 2 bytes", "1000 whole frames")
     assert len(reading.samples) == 1000
 
 
 def test_nothing_at_all() -> None:
-    says(through(b"")[1], "empty")
-    says(through(b"\x01")[1], "inside a frame")
+    reason(through(b"")[1], "empty")
+    reason(through(b"\x01")[1], "inside a frame")
 
 
 def wav_bytes(subtype: str, rate: int, container: str = "WAV") -> bytes:
@@ -150,7 +150,7 @@ def wav_bytes(subtype: str, rate: int, container: str = "WAV") -> bytes:
 )
 def test_a_header_instead_of_raw_samples(data: bytes, parts: tuple[str, ...]) -> None:
     _, reading = through(data)
-    says(reading, "header", *parts, "raw s16le samples at 16000 Hz, 1 channel(s) would be right")
+    reason(reading, "header", *parts, "raw s16le samples at 16000 Hz, 1 channel(s) would be right")
     assert not reading.blocks
 
 
@@ -158,7 +158,7 @@ def test_a_header_instead_of_raw_samples(data: bytes, parts: tuple[str, ...]) ->
 def test_integers_taken_for_floats(level: int) -> None:
     noise = np.random.default_rng(0).normal(0, level, 8 * RATE).clip(-32768, 32767)
     _, reading = through(noise.astype("<i2").tobytes(), sample_format="f32le")
-    says(reading, "not f32le", "s16le may be right")
+    reason(reading, "not f32le", "s16le may be right")
 
 
 def test_nan_among_floats_becomes_silence() -> None:
@@ -195,8 +195,8 @@ def test_a_live_pipe_began_when_its_first_bytes_were_heard(open_pipe: tuple[Pipe
     os.write(write_end, bytes(2 * RATE))
     block = pipe.read(10.0)
     assert block is not None
-    heard = pipe.started_at.timestamp() + len(block.samples) / RATE
-    assert before.timestamp() <= heard <= datetime.now(UTC).timestamp()
+    captured = pipe.started_at.timestamp() + len(block.samples) / RATE
+    assert before.timestamp() <= captured <= datetime.now(UTC).timestamp()
 
 
 @pytest.mark.parametrize("closers", [1, 3])

@@ -40,12 +40,12 @@ def test_a_recording_is_heard_to_its_end(tmp_path: Path, name: str, rate: int) -
         reading = read_all(Url("a", f"{address}/{name}"))
     assert isinstance(reading.end, EndOfSource)
     expected = chirp(RATE)
-    heard = reading.samples[: len(expected)]
+    captured = reading.samples[: len(expected)]
     assert abs(len(reading.samples) - len(expected)) <= 0.1 * RATE
-    lag = int(np.argmax(np.correlate(heard, expected[: len(expected) // 2], mode="valid")))
-    overlap = min(len(heard) - lag, len(expected))
+    lag = int(np.argmax(np.correlate(captured, expected[: len(expected) // 2], mode="valid")))
+    overlap = min(len(captured) - lag, len(expected))
     assert lag < 0.1 * RATE
-    assert np.corrcoef(heard[lag : lag + overlap], expected[:overlap])[0, 1] > 0.99
+    assert np.corrcoef(captured[lag : lag + overlap], expected[:overlap])[0, 1] > 0.99
 
 
 def test_hls(tmp_path: Path) -> None:

@@ -21,13 +21,13 @@ def beat(session: SubscriberSession, now: float, *, last_seq: int, uptime_s: flo
     session.published([b"heartbeat/", body(last_seq=last_seq, uptime_s=uptime_s)], now)
 
 
-def hear(session: SubscriberSession, now: float, seq: int) -> None:
+def deliver(session: SubscriberSession, now: float, seq: int) -> None:
     session.published([b"event/kitchen/Dog/", body(seq=seq)], now)
 
 
 def seqs(session: SubscriberSession) -> list[int | Gap]:
     found = [
-        said if isinstance(said, Gap) else json.loads(said[1])["seq"] for said in session.ready
+        item if isinstance(item, Gap) else json.loads(item[1])["seq"] for item in session.ready
     ]
     session.ready.clear()
     return found
@@ -36,8 +36,8 @@ def seqs(session: SubscriberSession) -> list[int | Gap]:
 def jumped() -> SubscriberSession:
     """One that has heard 1 and 5, and has asked at time 0 what was between."""
     session = SubscriberSession(["event/", "status/"], since=None)
-    hear(session, 0.0, 1)
-    hear(session, 0.0, 5)
+    deliver(session, 0.0, 1)
+    deliver(session, 0.0, 5)
     assert seqs(session) == [1]
     frames = session.request(0.0)
     assert frames is not None
@@ -159,8 +159,8 @@ def test_an_answer_that_is_an_error_is_none() -> None:
 
 def test_nothing_is_asked_while_the_user_has_something_to_read() -> None:
     session = SubscriberSession(["event/", "status/"], since=0)
-    hear(session, 0.0, 1)
-    hear(session, 0.0, 3)
+    deliver(session, 0.0, 1)
+    deliver(session, 0.0, 3)
     assert session.request(0.0) is None
     assert seqs(session) == [1]
     assert session.request(0.0) is not None
@@ -179,7 +179,7 @@ def test_what_has_no_number_is_passed_on() -> None:
     session = SubscriberSession([""], since=None)
     session.published([b"status/kitchen/level/", body(source="kitchen")], 0.0)
     session.published([b"event/x/", b"no JSON"], 0.0)
-    assert [said[0] for said in session.ready if not isinstance(said, Gap)] == [
+    assert [item[0] for item in session.ready if not isinstance(item, Gap)] == [
         "status/kitchen/level/",
         "event/x/",
     ]

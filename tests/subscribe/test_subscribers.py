@@ -51,7 +51,6 @@ class Server:
         prepare(folder)
         self.folder = folder
         self.address, self.requests = free_addresses()
-        self.said: list[int] = []
         self.subscribed = threading.Semaphore(0)
 
     @contextmanager
@@ -145,13 +144,13 @@ def test_who_may_stay_misses_nothing_when_another_is_shut_out(
         keys = CurveKeys(server=daemon.public, own=own)
         return Subscriber(server.address, topics=ALL, since=0, requests=server.requests, keys=keys)
 
-    def said(event: str, **more: str) -> int:
+    def times_logged(event: str, **more: str) -> int:
         wanted = {"event": event, **more}
         return sum(wanted.items() <= line.items() for line in logged)
 
     def nobody_is_left() -> bool:
         say(publisher, 1)
-        return said("clients_disconnected") == BOTH_SOCKETS
+        return times_logged("clients_disconnected") == BOTH_SOCKETS
 
     with (
         structlog.testing.capture_logs() as logged,
@@ -161,14 +160,14 @@ def test_who_may_stay_misses_nothing_when_another_is_shut_out(
     ):
         say(publisher, 10)
         assert numbers(shut_out, 10) == list(range(1, 11))
-        wait_until(lambda: said("client_let_in", client="laptop") == BOTH_SOCKETS)
+        wait_until(lambda: times_logged("client_let_in", client="laptop") == BOTH_SOCKETS)
         (tmp_path / "clients" / "laptop.key").unlink()
         wait_until(nobody_is_left)
         say(publisher, 10)
         last = publisher.last_seq
         assert numbers(staying, last) == list(range(1, last + 1))
-        heard = list(iter(lambda: shut_out.receive(0.5), None))
-        assert len(heard) <= last - 20, "what came after it was shut out"
+        received = list(iter(lambda: shut_out.receive(0.5), None))
+        assert len(received) <= last - 20, "what came after it was shut out"
 
 
 def test_resumed_where_it_was_left(server: Server) -> None:
