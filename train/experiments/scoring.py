@@ -23,7 +23,7 @@ from train.data.inputs import AudioInputs
 from train.data.labels import LabelGrid
 from train.data.loading import load
 from train.models.model import SoundEventModel
-from train.stages.validation import Scores, odd_frames, score_clips, true_events
+from train.stages.validation import ClipScores, Scores, odd_frames, score_clips, true_events
 
 MEDIAN_S = 0.45
 CPU = torch.device("cpu")
@@ -82,6 +82,24 @@ def score(
         for name, row, count in zip(batch.names, streamed, batch.frames.tolist(), strict=True):
             scores[name] = row[:count].cpu().numpy()
     return scores
+
+
+def tagged_scores(
+    network: SoundEventModel, clips: ClipSet, *, duration_s: float, device: torch.device = CPU
+) -> ClipScores:
+    """Return the scores of frames and the tags of clips that are scored whole.
+
+    Args:
+        network: in evaluation mode.
+        clips: to be scored.
+        duration_s: of each clip; longer ones are cropped.
+        device: to compute with.
+
+    Raises:
+        DataError: a clip cannot be read.
+    """
+    loaded = _batches(_grid(network, duration_s), clips)
+    return score_clips(network.to(device), loaded, device=device)
 
 
 def _grid(network: SoundEventModel, duration_s: float) -> LabelGrid:

@@ -126,10 +126,35 @@ def decode(
         median_frames: odd; the first and last frame go on beyond the ends.
         durations_s: events end by then.
     """
+    return active_events(
+        {
+            name: median_filter(values, size=(median_frames, 1), mode="nearest") > THRESHOLD
+            for name, values in scores.items()
+        },
+        classes=classes,
+        frame_s=frame_s,
+        durations_s=durations_s,
+    )
+
+
+def active_events(
+    active: Mapping[str, NDArray[np.bool_]],
+    *,
+    classes: Sequence[str],
+    frame_s: float,
+    durations_s: Mapping[str, float],
+) -> pd.DataFrame:
+    """Return an event for every run of active frames, as an event table.
+
+    Args:
+        active: ``(T, C)`` by recording.
+        classes: C names.
+        frame_s: length of a frame.
+        durations_s: events end by then.
+    """
     rows = []
-    for name, values in scores.items():
-        active = median_filter(values, size=(median_frames, 1), mode="nearest") > THRESHOLD
-        edges = np.diff(np.pad(active.astype(np.int8), ((1, 1), (0, 0))), axis=0)
+    for name, frames in active.items():
+        edges = np.diff(np.pad(frames.astype(np.int8), ((1, 1), (0, 0))), axis=0)
         for column, label in enumerate(classes):
             onsets = np.flatnonzero(edges[:, column] == 1) * frame_s
             offsets = np.flatnonzero(edges[:, column] == -1) * frame_s
