@@ -36,6 +36,8 @@ class Fit(Step):
             sizes are taken, too.
         labels: tables that other steps made, by the recipe's key that names the file, such as
             ``data.labels.pseudo_strong.table``.
+        checkpoints: that other steps made and that are not begun with, such as a teacher's, in the
+            same way.
         keep_features: whether mel bands are computed once, for all trainings of the plan.
     """
 
@@ -47,19 +49,24 @@ class Fit(Step):
     data: str = "data"
     init_from: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    checkpoints: dict[str, str] = field(default_factory=dict)
     keep_features: bool = False
     kind: Literal["fit"] = "fit"
 
     @cached_property
     def loaded(self) -> Recipe:
         """The recipe, complete but for what other steps yield."""
-        return self._checked({key: Path(key) for key in self.labels})
+        return self._checked(self._unknown())
+
+    def _unknown(self) -> dict[str, Path]:
+        """Return something for what other steps are yet to make."""
+        return {key: Path(key) for key in (*self.labels, *self.checkpoints)}
 
     def check(self, documents: Sequence[Document] = ()) -> None:
         """Read the recipe, and what is laid over it."""
         above = [part(document, ("changes",)) for document in documents]
         # Kept as the property would keep it, which knows no lines.
-        self.__dict__["loaded"] = self._checked({key: Path(key) for key in self.labels}, above)
+        self.__dict__["loaded"] = self._checked(self._unknown(), above)
 
     def needs(self) -> Mapping[str, Need]:
         """Return the data, and what is begun with and learned from besides."""
@@ -67,7 +74,8 @@ class Fit(Step):
         needs = {"data": Need("bank" if of_scenes else "data", self.data)}
         if self.init_from is not None:
             needs["init_from"] = Need("checkpoint", self.init_from)
-        return needs | {key: Need("labels", of) for key, of in self.labels.items()}
+        needs |= {key: Need("labels", of) for key, of in self.labels.items()}
+        return needs | {key: Need("checkpoint", of) for key, of in self.checkpoints.items()}
 
     def yields(self) -> Mapping[str, Artefact]:
         """Return the checkpoints; ``best`` is that of the network that the recipe selects."""
@@ -82,11 +90,14 @@ class Fit(Step):
         if self.loaded.init_from is not None:
             weights = find_checkpoint(self.loaded.init_from).read_bytes()
             plain["init_from"] = hashlib.sha256(weights).hexdigest()[:16]
+        for key, path in self.loaded.stage.needs().items():
+            if f"stage.{key}" not in self.checkpoints and path.is_file():
+                plain["stage"][key] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         return plain
 
     def run(self, at: Place) -> bool:
         """Train, or go on; return whether it is done."""
-        recipe = self._checked({key: at.needs[key] for key in self.labels})
+        recipe = self._checked({key: at.needs[key] for key in self._unknown()})
         if self.init_from is not None:
             recipe = begun_with(recipe, at.needs["init_from"])
         machine: dict[str, Any] = dict(at.machine.recipes)
@@ -96,11 +107,11 @@ class Fit(Step):
         data = at.needs["data"]
         return fit_recipe(recipe, data=data, folder=at.folder, until=at.machine.until)[1]
 
-    def _checked(self, labels: Mapping[str, Path], above: Sequence[Document] = ()) -> Recipe:
+    def _checked(self, made: Mapping[str, Path], above: Sequence[Document] = ()) -> Recipe:
         layers: Layers = read_layered(self.recipe).under(self.changes, above)
         if self.seed is not None:
             layers = layers.under({"seed": self.seed})
-        for key, path in labels.items():
+        for key, path in made.items():
             content: Any = str(path)
             for name in reversed(key.split(".")):
                 content = {name: content}
