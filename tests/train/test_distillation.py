@@ -127,7 +127,7 @@ def test_standardised_embeddings_do_not_collapse_where_plain_ones_do() -> None:
     assert min(shrunk(feature_mse)) > 0.3
 
 
-def test_norms_tell_embeddings_that_are_all_alike() -> None:
+def test_norms_show_embeddings_that_are_all_alike() -> None:
     same = torch.ones(5, 3) * torch.tensor([1.0, 2.0, 2.0])
     assert norms(same).norm == pytest.approx(3.0**0.5)
     assert norms(same).spread == 0.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from train.experiments.comparison import ComparisonPage
 from train.experiments.data_steps import Mixtures, Soundscapes
+from train.experiments.detect_steps import Detect
 from train.experiments.export_steps import Export
+from train.experiments.joint import JointPage
 from train.experiments.jss import JSSPage
 from train.experiments.label_steps import PseudoLabel
 from train.experiments.mlfl import MLFLPage
@@ -13,5 +15,17 @@ from train.experiments.same_clips import SameClips
 from train.experiments.score_steps import Fuse, Score
 from train.experiments.selection import FuseBest
 
-STEPS = (Soundscapes, Mixtures, SameClips, Fit, Join, PseudoLabel, Score, Fuse, FuseBest, Export)
-PAGES = (ComparisonPage, JSSPage, MLFLPage)
+STEPS = (
+    Soundscapes,
+    Mixtures,
+    SameClips,
+    Fit,
+    Join,
+    PseudoLabel,
+    Score,
+    Detect,
+    Fuse,
+    FuseBest,
+    Export,
+)
+PAGES = (ComparisonPage, JointPage, JSSPage, MLFLPage)

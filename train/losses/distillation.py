@@ -6,9 +6,9 @@ that count (:func:`over_longer_frames`). Then either each frame is compared with
 other network's (:func:`distance_loss`). Which frames count makes the difference of the paper's
 rows: all of them, or those of target events in strongly labelled clips (:func:`target_frames`).
 
-Both losses are smallest where all embeddings are equal, which says nothing. So what is compared is
-standardised (:func:`standardised`), the length of an embedding is no way to a smaller loss, and
-:func:`norms` watches what the networks themselves return.
+Both losses are smallest where all embeddings are equal, which distinguishes nothing. So what is
+compared is standardised (:func:`standardised`), the length of an embedding is no way to a smaller
+loss, and :func:`norms` watches what the networks themselves return.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _relative_distances(points: Tensor) -> Tensor:
 
 
 class Norms(NamedTuple):
-    """What tells embeddings that mean something from those that do not.
+    """How long embeddings are, and how much they differ from frame to frame.
 
     Attributes:
         norm: root mean square of a feature.
