@@ -1,4 +1,4 @@
-"""Networks of the metric-learning paper as members of a bundle that the runtime steps."""
+"""Networks of two papers as members of a bundle that the runtime steps."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from train.models.conv_encoder import ConvModel
 from train.models.registry import MODELS, build
 
 DOMESTIC = Path("models/domestic")
-KINDS = ("fbcrnn", "mlfl", "tag_cnn")
-WEIGHTS = (1.0, 2.0, 1.0, 4.0)
+KINDS = ("fbcrnn", "mlfl", "tag_cnn", "two_branch_student")
+WEIGHTS = (1.0, 2.0, 1.0, 1.0, 4.0)
 CHUNK = 4096
 
 
@@ -45,9 +45,9 @@ def model(kind: str, classes: tuple[str, ...]) -> ConvModel:
 
 @pytest.fixture(scope="module")
 def fused(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ensemble, Path]:
-    """The paper's three networks and the shipped one, exported once, under a gate that is open.
+    """Three networks of one paper, one of another and the shipped one, under an open gate.
 
-    Every graph was held against its model on the way.
+    They are exported once. Every graph was held against its model on the way.
     """
     folder, shipped = tmp_path_factory.mktemp("fused"), next(DOMESTIC.glob("*.pt"))
     classes = load_model(shipped).model.config.classes
@@ -59,7 +59,7 @@ def fused(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ensemble, Path]:
     _, differences = ensemble.write(
         folder / "bundle", ensemble.look_ahead(None), probes=[noise(12)]
     )
-    assert len(differences) == 4
+    assert len(differences) == 5
     assert max(differences.values()) < 1e-4
     return ensemble, folder / "bundle"
 
@@ -71,7 +71,7 @@ def test_a_fusion_with_the_shipped_bundle_runs_in_the_daemons_detector(
     ensemble, folder = fused
     manifest = load(folder).manifest
     assert [member.weight for member in manifest.members] == list(WEIGHTS)
-    assert [member.tags for member in manifest.members] == [True, True, True, False]
+    assert [member.tags for member in manifest.members] == [True, True, True, True, False]
     audio = noise(10 * manifest.chunk_samples // CHUNK, seed=7)
     decoded = detected(folder, audio)
     with torch.no_grad():
