@@ -13,7 +13,7 @@ from streamsed.evaluate.evaluation import Averages, ClassCounts, Confusion, Metr
 from streamsed.evaluate.f1 import ErrorCounts, macro
 from streamsed.evaluate.figure import Figure, Parameters
 from streamsed.evaluate.intervals import Intervals
-from streamsed.evaluate.libraries import computed_by
+from streamsed.evaluate.libraries import computed_by, values_of
 from streamsed.evaluate.material import Material
 
 
@@ -42,16 +42,17 @@ def at_operating_point(material: Material, point: OperatingPoint | None) -> AtOp
     )
     segment = segments.segment_counts(**tables, durations_s=durations_s, classes=classes)
     tags = tagging.tag_counts(**tables, recordings=recordings, classes=classes)
+    sed_eval = computed_by("sed_eval")
     at: Parameters = {"threshold": "as given" if point.threshold is None else point.threshold}
 
     def figure(
-        key: str, title: str, library: str, counts: ErrorCounts, parameters: Parameters
+        key: str, title: str, computed_by: str, counts: ErrorCounts, parameters: Parameters
     ) -> Figure:
         values = counts.f1()
         metric = Metric(
             key=key,
             title=title,
-            computed_by=computed_by(library),
+            computed_by=computed_by,
             parameters={**parameters, **at},
             value=float(macro(values)),
             per_class=dict(zip(classes, values.tolist(), strict=True)),
@@ -74,16 +75,16 @@ def at_operating_point(material: Material, point: OperatingPoint | None) -> AtOp
     true = Intervals.of(material.truth, recordings=recordings, classes=classes)
     return AtOperatingPoint(
         figures=(
-            figure("event_f1", "Event-based F1", "sed_eval", event, collar.PARAMETERS),
+            figure("event_f1", "Event-based F1", sed_eval, event, collar.PARAMETERS),
             figure(
                 "intersection_f1",
                 "Intersection-based F1",
-                "psds_eval",
+                values_of("psds_eval"),
                 intersections,
                 intersection.PARAMETERS,
             ),
-            figure("segment_f1", "Segment-based F1", "sed_eval", segment, segments.PARAMETERS),
-            figure("tagging_f1", "Clip-level tagging F1", "sed_eval", tags, tagging.PARAMETERS),
+            figure("segment_f1", "Segment-based F1", sed_eval, segment, segments.PARAMETERS),
+            figure("tagging_f1", "Clip-level tagging F1", sed_eval, tags, tagging.PARAMETERS),
         ),
         counts=class_counts(event, found, true, classes=classes, hours=material.hours),
         confusion=confusion(found, true, classes),

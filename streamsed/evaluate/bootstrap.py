@@ -39,7 +39,8 @@ def confidence_intervals(
         seed: of the draws.
 
     Returns:
-        By key; without those that are undefined in every resample.
+        By key; without those that are undefined in every resample, or whose resamples nearly all
+        lie on one side of the value.
     """
     if recordings < 2 or resamples < 1:
         return {}
@@ -56,18 +57,24 @@ def confidence_intervals(
     for key, figure in figures.items():
         drawn = np.concatenate(values[key])
         drawn = drawn[~np.isnan(drawn)]
-        if len(drawn):
-            intervals[key] = _interval(drawn, float(figure(whole)[0]))
+        interval = _interval(drawn, float(figure(whole)[0])) if len(drawn) else None
+        if interval is not None:
+            intervals[key] = interval
     return intervals
 
 
-def _interval(drawn: Floats, value: float) -> Interval:
-    """Return the percentiles of ``drawn``, shifted by how far its median is from ``value``."""
+def _interval(drawn: Floats, value: float) -> Interval | None:
+    """Return the percentiles of ``drawn``, shifted by how far its median is from ``value``.
+
+    None where nearly all lie on one side of ``value``: the bias is then greater than what the
+    interval is of, and the correction leaves a sliver at one end, which looks like certainty.
+    """
     equal = np.isclose(drawn, value, rtol=0, atol=1e-9)
     below = ((drawn < value) & ~equal).sum() + equal.sum() / 2
-    # Not 0 and not 1, whose quantile is infinite.
-    share = np.clip(below / len(drawn), 1 / (len(drawn) + 1), len(drawn) / (len(drawn) + 1))
     tail = (1 - LEVEL) / 2
+    share = below / len(drawn)
+    if not tail < share < 1 - tail:
+        return None
     shares = ndtr(2 * ndtri(share) + ndtri([tail, 1 - tail]))
     low, high = np.quantile(drawn, shares)
     return Interval(low=float(low), high=float(high), level=LEVEL)

@@ -12,10 +12,10 @@ from sed_eval.sound_event import EventBasedMetrics
 
 from streamsed.evaluate.f1 import ErrorCounts
 from streamsed.evaluate.intervals import Indices, Intervals, near_pairs
-from streamsed.evaluate.libraries import plain_labels, without_library_warnings
 from streamsed.evaluate.sed_eval_counts import (
     Record,
-    Tally,
+    count_by_recording,
+    labels_of,
     records_by_recording,
 )
 
@@ -42,28 +42,27 @@ def event_counts(
     The onset may be 200 ms off, the offset 200 ms or 20 % of the true event's length, whichever
     is more (Mesaros et al. 2016, "Metrics for polyphonic sound event detection").
     """
-    true = _by_class(records_by_recording(truth, classes))
-    found = _by_class(records_by_recording(detections, classes))
-    # A counter a class: one of all would look at each list of events once for each class.
-    counters = {
-        label: EventBasedMetrics(
-            event_label_list=[label],
-            t_collar=COLLAR_S,
-            percentage_of_length=OFFSET_SHARE,
-            event_matching_type="optimal",
-        )
-        for label in plain_labels(classes).values()
-    }
-    tally = Tally(classes)
-    with without_library_warnings():
-        for name in recordings:
-            for label, counter in counters.items():
-                for reference, estimated in _apart(
-                    true.get((name, label), []), found.get((name, label), [])
-                ):
-                    counter.evaluate(reference_event_list=reference, estimated_event_list=estimated)
-            tally.add({label: counter.class_wise[label] for label, counter in counters.items()})
-    return tally.counts()
+    true, found = (records_by_recording(table, classes) for table in (truth, detections))
+    true_of, found_of = _by_class(true), _by_class(found)
+
+    def count(name: str, labels: list[str]) -> Mapping[str, Mapping[str, float]]:
+        sums = {}
+        for label in labels:
+            # A counter a class: one of all would look at each list of events once for each class.
+            counter = EventBasedMetrics(
+                event_label_list=[label],
+                t_collar=COLLAR_S,
+                percentage_of_length=OFFSET_SHARE,
+                event_matching_type="optimal",
+            )
+            for reference, estimated in _apart(
+                true_of.get((name, label), []), found_of.get((name, label), [])
+            ):
+                counter.evaluate(reference_event_list=reference, estimated_event_list=estimated)
+            sums[label] = counter.class_wise[label]
+        return sums
+
+    return count_by_recording(count, labels_of(true, found), recordings=recordings, classes=classes)
 
 
 def _by_class(records: Mapping[str, Sequence[Record]]) -> dict[tuple[str, str], list[Record]]:

@@ -1,4 +1,4 @@
-"""The intersection criteria of psds_eval, and its counts recording by recording."""
+"""The intersection criteria of psds_eval, counted recording by recording."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from psds_eval import PSDSEval
-from psds_eval.psds import PSDROC, WORLD
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 
 from streamsed.evaluate.f1 import ErrorCounts
-from streamsed.evaluate.intervals import Intervals, overlapping
-from streamsed.evaluate.libraries import without_library_warnings
+from streamsed.evaluate.intervals import Indices, Intervals, Pairs, overlapping
 
 Floats = NDArray[np.float64]
 
@@ -46,21 +43,38 @@ PARAMETERS: dict[str, float | int | str] = {
 }
 
 
-class IntersectionCounts(PSDSEval):  # type: ignore[misc]
-    """psds_eval, which also remembers what it counts of each recording.
-
-    The criteria and what follows from the counts are the library's. Replaced is what takes tables
-    minutes where arrays take a second: which events intersect, adding up, and curves that no PSDS
-    needs. A test holds that its results stay what they are.
-
-    It evaluates the classes that have truth; detections of others are left out. Recordings and
-    classes are numbered for it: it has a label of its own, that no class may have.
+@dataclass(frozen=True, slots=True, eq=False)
+class Intersections:
+    """Which detections of classes with truth lie on which true events.
 
     Attributes:
-        classes: the C classes with truth, in psds_eval's order.
-        by_recording: by operating point ``(R, C * (C + 2))``: true events that were found
-            ``(C,)``, false positives ``(C,)``, and cross triggers ``(C, C)`` of a class (row)
-            with the truth of another (column), side by side.
+        found: the detections.
+        pairs: detections, and true events of any class that they overlap.
+        inside: ``(N,)`` which of the detections lie in their recording, if in part.
+    """
+
+    found: Intervals
+    pairs: Pairs
+    inside: NDArray[np.bool_]
+
+
+class IntersectionCounts:
+    """Counts at operating points by the criteria of psds_eval, which a test compares.
+
+    psds_eval itself looks at all pairs of classes at each operating point, in tables of names.
+    Here time and memory grow with the detections and the true events that they overlap.
+
+    The classes that have truth are evaluated; detections of others are left out.
+
+    Attributes:
+        classes: the C classes with truth, by name.
+        hits: by operating point ``(R, C)`` sparse: true events that were found.
+        false: by operating point ``(R, C)`` sparse: false positives.
+        cross: by operating point ``(C, Q)`` sparse: false positives of a class that are cross
+            triggers with the truth of another class in a recording.
+        truth_recording: ``(Q,)`` recordings of the Q pairs of a recording and a class with truth
+            in it.
+        truth_label: ``(Q,)`` their classes.
         truth_count: ``(R, C)`` true events.
         truth_s: ``(R, C)`` seconds of them.
         duration_s: ``(R,)``.
@@ -73,6 +87,7 @@ class IntersectionCounts(PSDSEval):  # type: ignore[misc]
         *,
         duration_s: Floats,
         classes: Sequence[str],
+        cross_triggers: bool = True,
     ) -> None:
         """Take the truth.
 
@@ -81,6 +96,7 @@ class IntersectionCounts(PSDSEval):  # type: ignore[misc]
             criteria: what is right.
             duration_s: ``(R,)`` of every recording.
             classes: what the labels of ``truth`` number.
+            cross_triggers: whether to count them.
 
         Raises:
             ValueError: events overlap.
@@ -88,28 +104,12 @@ class IntersectionCounts(PSDSEval):  # type: ignore[misc]
         present = sorted(np.unique(truth.label).tolist(), key=lambda label: classes[label])
         self.classes = tuple(classes[label] for label in present)
         self.duration_s = duration_s
+        self._criteria = criteria
+        self._cross_triggers = cross_triggers
         self._numbers = np.full(len(classes), -1)
         self._numbers[present] = np.arange(len(present))
-        self._names = np.array([f"{c:06}" for c in range(len(present))], dtype=object)
         self._truth = replace(truth, label=self._numbers[truth.label])
-        super().__init__(
-            dtc_threshold=criteria.dtc,
-            gtc_threshold=criteria.gtc,
-            cttc_threshold=criteria.cttc,
-            ground_truth=pd.DataFrame(
-                {
-                    "filename": truth.recording,
-                    "onset": truth.onset_s,
-                    "offset": truth.offset_s,
-                    "event_label": self._names[self._truth.label],
-                }
-            ),
-            metadata=pd.DataFrame({"filename": np.arange(len(duration_s)), "duration": duration_s}),
-        )
-        truth_s, all_s = self._get_dataset_duration()
-        self._truth_s, self._all_s = truth_s[self._names].to_numpy(), all_s
-        self._truth_count = self._get_dataset_counts()[self._names].to_numpy()
-        self.by_recording: list[csr_array] = []
+        _refuse_overlaps(self._truth)
         shape = (len(duration_s), len(present))
         self.truth_count = self._truth.count(recordings=shape[0], classes=shape[1])
         self.truth_s = np.zeros(shape)
@@ -118,8 +118,16 @@ class IntersectionCounts(PSDSEval):  # type: ignore[misc]
             (truth.recording, self._truth.label),
             truth.offset_s - truth.onset_s,
         )
+        self.truth_recording, self.truth_label = np.nonzero(self.truth_count)
+        self._truth_pair = np.full(shape, -1)
+        self._truth_pair[self.truth_recording, self.truth_label] = np.arange(
+            len(self.truth_recording)
+        )
+        self.hits: list[csr_array] = []
+        self.false: list[csr_array] = []
+        self.cross: list[csr_array] = []
 
-    def intersections(self, detections: Intervals) -> pd.DataFrame:
+    def intersections(self, detections: Intervals) -> Intersections:
         """Return which detections lie on which truth, for :meth:`count`.
 
         It is the same for all criteria with the same truth.
@@ -134,102 +142,62 @@ class IntersectionCounts(PSDSEval):  # type: ignore[misc]
         found = found.take(np.lexsort((found.onset_s, found.recording)))
         found = replace(found, label=self._numbers[found.label])
         _refuse_overlaps(found)
-        end_s = self.duration_s[found.recording]
-        inside = np.flatnonzero((found.onset_s < end_s) & (found.offset_s > 0.0))
-        inside_s = np.minimum(found.offset_s, end_s) - np.maximum(found.onset_s, 0.0)
-        pairs = overlapping(found, self._truth)
-        # Beside the truth, all of a recording is one event of the label WORLD.
-        i, true = np.append(pairs.first, inside), pairs.second
-        overlap_s = np.append(pairs.overlap_s, inside_s[inside])
-        length_s = np.append(self._truth.offset_s[true] - self._truth.onset_s[true], end_s[inside])
-        world = np.full(len(inside), WORLD, dtype=object)
-        same = found.label[pairs.first] == self._truth.label[true]
-        return pd.DataFrame(
-            {
-                "filename": found.recording[i],
-                "id_det": i,
-                "event_label_det": self._names[found.label[i]],
-                "id_gt": np.append(true, len(self._truth) + found.recording[inside]),
-                "event_label_gt": np.append(self._names[self._truth.label[true]], world),
-                "same_cls": np.append(same, np.zeros(len(inside), bool)),
-                "det_precision": overlap_s / (found.offset_s - found.onset_s)[i],
-                "gt_coverage": overlap_s / length_s,
-            }
+        inside = (found.onset_s < self.duration_s[found.recording]) & (found.offset_s > 0.0)
+        return Intersections(found, overlapping(found, self._truth), inside)
+
+    def count(self, intersections: Intersections) -> None:
+        """Add an operating point (Bilen et al. 2020, section 3)."""
+        found, pairs = intersections.found, intersections.pairs
+        own = found.label[pairs.first] == self._truth.label[pairs.second]
+        share = pairs.overlap_s / (found.offset_s - found.onset_s)[pairs.first]
+        relevant = np.zeros(len(found), bool)
+        on_own, precision = _sums(pairs.first[own], share[own])
+        relevant[on_own[precision >= self._criteria.dtc]] = True
+        covering = own & relevant[pairs.first]
+        true, coverage = _sums(
+            pairs.second[covering],
+            pairs.overlap_s[covering]
+            / (self._truth.offset_s - self._truth.onset_s)[pairs.second[covering]],
         )
+        hit = self._truth.take(true[coverage >= self._criteria.gtc])
+        false = found.take(np.flatnonzero(intersections.inside & ~relevant))
+        self.hits.append(_counted(hit.recording, hit.label, self.truth_count.shape))
+        self.false.append(_counted(false.recording, false.label, self.truth_count.shape))
+        if self._cross_triggers:
+            self.cross.append(self._cross(found, pairs.where(~own & ~relevant[pairs.first])))
 
-    def count(self, intersections: pd.DataFrame) -> None:
-        """Add an operating point."""
-        with without_library_warnings():
-            counted = self._evaluate_detections(intersections)
-        self._add_op(str(len(self.by_recording)), *counted)
-
-    def _validate_input_table_with_events(self, df: pd.DataFrame, name: str) -> None:
-        """Refuse what psds_eval does, without looking at all pairs of a recording."""
-        self._validate_simple_dataframe(df, self.detection_cols, name, allow_empty=True)
-        _refuse_overlaps(self._truth)
-
-    def _ground_truth_intersections(
-        self, detection_t: pd.DataFrame, ground_truth_t: pd.DataFrame
-    ) -> pd.DataFrame:
-        """Return what :meth:`intersections` found: once for all criteria."""
-        del ground_truth_t
-        return detection_t
-
-    def _confusion_matrix_and_rates(
-        self, tp: pd.DataFrame, ct: pd.DataFrame
-    ) -> tuple[Floats, Floats, Floats, Floats]:
-        """Count the rows, and remember them: psds_eval has them here alone."""
+    def _cross(self, found: Intervals, pairs: Pairs) -> csr_array:
+        """Count cross triggers of false detections with what else they overlap."""
         width = len(self.classes)
-        names = pd.Index(self._names)
-        label, other = (names.get_indexer(ct["event_label_" + of]) for of in ("det", "gt"))
-        column = np.concatenate(
-            [
-                names.get_indexer(tp["event_label_gt"]),
-                np.where(other < 0, width + label, (2 + label) * width + other),
-            ]
-        )
-        row = np.append(tp["filename"], ct["filename"]).astype(np.int64)
-        by_recording = csr_array(
-            (np.ones(len(row)), (row, column)), shape=(len(self.duration_s), width * (width + 2))
-        )
-        self.by_recording.append(by_recording)
-        sums = by_recording.sum(axis=0)
-        hits, false, cross = sums[:width], sums[width : 2 * width], sums[2 * width :]
-        counts = np.zeros((width + 1, width + 1))
-        counts[:-1, :-1] = cross.reshape(width, width) + np.diag(hits)
-        counts[:-1, -1] = false
-        cross_rate = cross.reshape(width, width) * self.nseconds / self._truth_s
-        # The mean over no other class would be NaN: a class alone has no cross triggers.
-        np.fill_diagonal(cross_rate, np.nan if width > 1 else 0.0)
-        return counts, hits / self._truth_count, false * self.nseconds / self._all_s, cross_rate
-
-    def psd_roc_curves(
-        self, alpha_ct: float, linear_interp: bool = False
-    ) -> tuple[None, None, PSDROC]:
-        """Return the curve of psds_eval's three that PSDS needs.
-
-        Of the others, one goes over all pairs of classes: of fifty, that takes half a minute.
-        """
-        assert not linear_interp, "PSDS is of the staircase"
-        rates = self._effective_fp_rate(alpha_ct)
-        x = np.unique(rates.effective_fp_rate)
-        curves = zip(rates.effective_fp_rate, rates.tp_ratio, strict=True)
-        y = np.stack([self.step_curve(x, false, true) for false, true in curves])
-        return None, None, PSDROC(xp=x, yp=y, mean=np.nanmean(y, axis=0), std=np.nanstd(y, axis=0))
+        share = pairs.overlap_s / (found.offset_s - found.onset_s)[pairs.first]
+        with_other, overlap = _sums(pairs.first * width + self._truth.label[pairs.second], share)
+        detection, other = np.divmod(with_other[overlap >= self._criteria.cttc], width)
+        pair = self._truth_pair[found.recording[detection], other]
+        return _counted(found.label[detection], pair, (width, len(self.truth_recording)))
 
     def error_counts(self, classes: Sequence[str]) -> list[ErrorCounts]:
         """Return what was found, missed and invented at each operating point, of all classes."""
-        width = len(self.classes)
         columns = [list(classes).index(name) for name in self.classes]
         counts = []
-        for by_recording in self.by_recording:
-            sums = by_recording[:, : 2 * width].toarray().astype(np.int64)
-            hits, wrong, missed = np.zeros((3, len(sums), len(classes)), np.int64)
-            hits[:, columns] = sums[:, :width]
-            wrong[:, columns] = sums[:, width:]
-            missed[:, columns] = self.truth_count - sums[:, :width]
+        for hit, false in zip(self.hits, self.false, strict=True):
+            hits, wrong, missed = np.zeros((3, len(self.duration_s), len(classes)), np.int64)
+            hits[:, columns] = hit.toarray()
+            wrong[:, columns] = false.toarray()
+            missed[:, columns] = self.truth_count - hits[:, columns]
             counts.append(ErrorCounts(hits, wrong, missed))
         return counts
+
+
+def _sums(groups: Indices, values: Floats) -> tuple[Indices, Floats]:
+    """Return the groups that there are, and the sum of each: with pandas, as psds_eval adds."""
+    sums = pd.Series(values).groupby(groups).sum()
+    return sums.index.to_numpy(np.int64), sums.to_numpy(np.float64)
+
+
+def _counted(row: Indices, column: Indices, shape: tuple[int, ...]) -> csr_array:
+    """Return how often each pair occurs."""
+    counts = coo_array((np.ones(len(row)), (row, column)), shape=shape).tocsr()
+    return csr_array(counts)
 
 
 def _refuse_overlaps(events: Intervals) -> None:
@@ -248,7 +216,7 @@ def intersection_counts(
     durations_s: Mapping[str, float],
     classes: Sequence[str],
 ) -> list[ErrorCounts]:
-    """Count with psds_eval's intersection criteria (dtc 0.5, gtc 0.5, cttc 0.3; DCASE 2021).
+    """Count by psds_eval's intersection criteria (dtc 0.5, gtc 0.5, cttc 0.3; DCASE 2021).
 
     A detection is wrong if less than half of it lies on truth of its class; a true event is
     found if the other detections cover half of it. Of classes without truth nothing is counted.
@@ -268,6 +236,7 @@ def intersection_counts(
         F1_CRITERIA,
         duration_s=np.array(list(durations_s.values()), np.float64),
         classes=classes,
+        cross_triggers=False,
     )
     for events in points:
         detections = Intervals.of(events, recordings=recordings, classes=classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -111,6 +112,19 @@ def _with_intervals(
         metrics.append(metric)
     if resamples > 0 and recordings < 2:
         return tuple(metrics), ("no confidence intervals: they need more than one recording",)
+    without = [
+        figure.metric.title
+        for figure in figures
+        if figure.resampled is not None
+        and figure.metric.key not in intervals
+        and math.isfinite(figure.metric.value)
+    ]
+    if resamples > 0 and without:
+        note = (
+            f"no confidence interval of {', '.join(without)}: nearly all resamples lie on one "
+            "side of the value, as of few recordings or of many classes with few events each"
+        )
+        return tuple(metrics), (note,)
     return tuple(metrics), ()
 
 

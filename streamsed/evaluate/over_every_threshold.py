@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamsed.evaluate.evaluation import Metric
 from streamsed.evaluate.exact import exact_psds, too_much
 from streamsed.evaluate.figure import Figure, classes_with_truth, of_all
-from streamsed.evaluate.libraries import computed_by
+from streamsed.evaluate.libraries import computed_by, values_of
 from streamsed.evaluate.material import Material
 from streamsed.evaluate.psds import PSDS1, PSDS2, PSDSCriteria
 from streamsed.evaluate.segments import BEST_PARAMETERS, best_segment_f1
@@ -39,7 +39,7 @@ def _exact(material: Material, criteria: PSDSCriteria) -> Figure:
         Metric(
             key=f"{criteria.key}_exact",
             title=f"{criteria.key.upper()}, exact",
-            computed_by=computed_by("sed_scores_eval"),
+            computed_by=values_of("sed_scores_eval"),
             parameters={**criteria.parameters(), "thresholds": "all"},
             value=value,
             per_class=of_all(per_class, material.classes),

@@ -14,7 +14,7 @@ from streamsed.evaluate.f1 import macro
 from streamsed.evaluate.figure import Figure, Floats, classes_with_truth, of_all
 from streamsed.evaluate.intersection import F1_CRITERIA, IntersectionCounts
 from streamsed.evaluate.intervals import Intervals
-from streamsed.evaluate.libraries import computed_by
+from streamsed.evaluate.libraries import values_of
 from streamsed.evaluate.material import Material
 from streamsed.evaluate.psds import PSDS1, PSDS2, psds_of
 from streamsed.evaluate.thresholds import THRESHOLDS, ScoreStack
@@ -51,7 +51,7 @@ def over_thresholds(material: Material) -> OverThresholds:
                 Metric(
                     key=result.criteria.key,
                     title=result.criteria.key.upper(),
-                    computed_by=computed_by("psds_eval"),
+                    computed_by=values_of("psds_eval"),
                     parameters={**result.criteria.parameters(), "thresholds": range_},
                     value=result.value,
                     per_class=of_all(result.per_class, material.classes),
@@ -103,7 +103,13 @@ def _count(
     true = Intervals.of(material.truth, recordings=recordings, classes=classes)
     duration_s = np.array(list(material.durations_s.values()), np.float64)
     counts = tuple(
-        IntersectionCounts(true, criteria, duration_s=duration_s, classes=classes)
+        IntersectionCounts(
+            true,
+            criteria,
+            duration_s=duration_s,
+            classes=classes,
+            cross_triggers=criteria is PSDS2,
+        )
         for criteria in (PSDS1, PSDS2, F1_CRITERIA)
     )
     event_f1 = []

@@ -12,9 +12,17 @@ from numpy.typing import NDArray
 from streamsed.evaluate.evaluation import RocCurve
 from streamsed.evaluate.intersection import IntersectionCounts, IntersectionCriteria
 from streamsed.evaluate.intervals import Intervals
-from streamsed.evaluate.libraries import without_library_warnings
+from streamsed.evaluate.staircases import (
+    Staircase,
+    corners,
+    mean_and_deviation,
+    psds_below,
+)
 
 Floats = NDArray[np.float64]
+
+_DRAWN = 2000
+"""Corners of a curve to be drawn, at most: of many classes all would fill a file of 100 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +69,7 @@ class PSDSResult:
         value: the score.
         per_class: by class with truth: its own area below its curve, without ``alpha_st``.
         curve: PSD-ROC.
-        counts: psds_eval's counts by recording.
+        counts: by recording.
         criteria: which PSDS.
     """
 
@@ -84,7 +92,7 @@ def psds(
     *,
     durations_s: Mapping[str, float],
 ) -> PSDSResult:
-    """Return the PSDS over operating points, by psds_eval; classes without truth are left out.
+    """Return the PSDS over operating points; classes without truth are left out.
 
     Args:
         points: event tables, one an operating point, in any order; at least one.
@@ -98,6 +106,7 @@ def psds(
         criteria,
         duration_s=np.array(list(durations_s.values()), np.float64),
         classes=classes,
+        cross_triggers=criteria.alpha_ct > 0,
     )
     for events in points:
         known = events[events["event_label"].isin(classes)]
@@ -108,29 +117,31 @@ def psds(
 
 def psds_of(counts: IntersectionCounts, criteria: PSDSCriteria) -> PSDSResult:
     """Return the PSDS over the operating points, one or more, that were counted."""
-    with without_library_warnings():
-        result = counts.psds(
-            alpha_ct=criteria.alpha_ct,
-            alpha_st=criteria.alpha_st,
-            max_efpr=criteria.max_efpr_per_hour,
-        )
-        curves = counts.psd_roc_curves(criteria.alpha_ct)[2]
     limit = criteria.max_efpr_per_hour
-    widths = np.diff(np.append(np.minimum(curves.xp, limit), limit))  # the curve is a staircase
-    areas = (curves.yp @ widths / limit).tolist()
-    shown = curves.xp <= limit
-    curve = RocCurve(
-        key=criteria.key,
-        title=f"PSD-ROC of {criteria.key.upper()}",
-        max_efpr=limit,
-        efpr=curves.xp[shown],
-        effective_tpr=result.plt.yp[shown],
-        per_class=dict(zip(counts.classes, curves.yp[:, shown], strict=True)),
-    )
+    tpr, efpr = rates(counts, criteria, np.ones((1, len(counts.duration_s))))
+    nothing = np.zeros(1)  # detected at a threshold above all scores
+    curves = [
+        Staircase.through(np.append(nothing, x), np.append(nothing, y))
+        for x, y in zip(efpr[0].T, tpr[0].T, strict=True)
+    ]
+    x = corners(curves, end=limit)
+    x = x[:: -(-len(x) // _DRAWN)]
+    mean, deviation = mean_and_deviation(curves, x)
     return PSDSResult(
-        value=float(result.value),
-        per_class=dict(zip(counts.classes, areas, strict=True)),
-        curve=curve,
+        value=psds_below(curves, alpha_st=criteria.alpha_st, end=limit),
+        per_class={
+            name: curve.area(limit) for name, curve in zip(counts.classes, curves, strict=True)
+        },
+        curve=RocCurve(
+            key=criteria.key,
+            title=f"PSD-ROC of {criteria.key.upper()}",
+            max_efpr=limit,
+            efpr=x,
+            effective_tpr=np.maximum(mean - criteria.alpha_st * deviation, 0.0),
+            per_class={
+                name: curve.at(x) for name, curve in zip(counts.classes, curves, strict=True)
+            },
+        ),
         counts=counts,
         criteria=criteria,
     )
@@ -150,25 +161,22 @@ def rates(
         True positive ratio and effective false positives an hour, both ``(B, K, C)``; the
         ratio is NaN for a class without truth in a resample.
     """
-    width = len(counts.classes)
     truth_count = weights @ counts.truth_count
     truth_hours = weights @ counts.truth_s / 3600
     hours = weights @ counts.duration_s / 3600
     present = truth_count > 0
     # The mean cross trigger rate of a class: over all other classes that have truth.
-    others = present.sum(axis=1, keepdims=True) - present
+    others = np.maximum(present.sum(axis=1) - 1, 1)
     share = np.divide(1.0, truth_hours, out=np.zeros_like(truth_hours), where=present)
-    tpr = np.full((len(weights), len(counts.by_recording), width), np.nan)
+    cross_weights = weights[:, counts.truth_recording] * share[:, counts.truth_label]
+    cross_weights *= criteria.alpha_ct / others[:, None]
+    tpr = np.full((len(weights), len(counts.hits), len(counts.classes)), np.nan)
     efpr = np.zeros_like(tpr)
-    for k, by_recording in enumerate(counts.by_recording):
-        sums = (by_recording.T @ weights.T).T
-        hits, false = sums[:, :width], sums[:, width : 2 * width]
-        np.divide(hits, truth_count, out=tpr[:, k], where=present)
-        efpr[:, k] = false / hours[:, None]
+    for k, (hits, false) in enumerate(zip(counts.hits, counts.false, strict=True)):
+        np.divide(weights @ hits, truth_count, out=tpr[:, k], where=present)
+        efpr[:, k] = weights @ false / hours[:, None]
         if criteria.alpha_ct > 0:
-            cross = sums[:, 2 * width :].reshape(-1, width, width)
-            rate = np.einsum("bij,bj->bi", cross, share) / np.maximum(others, 1)
-            efpr[:, k] += criteria.alpha_ct * rate
+            efpr[:, k] += (counts.cross[k] @ cross_weights.T).T
     return tpr, efpr
 
 

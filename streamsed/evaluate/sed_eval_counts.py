@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from streamsed.evaluate.f1 import ErrorCounts
-from streamsed.evaluate.libraries import plain_labels
+from streamsed.evaluate.libraries import plain_labels, without_library_warnings
 from streamsed.evaluate.tables import EVENT_COLUMNS
 
 Record = dict[str, str | float]
@@ -26,20 +26,40 @@ def records_by_recording(table: pd.DataFrame, classes: Sequence[str]) -> dict[st
     return records
 
 
-class Tally:
-    """Reads sed_eval's sums by class after each recording, and takes the differences."""
+def count_by_recording(
+    count: Callable[[str, list[str]], Mapping[str, Mapping[str, float]]],
+    occurring: Mapping[str, Collection[str]],
+    *,
+    recordings: Sequence[str],
+    classes: Sequence[str],
+) -> ErrorCounts:
+    """Return the counts of each recording, of the classes that occur in it.
 
-    def __init__(self, classes: Sequence[str]) -> None:
-        self._labels = list(plain_labels(classes).values())
-        self._sums = [np.zeros((len(classes), 3), np.int64)]
+    sed_eval goes over all classes for each recording: of hundreds, nearly all find nothing.
 
-    def add(self, class_wise: Mapping[str, Mapping[str, float]]) -> None:
-        """Take the sums after one more recording."""
-        sums = [[class_wise[name][key] for key in ("Ntp", "Nfp", "Nfn")] for name in self._labels]
-        self._sums.append(np.array(sums, np.int64))
+    Args:
+        count: called with a recording and plain labels; returns sed_eval's sums by label.
+        occurring: by recording the plain labels that are true or detected in it.
+        recordings: all R of them.
+        classes: all C of them.
+    """
+    column = {label: c for c, label in enumerate(plain_labels(classes).values())}
+    hits, wrong, missed = np.zeros((3, len(recordings), len(classes)), np.int64)
+    with without_library_warnings():
+        for r, name in enumerate(recordings):
+            if labels := sorted(occurring.get(name, ())):
+                sums = count(name, labels)
+                columns = [column[label] for label in labels]
+                hits[r, columns] = [sums[label]["Ntp"] for label in labels]
+                wrong[r, columns] = [sums[label]["Nfp"] for label in labels]
+                missed[r, columns] = [sums[label]["Nfn"] for label in labels]
+    return ErrorCounts(hits, wrong, missed)
 
-    def counts(self) -> ErrorCounts:
-        """Return the counts of each recording, in the order in which they were added."""
-        by_recording = np.diff(np.stack(self._sums), axis=0)
-        hits, wrong, missed = by_recording.transpose(2, 0, 1)
-        return ErrorCounts(hits, wrong, missed)
+
+def labels_of(*sides: Mapping[str, Sequence[Record]]) -> dict[str, set[str]]:
+    """Return the labels that occur in each recording, on whichever side."""
+    occurring: dict[str, set[str]] = {}
+    for side in sides:
+        for name, records in side.items():
+            occurring.setdefault(name, set()).update(str(r["event_label"]) for r in records)
+    return occurring

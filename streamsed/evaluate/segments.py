@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import pandas as pd
 from sed_eval.sound_event import SegmentBasedMetrics
 from sed_scores_eval.segment_based import best_fscore
 
-from streamsed.evaluate.exact import library_scores, library_truth
 from streamsed.evaluate.f1 import ErrorCounts
-from streamsed.evaluate.libraries import plain_labels, without_library_warnings
+from streamsed.evaluate.libraries import library_scores, library_truth, plain_labels
 from streamsed.evaluate.material import ScoreTable
-from streamsed.evaluate.sed_eval_counts import Tally, records_by_recording
+from streamsed.evaluate.sed_eval_counts import count_by_recording, labels_of, records_by_recording
 
 SEGMENT_S = 1.0
 PARAMETERS: dict[str, float | int | str] = {
@@ -40,20 +40,21 @@ def segment_counts(
     classes: Sequence[str],
 ) -> ErrorCounts:
     """Count segments of 1 s with sed_eval: a class is in a segment if an event touches it."""
-    labels = list(plain_labels(classes).values())
-    metrics = SegmentBasedMetrics(event_label_list=labels, time_resolution=SEGMENT_S)
-    tally = Tally(classes)
     true = records_by_recording(truth, classes)
     found = records_by_recording(detections, classes)
-    with without_library_warnings():
-        for name, duration_s in durations_s.items():
-            metrics.evaluate(
-                reference_event_list=true.get(name, []),
-                estimated_event_list=found.get(name, []),
-                evaluated_length_seconds=duration_s,
-            )
-            tally.add(metrics.class_wise)
-    return tally.counts()
+
+    def count(name: str, labels: list[str]) -> Mapping[str, Mapping[str, float]]:
+        metrics = SegmentBasedMetrics(event_label_list=labels, time_resolution=SEGMENT_S)
+        metrics.evaluate(
+            reference_event_list=true.get(name, []),
+            estimated_event_list=found.get(name, []),
+            evaluated_length_seconds=durations_s[name],
+        )
+        return cast("Mapping[str, Mapping[str, float]]", metrics.class_wise)
+
+    return count_by_recording(
+        count, labels_of(true, found), recordings=tuple(durations_s), classes=classes
+    )
 
 
 def best_segment_f1(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import pandas as pd
 from sed_eval.audio_tag import AudioTaggingMetrics
 
 from streamsed.evaluate.f1 import ErrorCounts
-from streamsed.evaluate.libraries import plain_labels, without_library_warnings
-from streamsed.evaluate.sed_eval_counts import Tally
+from streamsed.evaluate.libraries import plain_labels
+from streamsed.evaluate.sed_eval_counts import count_by_recording
 
 PARAMETERS: dict[str, float | int | str] = {
     "tag": "a recording has the tag of each class of which it has an event",
@@ -26,19 +27,19 @@ def tag_counts(
 ) -> ErrorCounts:
     """Count tags of recordings with sed_eval; events are tags of the recording that they are in."""
     plain = plain_labels(classes)
-    metrics = AudioTaggingMetrics(tags=list(plain.values()))
-    tally = Tally(classes)
-    true = _tags(truth, plain)
-    found = _tags(detections, plain)
-    with without_library_warnings():
-        for name in recordings:
-            # The library only compares names; every recording is looked at alone.
-            metrics.evaluate(
-                reference_tag_list=[{"filename": "recording", "tags": true.get(name, [])}],
-                estimated_tag_list=[{"filename": "recording", "tags": found.get(name, [])}],
-            )
-            tally.add(metrics.tag_wise)
-    return tally.counts()
+    true, found = _tags(truth, plain), _tags(detections, plain)
+
+    def count(name: str, labels: list[str]) -> Mapping[str, Mapping[str, float]]:
+        metrics = AudioTaggingMetrics(tags=labels)
+        # The library only compares names; every recording is looked at alone.
+        metrics.evaluate(
+            reference_tag_list=[{"filename": "recording", "tags": true.get(name, [])}],
+            estimated_tag_list=[{"filename": "recording", "tags": found.get(name, [])}],
+        )
+        return cast("Mapping[str, Mapping[str, float]]", metrics.tag_wise)
+
+    occurring = {name: {*true.get(name, ()), *found.get(name, ())} for name in {**true, **found}}
+    return count_by_recording(count, occurring, recordings=recordings, classes=classes)
 
 
 def _tags(table: pd.DataFrame, plain: Mapping[str, str]) -> dict[str, list[str]]:
