@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +12,12 @@ import typer
 from streamsed.cli.output import echo, echo_lines
 
 if TYPE_CHECKING:
+    from streamsed.evaluate.comparison import Comparison
     from streamsed.evaluate.evaluation import Evaluation
     from streamsed.evaluate.material import Material
 
 DEFAULT_BOOTSTRAP = 1000
+NO_INPUTS: Mapping[str, Path] = MappingProxyType({})
 
 GroundTruthOption = Annotated[
     Path,
@@ -93,6 +96,19 @@ def evaluate(
         int,
         typer.Option(min=0, max=1_000_000, help="Resamples for the confidence intervals; 0: none."),
     ] = DEFAULT_BOOTSTRAP,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Another run to compare with: its metrics.json, or the folder that holds it.",
+        ),
+    ] = None,
+    sounds: Annotated[
+        bool,
+        typer.Option(
+            help="Put the sound of the worst recordings into the report, where --audio has it."
+        ),
+    ] = True,
     json: Annotated[
         bool, typer.Option("--json", help="Print metrics.json in place of tables.")
     ] = False,
@@ -145,7 +161,25 @@ def evaluate(
                 only_scored=only_scored,
                 subset=subset,
             )
-    evaluate_and_show(material, output=output, bootstrap=bootstrap, json=json)
+    inputs = {
+        "--ground-truth": ground_truth,
+        "--durations": durations,
+        "--scores": scores,
+        "--operating-points": operating_points,
+        "--events": events,
+        "--replay": replay,
+        "--subset": subset,
+        "--compare": compare,
+    }
+    evaluate_and_show(
+        material,
+        output=output,
+        bootstrap=bootstrap,
+        json=json,
+        compare_with=compare,
+        inputs={name: path for name, path in inputs.items() if path is not None},
+        sounds=sounds,
+    )
 
 
 def evaluate_and_show(
@@ -155,6 +189,9 @@ def evaluate_and_show(
     bootstrap: int = DEFAULT_BOOTSTRAP,
     json: bool = False,
     quiet: bool = False,
+    compare_with: Path | None = None,
+    inputs: Mapping[str, Path] = NO_INPUTS,
+    sounds: bool = True,
 ) -> Evaluation:
     """Measure, print, and write the report.
 
@@ -164,27 +201,38 @@ def evaluate_and_show(
         bootstrap: resamples for the confidence intervals.
         json: print ``metrics.json`` in place of tables; the notes go to standard error.
         quiet: print nothing.
+        compare_with: ``metrics.json`` of another run, or its folder.
+        inputs: what was read, by option, for the report.
+        sounds: whether the report gets the sound of the worst recordings.
     """
     from rich.console import Console
 
-    from streamsed.evaluate.console import figures_console, print_evaluation
+    from streamsed.evaluate.comparison import check_run, compare
+    from streamsed.evaluate.console import figures_console, print_comparison, print_evaluation
     from streamsed.evaluate.measure import evaluate as measure
     from streamsed.evaluate.results import metrics_text
 
     progress = Console(stderr=True, quiet=quiet)
     if output is not None:
         _make(output)  # before the work, not after it
+    if compare_with is not None:
+        check_run(compare_with)  # likewise
     with progress.status("measuring") as status:
         evaluation = measure(material, bootstrap=bootstrap, show=status.update)
+        comparison = None if compare_with is None else compare(evaluation, compare_with)
         if output is not None:
             status.update("drawing the report")
-            _write(evaluation, material, output)
+            _write(
+                evaluation, material, output, inputs=inputs, comparison=comparison, sounds=sounds
+            )
     if json:
         echo_lines(metrics_text(evaluation), nl=False)
         for note in evaluation.notes:
             echo(f"note: {note}", err=True)
     elif not quiet:
         print_evaluation(evaluation, figures_console())
+        if comparison is not None:
+            print_comparison(comparison, figures_console())
     if output is not None and not json and not quiet:
         echo(f"report: {output / 'report.html'}")
     return evaluation
@@ -208,31 +256,29 @@ def _make(folder: Path) -> None:
         raise ConfigError(f"{folder}: cannot be made: {error.strerror}") from error
 
 
-def _provenance() -> dict[str, str]:
-    """Return what makes a report repeatable: command, folder, date, versions."""
-    import platform
-    import shlex
-    from datetime import datetime
-    from importlib.metadata import version
-
-    libraries = ("numpy", "psds_eval", "sed_eval", "sed_scores_eval")
-    return {
-        "Command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "In": str(Path.cwd()),
-        "On": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "With": ", ".join(
-            [f"Python {platform.python_version()}", *(f"{n} {version(n)}" for n in libraries)]
-        ),
-    }
-
-
-def _write(evaluation: Evaluation, material: Material, folder: Path) -> None:
+def _write(
+    evaluation: Evaluation,
+    material: Material,
+    folder: Path,
+    *,
+    inputs: Mapping[str, Path],
+    comparison: Comparison | None,
+    sounds: bool,
+) -> None:
     from streamsed.errors import ConfigError
+    from streamsed.evaluate.provenance import provenance
     from streamsed.evaluate.report import write_report
     from streamsed.evaluate.results import write_metrics
 
     try:
         write_metrics(evaluation, folder / "metrics.json")
-        write_report(evaluation, material, folder, provenance=_provenance())
+        write_report(
+            evaluation,
+            material,
+            folder,
+            provenance=provenance(inputs),
+            comparison=comparison,
+            sounds=sounds,
+        )
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: {error.strerror}") from error

@@ -15,6 +15,7 @@ from rich.text import Text
 from streamsed.printable import printable, printable_lines
 
 if TYPE_CHECKING:
+    from streamsed.evaluate.comparison import Comparison
     from streamsed.evaluate.evaluation import (
         Averages,
         ClassLatency,
@@ -53,6 +54,8 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
             console.print(_by_class(some, classes))
     if evaluation.averages:
         console.print(_averages(evaluation.averages))
+        if "event" in evaluation.averages:
+            console.print(_rates_by_class(evaluation.averages["event"]))
     if evaluation.counts:
         console.print(_errors(evaluation))
     if evaluation.latency:
@@ -124,6 +127,33 @@ def _averages(averages: Mapping[str, Averages]) -> Table:
         cells = [cell for rates in (each.micro, each.macro) for cell in _rates(rates)]
         _add(table, each.title, *cells)
     return table
+
+
+def _rates_by_class(averages: Averages) -> Table:
+    table = _table(
+        f"{averages.title}, by class", ("class", "precision", "recall", "F1", "error rate")
+    )
+    for label, rates in averages.per_class.items():
+        _add(table, label, *_rates(rates))
+    return table
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print this run beside the other, and what speaks against comparing them."""
+    table = _table(f"Compared with {comparison.other}", ("", "this run", "other run", "change"))
+    for each in comparison.differences:
+        change = NONE if math.isnan(each.change) else _signed(each.key, each.change)
+        values = (_value(each.key, value) for value in (each.value, each.other))
+        _add(table, each.title, *values, change)
+    console.print(table)
+    for doubt in comparison.doubts:
+        console.print(
+            Text(printable(f"not comparable: {doubt}")), soft_wrap=not console.is_terminal
+        )
+
+
+def _signed(key: str, change: float) -> str:
+    return f"{change:+.4f}" if "psds" in key else f"{100 * change:+.1f} %"
 
 
 def _rates(rates: Rates) -> list[str]:

@@ -24,7 +24,7 @@ SWITCHES = (
     "--disable-sync",
     "--hide-scrollbars",
 )
-LOAD_TIMEOUT_S = 60
+LOAD_TIMEOUT_S = 120
 
 
 @contextmanager

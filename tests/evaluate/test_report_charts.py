@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,11 +12,13 @@ import pytest
 import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from streamsed.evaluate.measure import evaluate
 from streamsed.evaluate.report.curves import staircase
 from streamsed.evaluate.report.latency import percentiles
 from streamsed.evaluate.report.scene import coarser
+from streamsed.evaluate.report.sound import read_part, sound_url
 from streamsed.evaluate.report.spectrogram import BANDS, band_edges_hz, log_mel
 from streamsed.evaluate.report.windows import WHOLE_S, WINDOW_S, choose_windows
 from streamsed.evaluate.report.wording import clock, figure_of_merit, legible, length, rate
@@ -77,6 +81,30 @@ def test_more_windows_of_few_recordings_the_worst_first() -> None:
     assert [(w.recording, w.errors) for w in windows] == [("long", 1), ("long", 2), ("short", 1)]
 
 
+def spectrogram_of(path: Path, *, begin_s: float, end_s: float) -> tuple[NDArray[np.float32], int]:
+    samples, rate = read_part(path, begin_s=begin_s, end_s=end_s)
+    return log_mel(samples, rate, length_s=end_s - begin_s), rate
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 96000])
+def test_a_sound_is_what_is_shown(rate: int, tmp_path: Path) -> None:
+    time_s = np.arange(4 * rate) / rate
+    tone = 0.3 * np.sin(2 * np.pi * 440 * time_s) * (time_s >= 2.0)
+    sf.write(tmp_path / "tone.wav", np.stack([tone, tone], axis=1), rate)
+    samples, _ = read_part(tmp_path / "tone.wav", begin_s=1.0, end_s=4.0)
+    kind, _, content = sound_url(samples, rate).partition(";base64,")
+    assert kind in {"data:audio/mpeg", "data:audio/ogg"}
+    played, own_rate = sf.read(BytesIO(base64.b64decode(content)))
+    assert own_rate == rate
+    assert len(played) == pytest.approx(3 * rate, abs=0.15 * rate)
+    assert np.abs(played[: rate // 2]).max() < 0.05
+    assert np.abs(played[2 * rate :]).max() == pytest.approx(0.3, abs=0.1)
+
+
+def test_without_samples_there_is_no_sound() -> None:
+    assert sound_url(np.zeros(0, np.float32), 16000) == ""
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 @pytest.mark.parametrize("hz", [440.0, 3000.0])
 def test_a_tone_is_bright_at_its_pitch_and_in_its_seconds(
@@ -85,7 +113,7 @@ def test_a_tone_is_bright_at_its_pitch_and_in_its_seconds(
     time_s = np.arange(4 * rate) / rate
     tone = 0.3 * np.sin(2 * np.pi * hz * time_s) * ((time_s >= 2.0) & (time_s < 3.0))
     sf.write(tmp_path / "tone.wav", np.stack([tone, tone], axis=1), rate)
-    level, of = log_mel(tmp_path / "tone.wav", begin_s=1.0, end_s=4.0)
+    level, of = spectrogram_of(tmp_path / "tone.wav", begin_s=1.0, end_s=4.0)
     assert of == rate
     assert level.shape == (BANDS, 300)
     band = int(np.argmax(level[:, 150]))
@@ -101,7 +129,7 @@ def test_a_spectrogram_column_is_the_transform_of_its_moment(tmp_path: Path) -> 
     rate = 16000
     noise = np.random.default_rng(3).normal(0, 0.1, 2 * rate).astype(np.float32)
     sf.write(tmp_path / "noise.wav", noise, rate, subtype="FLOAT")
-    level, _ = log_mel(tmp_path / "noise.wav", begin_s=0.0, end_s=2.0)
+    level, _ = spectrogram_of(tmp_path / "noise.wav", begin_s=0.0, end_s=2.0)
     edges_hz, size, points = band_edges_hz(rate), 640, 2048
     energy = {}
     for column in (50, 120):
@@ -124,10 +152,10 @@ def test_a_spectrogram_column_is_the_transform_of_its_moment(tmp_path: Path) -> 
 
 def test_after_the_end_of_the_file_there_is_nothing(tmp_path: Path) -> None:
     sf.write(tmp_path / "short.wav", np.zeros(8000), 16000)
-    level, _ = log_mel(tmp_path / "short.wav", begin_s=0.0, end_s=1.0)
+    level, _ = spectrogram_of(tmp_path / "short.wav", begin_s=0.0, end_s=1.0)
     assert np.isnan(level[:, 50:]).all()
     assert (level[:, :50] == -70).all()  # silence is dark
-    beyond, _ = log_mel(tmp_path / "short.wav", begin_s=3.0, end_s=4.0)
+    beyond, _ = spectrogram_of(tmp_path / "short.wav", begin_s=3.0, end_s=4.0)
     assert np.isnan(beyond).all()
 
 

@@ -74,7 +74,7 @@ def metric_rows(metrics: Sequence[Metric], classes: Sequence[str]) -> tuple[Row,
 
 
 def error_rows(counts: Mapping[str, ClassCounts]) -> tuple[Row, ...]:
-    """Return truth, found, hits, missed, wrong, false alarms, and those per hour, of each class.
+    """Return the errors of each class: counts, false alarms an hour, precision and recall.
 
     Bars of missed and wrong are shares of truth and found; those of the rate, of the worst class.
     """
@@ -94,10 +94,18 @@ def error_rows(counts: Mapping[str, ClassCounts]) -> tuple[Row, ...]:
                         for n, whole in shared
                     ),
                     number(hourly, rate(hourly), share=hourly / worst if worst > 0 else 0.0),
+                    _share(of.hits, of.found),
+                    _share(of.hits, of.truth),
                 ),
             )
         )
     return tuple(rows)
+
+
+def _share(part: int, whole: int) -> Cell:
+    """Return a cell of a share in per cent, with a bar."""
+    value = part / whole if whole else math.nan
+    return number(value, figure_of_merit("", value), share=value)
 
 
 def average_rows(averages: Mapping[str, Averages]) -> list[tuple[str, list[str]]]:
@@ -117,7 +125,37 @@ def error_totals(counts: Mapping[str, ClassCounts]) -> tuple[str, ...]:
     """Return the sums of the columns of :func:`error_rows`."""
     names = ("truth", "found", "hits", "missed", "wrong", "false_alarms")
     sums = (sum(getattr(of, name) for of in counts.values()) for name in names)
-    return (*map(count, sums), rate(sum(of.false_alarms_per_hour for of in counts.values())))
+    hits, found, truth = (
+        sum(getattr(of, name) for of in counts.values()) for name in ("hits", "found", "truth")
+    )
+    return (
+        *map(count, sums),
+        rate(sum(of.false_alarms_per_hour for of in counts.values())),
+        _share(hits, found).text,
+        _share(hits, truth).text,
+    )
+
+
+def most_confused(confusion: Confusion, *, most: int) -> Confusion:
+    """Return the matrix of the classes with most errors, in their order; the rest as one class.
+
+    Args:
+        confusion: of all classes.
+        most: how many to keep; with so many or fewer, all are.
+    """
+    width = len(confusion.labels)
+    if width <= most:
+        return confusion
+    counts = confusion.counts
+    errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
+    kept = np.sort(np.argsort(-errors[:width], kind="stable")[:most])
+    place = np.full(width + 1, most)
+    place[kept] = np.arange(most)
+    place[width] = most + 1
+    merged = np.zeros((most + 2, most + 2), np.int64)
+    np.add.at(merged, (place[:, None], place[None, :]), counts)
+    labels = (*(confusion.labels[c] for c in kept.tolist()), f"{width - most} other classes")
+    return Confusion(labels, merged)
 
 
 def confusion_rows(
@@ -135,8 +173,8 @@ def confusion_rows(
         truth = labels[r] if r < len(labels) else "nothing"
         cells = []
         for c, n in enumerate(values):
-            heard = labels[c] if c < len(labels) else "nothing"
-            tip = f"{truth} heard as {heard}: {count(n)}" if n else ""
+            detected = labels[c] if c < len(labels) else "nothing"
+            tip = f"{truth} detected as {detected}: {count(n)}" if n else ""
             strength = math.sqrt(n / totals[r])
             cells.append(ConfusionCell(count(n) if n else "", strength, r == c, tip))
         rows.append((truth, tuple(cells)))

@@ -117,18 +117,23 @@ def staircase(
 
 
 def threshold_charts(
-    curves: Sequence[ThresholdCurve], *, operating: Mapping[str, float]
+    curves: Sequence[ThresholdCurve],
+    *,
+    operating: Mapping[str, float],
+    labels: Sequence[str] | None = None,
 ) -> tuple[ThresholdChart, ...]:
     """Draw small charts: all classes together, then each that has truth; a line for each curve.
 
     Args:
         curves: of the same classes.
         operating: thresholds in use by class.
+        labels: classes to draw a chart of; None for all.
     """
     panels: list[tuple[str, list[NDArray[np.float64]], float | None]] = [
         ("All classes (macro)", [c.macro for c in curves], None)
     ]
-    for label in dict.fromkeys(label for curve in curves for label in curve.per_class):
+    every = dict.fromkeys(label for curve in curves for label in curve.per_class)
+    for label in every if labels is None else labels:
         values = [c.per_class.get(label, np.full_like(c.thresholds, np.nan)) for c in curves]
         panels.append((label, values, operating.get(label)))
     return tuple(

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from streamsed import __version__
+from streamsed.evaluate.comparison import Comparison
 from streamsed.evaluate.detections import operating_point
 from streamsed.evaluate.evaluation import Evaluation, Metric
 from streamsed.evaluate.material import Material
@@ -20,7 +21,9 @@ from streamsed.evaluate.report.class_tables import (
     error_rows,
     error_totals,
     metric_rows,
+    most_confused,
 )
+from streamsed.evaluate.report.comparison_table import comparison_table
 from streamsed.evaluate.report.curves import DASHES, roc_chart, threshold_charts
 from streamsed.evaluate.report.latency import PERCENTILES, latency_charts, latency_rows
 from streamsed.evaluate.report.pictures import worst_pictures
@@ -34,6 +37,8 @@ from streamsed.evaluate.report.wording import (
     seconds,
 )
 
+MOST_CLASSES = 40
+"""Classes in the confusion matrix, and with a chart of thresholds, at most."""
 LISTED = 100
 """Recordings in the list of the worst at most."""
 _INTERVAL = "interval"
@@ -74,6 +79,8 @@ def write_report(
     title: str = "Evaluation",
     worst: int = 8,
     provenance: Mapping[str, str] | None = None,
+    comparison: Comparison | None = None,
+    sounds: bool = True,
 ) -> Path:
     """Write ``report.html``: one file, which fetches nothing.
 
@@ -84,6 +91,8 @@ def write_report(
         title: of the page.
         worst: how many pictures of the recordings with most errors.
         provenance: what it was made with and when, for people: command, date, inputs, versions.
+        comparison: with another run; None for none.
+        sounds: whether to add the sound of each picture, where there is audio.
 
     Returns:
         The path of the report.
@@ -119,6 +128,9 @@ def write_report(
             error_rows=error_rows(evaluation.counts),
             error_totals=error_totals(evaluation.counts),
             average_rows=average_rows(evaluation.averages),
+            comparison=None if comparison is None else comparison_table(comparison),
+            nothing_detected=bool(evaluation.counts)
+            and not any(of.found for of in evaluation.counts.values()),
             provenance={legible(k): legible(v) for k, v in (provenance or {}).items()},
             rocs=[
                 roc_chart(curve, value=areas.get(curve.key, math.nan), name=f"roc{index}")
@@ -126,7 +138,12 @@ def write_report(
             ],
             curve_titles=[legible(curve.title) for curve in evaluation.f1_over_threshold],
             dashes=_dash_patterns(len(evaluation.f1_over_threshold)),
-            threshold_charts=threshold_charts(evaluation.f1_over_threshold, operating=thresholds),
+            threshold_charts=threshold_charts(
+                evaluation.f1_over_threshold,
+                operating=thresholds,
+                labels=_most_true(evaluation),
+            ),
+            threshold_classes=len(_most_true(evaluation)),
             percentiles=PERCENTILES,
             latency_charts=latency_charts(evaluation.latency),
             latency_rows=latency_rows(evaluation.latency) if evaluation.latency else (),
@@ -134,12 +151,15 @@ def write_report(
             count=count,
             confusion=None
             if evaluation.confusion is None
-            else confusion_rows(evaluation.confusion),
+            else confusion_rows(most_confused(evaluation.confusion, most=MOST_CLASSES)),
+            most_classes=MOST_CLASSES,
             errors_known=bool(evaluation.by_recording),
             wrong=[(legible(e.recording), e) for e in wrong[:LISTED]],
             wrong_in_all=count(len(wrong)),
             pictures=tuple(
-                worst_pictures(evaluation, material, worst=worst, thresholds=thresholds)
+                worst_pictures(
+                    evaluation, material, worst=worst, thresholds=thresholds, sounds=sounds
+                )
             ),
             thresholds_known=bool(thresholds),
             scores_known=material.scores is not None,
@@ -148,6 +168,14 @@ def write_report(
     path = folder / "report.html"
     path.write_text(html, encoding="utf-8")
     return path
+
+
+def _most_true(evaluation: Evaluation) -> Sequence[str]:
+    """Return the classes with most true events that have a chart each, in their order."""
+    true = {label: of.truth for label, of in evaluation.counts.items()}
+    ranked = sorted(evaluation.classes, key=lambda label: -true.get(label, 0))
+    chosen = frozenset(ranked[:MOST_CLASSES])
+    return [label for label in evaluation.classes if label in chosen]
 
 
 def breakable(label: str) -> Markup:

@@ -16,6 +16,7 @@ from streamsed.evaluate.evaluation import Evaluation, RecordingErrors
 from streamsed.evaluate.intervals import Floats, Intervals
 from streamsed.evaluate.material import Material
 from streamsed.evaluate.report.scene import Lane, Scene, draw, margin_in
+from streamsed.evaluate.report.sound import read_part, sound_url
 from streamsed.evaluate.report.spectrogram import log_mel
 from streamsed.evaluate.report.windows import Window, choose_windows
 from streamsed.evaluate.report.wording import clock, count, legible
@@ -28,12 +29,21 @@ LIKELY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture and what is to be said of it."""
+    """A picture and the text beside it.
+
+    Attributes:
+        recording: its name.
+        summary: its errors.
+        remarks: what is shown, and what is not.
+        chart: the picture.
+        sound: ``data:`` URL of what is shown; empty where there is none.
+    """
 
     recording: str
     summary: str
     remarks: tuple[str, ...]
     chart: Markup
+    sound: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +60,12 @@ class _Judged:
 
 
 def worst_pictures(
-    evaluation: Evaluation, material: Material, *, worst: int, thresholds: Mapping[str, float]
+    evaluation: Evaluation,
+    material: Material,
+    *,
+    worst: int,
+    thresholds: Mapping[str, float],
+    sounds: bool,
 ) -> Iterator[Picture]:
     """Picture the recordings with most errors; one at a time, for they are large.
 
@@ -59,6 +74,7 @@ def worst_pictures(
         material: what happens in them.
         worst: how many pictures.
         thresholds: by class, to be drawn with the scores; may be empty.
+        sounds: whether to add what is shown as sound.
     """
     errors = {e.recording: e for e in evaluation.by_recording[:worst] if e.errors}
     if not errors:
@@ -74,6 +90,7 @@ def worst_pictures(
             judged[window.recording],
             material,
             thresholds=thresholds,
+            sounds=sounds,
             name=f"picture{index}",
         )
 
@@ -108,23 +125,32 @@ def _picture(
     material: Material,
     *,
     thresholds: Mapping[str, float],
+    sounds: bool,
     name: str,
 ) -> Picture:
     lanes = _lanes(window, judged, material, thresholds)
     remarks = []
     if len(lanes) > LANES:
-        remarks.append(f"{len(lanes) - LANES} classes with fewer errors are not shown.")
+        left_out = len(lanes) - LANES
+        remarks.append(
+            "1 class with fewer errors is not shown."
+            if left_out == 1
+            else f"{left_out} classes with fewer errors are not shown."
+        )
         order = {lane.label: i for i, lane in enumerate(lanes)}
         lanes = sorted(lanes, key=lambda lane: (-lane.errors, -lane.events))[:LANES]
         lanes = sorted(lanes, key=lambda lane: order[lane.label])
-    level, rate, remark = None, 0, "No spectrogram: the audio was not found."
+    level, rate, sound = None, 0, ""
+    remark = "No spectrogram and no sound: the audio was not found."
     if path := material.audio.get(window.recording):
         try:
-            level, rate = log_mel(path, begin_s=window.begin_s, end_s=window.end_s)
+            samples, rate = read_part(path, begin_s=window.begin_s, end_s=window.end_s)
+            level = log_mel(samples, rate, length_s=window.end_s - window.begin_s)
+            sound = sound_url(samples, rate) if sounds else ""
             remark = ""
         except (OSError, sf.LibsndfileError) as error:
             reason = legible(str(error))
-            remark = f"No spectrogram: the audio cannot be read ({reason})."
+            remark = f"No spectrogram and no sound: the audio cannot be read ({reason})."
     if remark:
         remarks.append(remark)
     scene = Scene(window.begin_s, window.end_s, level=level, sample_rate=rate, lanes=tuple(lanes))
@@ -143,6 +169,7 @@ def _picture(
         summary=summary,
         remarks=(shown, *remarks),
         chart=draw(scene, margin=margin_in(material.classes), name=name, text=text),
+        sound=sound,
     )
 
 

@@ -1,11 +1,8 @@
-"""Log-mel spectrogram of a part of a file, for the eye."""
+"""Log-mel spectrogram, for the eye."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import soundfile as sf
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -29,28 +26,22 @@ def band_edges_hz(rate: int) -> NDArray[np.float64]:
     return np.asarray(700.0 * (10.0 ** (np.linspace(ends[0], ends[1], BANDS + 2) / 2595.0) - 1.0))
 
 
-def log_mel(path: Path, *, begin_s: float, end_s: float) -> tuple[NDArray[np.float32], int]:
-    """Return the spectrogram of ``[begin_s, end_s)``, all channels mixed.
+def log_mel(samples: NDArray[np.float32], rate: int, *, length_s: float) -> NDArray[np.float32]:
+    """Return the spectrogram of samples, blank from their end to ``length_s``.
 
-    Only that part is read. Where the file ends before, it is blank.
+    Args:
+        samples: ``(N,)`` mono.
+        rate: of the samples.
+        length_s: what the spectrogram shows; at least as long as the samples.
 
     Returns:
-        ``(BANDS, T)`` float32 dB under the loudest, at least -70, NaN after the file's end; and
-        the file's sample rate.
-
-    Raises:
-        soundfile.LibsndfileError: the file cannot be read.
-        OSError: it cannot be opened.
+        ``(BANDS, T)`` float32 dB under the loudest, at least -70, NaN after the samples' end.
     """
-    with sf.SoundFile(path) as file:
-        rate = int(file.samplerate)
-        begin, end = round(begin_s * rate), round(end_s * rate)
-        file.seek(min(begin, file.frames))
-        samples = file.read(end - begin, dtype="float32", always_2d=True).mean(axis=1)
-    columns = max(1, min(_COLUMNS, round((end_s - begin_s) / 0.01)))
+    length = max(round(length_s * rate), len(samples))
+    columns = max(1, min(_COLUMNS, round(length_s / 0.01)))
     size = max(16, round(_FRAME_S * rate))
-    centres = ((np.arange(columns) + 0.5) * (end - begin) / columns).astype(int)
-    padded = np.pad(samples, (size // 2, end - begin - len(samples) + size))
+    centres = ((np.arange(columns) + 0.5) * length / columns).astype(int)
+    padded = np.pad(samples, (size // 2, length - len(samples) + size))
     frames = sliding_window_view(padded, size)[centres] * np.hanning(size).astype(np.float32)
     points = 1 << max(9, (size - 1).bit_length() + 1)  # finer than a mel band, to leave no hole
     power = np.abs(np.fft.rfft(frames, points, axis=1)) ** 2
@@ -58,7 +49,7 @@ def log_mel(path: Path, *, begin_s: float, end_s: float) -> tuple[NDArray[np.flo
     loudest = max(float(level.max()), _QUIET_DB)  # silence stays dark
     level = np.maximum(level - loudest, _FLOOR_DB)
     level[:, centres >= len(samples)] = np.nan
-    return level.astype(np.float32), rate
+    return level.astype(np.float32)
 
 
 def _triangles(rate: int, points: int) -> NDArray[np.float64]:
