@@ -11,17 +11,17 @@ from streamsed.evaluate.counts import class_counts, errors_by_recording
 from streamsed.evaluate.detections import OperatingPoint
 from streamsed.evaluate.evaluation import Averages, ClassCounts, Confusion, Metric, RecordingErrors
 from streamsed.evaluate.f1 import ErrorCounts, macro
-from streamsed.evaluate.figure import Figure, Parameters
 from streamsed.evaluate.intervals import Intervals
 from streamsed.evaluate.libraries import computed_by, values_of
 from streamsed.evaluate.material import Material
+from streamsed.evaluate.resampled import Parameters, ResampledMetric
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AtOperatingPoint:
-    """What the one operating point tells."""
+    """What follows from the one operating point."""
 
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[ResampledMetric, ...] = ()
     counts: Mapping[str, ClassCounts] = field(default_factory=dict)
     confusion: Confusion | None = None
     by_recording: tuple[RecordingErrors, ...] = ()
@@ -47,7 +47,7 @@ def at_operating_point(material: Material, point: OperatingPoint | None) -> AtOp
 
     def figure(
         key: str, title: str, computed_by: str, counts: ErrorCounts, parameters: Parameters
-    ) -> Figure:
+    ) -> ResampledMetric:
         values = counts.f1()
         metric = Metric(
             key=key,
@@ -57,7 +57,7 @@ def at_operating_point(material: Material, point: OperatingPoint | None) -> AtOp
             value=float(macro(values)),
             per_class=dict(zip(classes, values.tolist(), strict=True)),
         )
-        return Figure(metric, counts.resampled_f1)
+        return ResampledMetric(metric, counts.resampled_f1)
 
     notes = point.notes
     if point.events.empty:

@@ -34,7 +34,7 @@ def confidence_intervals(
     Args:
         figures: by key a function of weights ``(B, recordings)``, how often each recording is
             drawn, that returns the figure ``(B,)`` of each resample.
-        recordings: how many; of a single one nothing can be said.
+        recordings: how many; of a single one there is none.
         resamples: how many.
         seed: of the draws.
 

@@ -76,7 +76,7 @@ def event_layout(table: Delimited, *, of_one: bool) -> Layout:
         of_one: whether the file may be of one recording, without a column of names.
 
     Raises:
-        DataError: it has no such columns; says what would be right.
+        DataError: it has no such columns; names what would be right.
     """
     row = table.rows[0]
     head = row.cells
@@ -109,7 +109,7 @@ def event_layout(table: Delimited, *, of_one: bool) -> Layout:
     if "event_labels" in head and not timed:
         raise table.error(
             row.line,
-            "has weak labels, which say what can be heard but not when; "
+            "has weak labels, which name what occurs but not when; "
             "columns filename, onset, offset and event_label would be right",
         )
     if timed and EVENT_LABEL in columns:

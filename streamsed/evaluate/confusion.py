@@ -11,7 +11,7 @@ from streamsed.evaluate.intervals import Intervals, overlapping
 
 
 def confusion(detections: Intervals, truth: Intervals, classes: Sequence[str]) -> Confusion:
-    """Return the confusion matrix; :class:`Confusion` says what is counted where.
+    """Return the confusion matrix; :class:`Confusion` defines what is counted where.
 
     Of classes that a detection overlaps equally long, the first in ``classes`` counts.
     """

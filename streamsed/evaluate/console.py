@@ -70,7 +70,7 @@ def _headline(metrics: Sequence[Metric]) -> Table:
         parameters = ", ".join(
             f"{name} {_plain(value)}"
             for name, value in metric.parameters.items()
-            if name != _INTERVAL  # the same for all: said below the table
+            if name != _INTERVAL  # the same for all: printed below the table
         )
         how = f"{metric.computed_by}: {parameters}" if parameters else metric.computed_by
         _add(

@@ -15,7 +15,7 @@ from streamsed.errors import DataError
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 Note = Callable[[str], None]
-"""Takes a line that tells people what was mended or left out."""
+"""Called with a line about what was mended or left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +141,14 @@ def number(text: str, what: str) -> float:
     """Return a finite number.
 
     Raises:
-        ValueError: it is none; the message says so, with ``what`` it should have been.
+        ValueError: it is none; the message names ``what`` it should have been.
     """
     try:
         value = float(text)
     except ValueError:
         hint = "; a decimal point, not a comma" if is_number(text.replace(",", ".")) else ""
-        said = f"is {text!r}, which is no number{hint}" if text else "is missing"
-        raise ValueError(f"{what} {said}") from None
+        fault = f"is {text!r}, which is no number{hint}" if text else "is missing"
+        raise ValueError(f"{what} {fault}") from None
     if not math.isfinite(value):
         raise ValueError(f"{what} is {text}; a finite number would be right")
     return value

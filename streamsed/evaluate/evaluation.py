@@ -117,9 +117,10 @@ class Averages:
 class ClassLatency:
     """How late the messages of one class came, in seconds of audio.
 
-    The first detection of its class that overlaps a true event tells its onset, the last one its
-    offset. A detection that spans several true events tells the onset of the first and the offset
-    of the last, and nothing of what lies between: there was no message. Negative: before the truth.
+    The first detection of its class that overlaps a true event has the onset message, the last one
+    the offset message. A detection that spans several true events has the onset message of the
+    first and the offset message of the last; of what lies between there was none. Negative: before
+    the truth.
 
     Attributes:
         onset_s: ``(n,)`` from the true onset to the onset message, of true events that have one.
@@ -172,7 +173,7 @@ class ThresholdCurve:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Confusion:
-    """What was heard when: rows are truth, columns detections, both with ``nothing`` last.
+    """What was detected when: rows are truth, columns detections, both with ``nothing`` last.
 
     Attributes:
         labels: the C classes.

@@ -85,7 +85,7 @@ def read_event_file(path: Path, *, note: Note, may_be_empty: bool = False) -> Ev
 
     Args:
         path: of the file.
-        note: what to tell people.
+        note: is called with each line that people should read.
         may_be_empty: whether nothing at all, without even a head, means that there are no events;
             so tools write that nothing was detected.
 
@@ -108,8 +108,8 @@ def read_label_file(path: Path, recording: str, *, note: Note) -> EventFile:
 
     Args:
         path: of the file.
-        recording: whose labels these are, if they do not say it.
-        note: what to tell people.
+        recording: whose labels these are, if they do not name it.
+        note: is called with each line that people should read.
 
     Raises:
         DataError: file and line of what cannot be used.

@@ -1,4 +1,4 @@
-"""Threshold-independent PSDS: over every threshold that the scores tell apart."""
+"""Threshold-independent PSDS: over every threshold that divides the scores."""
 
 from __future__ import annotations
 

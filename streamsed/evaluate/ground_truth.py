@@ -12,7 +12,7 @@ SOFT_THRESHOLD = 0.5
 
 
 def read_ground_truth(path: Path, *, note: Note) -> EventFile:
-    """Read what really was to be heard.
+    """Read the true events.
 
     A file is a table ``filename onset offset event_label``. A further column ``soft_label`` (or
     ``confidence``) holds soft labels. A folder holds a file a recording, as MAESTRO Real comes
@@ -22,7 +22,7 @@ def read_ground_truth(path: Path, *, note: Note) -> EventFile:
 
     Args:
         path: of the file or folder.
-        note: what to tell people.
+        note: is called with each line that people should read.
 
     Raises:
         DataError: file and line of what cannot be used.
@@ -36,7 +36,7 @@ def read_events(path: Path, *, note: Note, may_be_empty: bool = False) -> EventF
 
     Args:
         path: of the file or folder.
-        note: what to tell people.
+        note: is called with each line that people should read.
         may_be_empty: whether an empty file means that there are no events.
 
     Raises:

@@ -25,7 +25,7 @@ def read_label_folder(folder: Path, *, note: Note) -> EventFile:
 
     Args:
         folder: with ``.txt``, ``.tsv``, ``.csv``, ``.ann`` or ``.jams`` files.
-        note: what to tell people.
+        note: is called with each line that people should read.
 
     Raises:
         DataError: there is none, two are of one recording, or one cannot be used.

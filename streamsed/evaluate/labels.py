@@ -62,7 +62,7 @@ def of_classes(
         rows: events of one file.
         classes: that are evaluated.
         asked: whether the user chose them: then other labels are left out, with a note.
-        note: what to tell people.
+        note: is called with each line that people should read.
         remedy: how to evaluate some classes alone.
 
     Raises:

@@ -14,7 +14,7 @@ from streamsed.evaluate.intervals import Floats, Indices, Intervals, Pairs, over
 def message_latency(
     decided: pd.DataFrame, truth: Intervals, *, recordings: Sequence[str], classes: Sequence[str]
 ) -> Mapping[str, ClassLatency]:
-    """Return the latencies of each class; :class:`ClassLatency` says what is measured.
+    """Return the latencies of each class; :class:`ClassLatency` defines what is measured.
 
     Args:
         decided: as in the material; NaN where the time of a message is not known, and such
@@ -49,7 +49,7 @@ def message_latency(
 def _after(
     pairs: Pairs, decided: pd.Series[float], moment_s: Floats, *, found_at: Floats, true_at: Floats
 ) -> Floats:
-    """Return how long after its moment each true event was told ``(N,)``; NaN where it was not.
+    """Return how long after its moment each true event had its message ``(N,)``; NaN without.
 
     Args:
         pairs: detections and the true events of their class that they overlap.
@@ -60,10 +60,10 @@ def _after(
     """
     detection = _first(pairs.second, pairs.first, found_at, len(moment_s))
     event = _first(pairs.first, pairs.second, true_at, len(found_at))
-    told = np.flatnonzero(detection >= 0)
-    told = told[event[detection[told]] == told]
+    reported = np.flatnonzero(detection >= 0)
+    reported = reported[event[detection[reported]] == reported]
     after_s = np.full(len(moment_s), np.nan)
-    after_s[told] = decided.to_numpy(np.float64)[detection[told]] - moment_s[told]
+    after_s[reported] = decided.to_numpy(np.float64)[detection[reported]] - moment_s[reported]
     return after_s
 
 

@@ -42,8 +42,8 @@ class Material:
         scores: by recording; None if there are none.
         operating_points: event table by threshold, rising; None if there are none.
         decided: ``filename onset offset event_label onset_decided offset_decided``, a row for
-            each detected event: the last two say how far into the recording (seconds) the audio
-            had been heard when the onset and the offset were published; None if not known.
+            each detected event: the last two are how far into the recording (seconds) the audio
+            had been processed when the onset and the offset were published; None if not known.
         audio: by recording, for pictures; only those that were found.
         notes: what was mended or left out on reading, a line each, for people.
         threshold: without ``events``, the operating point is what exceeds this in the scores, or

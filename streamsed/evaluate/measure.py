@@ -12,12 +12,12 @@ from streamsed.evaluate.at_operating_point import at_operating_point
 from streamsed.evaluate.bootstrap import confidence_intervals
 from streamsed.evaluate.detections import operating_point
 from streamsed.evaluate.evaluation import ClassLatency, Evaluation, Metric
-from streamsed.evaluate.figure import Figure, classes_with_truth
 from streamsed.evaluate.intervals import Intervals
 from streamsed.evaluate.latency import message_latency
 from streamsed.evaluate.material import Material, ScoreTable
 from streamsed.evaluate.over_every_threshold import best_figures, exact_figures
 from streamsed.evaluate.over_thresholds import over_thresholds
+from streamsed.evaluate.resampled import ResampledMetric, classes_with_truth
 
 
 def evaluate(
@@ -27,7 +27,7 @@ def evaluate(
     seed: int = 0,
     show: Callable[[str], object] = lambda _: None,
 ) -> Evaluation:
-    """Measure all that the material allows; the notes say what it does not, and why.
+    """Measure all that the material allows; the notes name what it does not, and why.
 
     Args:
         material: detections and truth.
@@ -89,7 +89,7 @@ def _latency(material: Material) -> Mapping[str, ClassLatency]:
 
 
 def _with_intervals(
-    figures: Sequence[Figure], *, recordings: int, resamples: int, seed: int
+    figures: Sequence[ResampledMetric], *, recordings: int, resamples: int, seed: int
 ) -> tuple[tuple[Metric, ...], tuple[str, ...]]:
     """Return the metrics, the headlines among them with their intervals, and notes."""
     intervals = confidence_intervals(

@@ -1,17 +1,17 @@
-"""What scores tell without a choice of thresholds: exact PSDS, and F1 at the best of them."""
+"""Metrics of scores without a choice of thresholds: exact PSDS, and F1 at the best ones."""
 
 from __future__ import annotations
 
 from streamsed.evaluate.evaluation import Metric
 from streamsed.evaluate.exact import exact_psds, too_much
-from streamsed.evaluate.figure import Figure, classes_with_truth, of_all
 from streamsed.evaluate.libraries import computed_by, values_of
 from streamsed.evaluate.material import Material
 from streamsed.evaluate.psds import PSDS1, PSDS2, PSDSCriteria
+from streamsed.evaluate.resampled import ResampledMetric, classes_with_truth, of_all
 from streamsed.evaluate.segments import BEST_PARAMETERS, best_segment_f1
 
 
-def exact_figures(material: Material) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
+def exact_figures(material: Material) -> tuple[tuple[ResampledMetric, ...], tuple[str, ...]]:
     """Return both PSDS over every threshold there is; a note where that is left out."""
     if material.scores is None or not classes_with_truth(material):
         return (), ()
@@ -26,7 +26,7 @@ def exact_figures(material: Material) -> tuple[tuple[Figure, ...], tuple[str, ..
     return tuple(_exact(material, criteria) for criteria in (PSDS1, PSDS2)), ()
 
 
-def _exact(material: Material, criteria: PSDSCriteria) -> Figure:
+def _exact(material: Material, criteria: PSDSCriteria) -> ResampledMetric:
     assert material.scores is not None
     value, per_class = exact_psds(
         material.scores,
@@ -35,7 +35,7 @@ def _exact(material: Material, criteria: PSDSCriteria) -> Figure:
         durations_s=material.durations_s,
         classes=material.classes,
     )
-    return Figure(
+    return ResampledMetric(
         Metric(
             key=f"{criteria.key}_exact",
             title=f"{criteria.key.upper()}, exact",
@@ -47,7 +47,7 @@ def _exact(material: Material, criteria: PSDSCriteria) -> Figure:
     )
 
 
-def best_figures(material: Material) -> tuple[Figure, ...]:
+def best_figures(material: Material) -> tuple[ResampledMetric, ...]:
     """Return F1MO: segment-based F1 at the best threshold of each class."""
     if material.scores is None:
         return ()
@@ -58,7 +58,7 @@ def best_figures(material: Material) -> tuple[Figure, ...]:
         classes=material.classes,
     )
     return (
-        Figure(
+        ResampledMetric(
             Metric(
                 key="f1mo",
                 title="F1MO (best thresholds)",

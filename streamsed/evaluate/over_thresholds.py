@@ -1,4 +1,4 @@
-"""What several operating points tell: PSDS, PSD-ROC, and F1 over the threshold."""
+"""What follows from several operating points: PSDS, PSD-ROC, and F1 over the threshold."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from streamsed.evaluate.collar import matched_counts
 from streamsed.evaluate.detections import mended
 from streamsed.evaluate.evaluation import Metric, RocCurve, ThresholdCurve
 from streamsed.evaluate.f1 import macro
-from streamsed.evaluate.figure import Figure, Floats, classes_with_truth, of_all
 from streamsed.evaluate.intersection import F1_CRITERIA, IntersectionCounts
 from streamsed.evaluate.intervals import Intervals
 from streamsed.evaluate.libraries import values_of
 from streamsed.evaluate.material import Material
 from streamsed.evaluate.psds import PSDS1, PSDS2, psds_of
+from streamsed.evaluate.resampled import Floats, ResampledMetric, classes_with_truth, of_all
 from streamsed.evaluate.thresholds import THRESHOLDS, ScoreStack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OverThresholds:
-    """What several operating points tell."""
+    """What follows from several operating points."""
 
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[ResampledMetric, ...] = ()
     roc: tuple[RocCurve, ...] = ()
     curves: tuple[ThresholdCurve, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def over_thresholds(material: Material) -> OverThresholds:
-    """Measure what 50 thresholds on the scores tell, or the operating points that were given."""
+    """Measure over 50 thresholds on the scores, or the operating points that were given."""
     thresholds = _thresholds(material)
     if len(thresholds) < 2:
         return OverThresholds(notes=("no PSDS: it needs scores or several operating points",))
@@ -47,7 +47,7 @@ def over_thresholds(material: Material) -> OverThresholds:
     range_ = f"{len(thresholds)} from {thresholds[0]:g} to {thresholds[-1]:g}"
     return OverThresholds(
         figures=tuple(
-            Figure(
+            ResampledMetric(
                 Metric(
                     key=result.criteria.key,
                     title=result.criteria.key.upper(),
@@ -80,7 +80,7 @@ def _thresholds(material: Material) -> Sequence[float]:
 
 
 def _points(material: Material, notes: list[str]) -> Iterator[Intervals]:
-    """Yield the detections at each threshold, rising; tell what had to be mended."""
+    """Yield the detections at each threshold, rising; note what had to be mended."""
     recordings, classes = tuple(material.durations_s), material.classes
     if material.scores is not None:
         stack = ScoreStack({name: material.scores[name] for name in recordings}, classes)

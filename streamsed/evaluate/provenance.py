@@ -35,7 +35,7 @@ def provenance(inputs: Mapping[str, Path]) -> dict[str, str]:
 
 
 def _fingerprint(path: Path) -> str:
-    """Return a path with what tells its content from another: a file's digest, a folder's size."""
+    """Return a path with what identifies its content: a file's digest, a folder's size."""
     try:
         if path.is_dir():
             sizes = [

@@ -20,7 +20,7 @@ DECIDED_COLUMNS = [
 
 
 class Decision(NamedTuple):
-    """One event, and how far into the recording had been heard when it was published; seconds."""
+    """One event, and how far the recording was processed when it was published; seconds."""
 
     recording: str
     onset_s: float
@@ -34,8 +34,8 @@ def read_decisions(path: Path) -> list[Decision]:
     """Read the onset and offset messages of a replay, a JSON object a line.
 
     An event has an onset message and an offset message with the same source, label and onset;
-    what lies between is no matter here. ``latency_ms`` says how much audio after the onset (of an
-    offset message: after the offset) had been heard when the message was sent.
+    what lies between is no matter here. ``latency_ms`` is how much audio after the onset (of an
+    offset message: after the offset) had been processed when the message was sent.
 
     Raises:
         DataError: file and line of what is no such message, or an offset without an onset.

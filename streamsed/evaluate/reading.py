@@ -10,23 +10,20 @@ from pathlib import Path
 import pandas as pd
 
 from streamsed.errors import DataError
+from streamsed.evaluate.assembly import Inputs, check_all_scored, material_of, read_scores
+from streamsed.evaluate.chosen_recordings import (
+    all_recordings,
+    find_audio_of,
+    listed_only,
+    only,
+    replayed_recordings,
+)
 from streamsed.evaluate.delimited import Note, counted, few, read_delimited, read_text
 from streamsed.evaluate.event_tables import (
     EventFile,
     read_durations,
     read_event_file,
     read_subset,
-)
-from streamsed.evaluate.gathering import (
-    Inputs,
-    all_recordings,
-    check_all_scored,
-    find_audio_of,
-    gather,
-    listed_only,
-    only,
-    read_scores,
-    replayed_recordings,
 )
 from streamsed.evaluate.ground_truth import read_events, read_ground_truth
 from streamsed.evaluate.labels import IN_REPLAY, of_classes
@@ -136,7 +133,7 @@ def read_material(
         classes=classes,
         threshold=threshold,
     )
-    return gather(inputs, note=notes.add, notes=notes.lines)
+    return material_of(inputs, note=notes.add, notes=notes.lines)
 
 
 def read_replay(
@@ -185,7 +182,7 @@ def read_replay(
         classes=classes,
         threshold=DEFAULT_THRESHOLD,
     )
-    material = gather(inputs, note=notes.add, notes=notes.lines)
+    material = material_of(inputs, note=notes.add, notes=notes.lines)
     material = _as_run(material, folder / "replay.json")
     messages = folder / "messages.jsonl"
     if not messages.is_file():
@@ -214,7 +211,7 @@ def check_ground_truth(path: Path, *, classes: Sequence[str]) -> None:
 
 
 def _as_run(material: Material, description: Path) -> Material:
-    """Add what a replay's description says of the bundle and its thresholds, if it is there."""
+    """Add from a replay's description the bundle and its thresholds, if it is there."""
     if not description.is_file():
         return material
     try:
@@ -252,6 +249,6 @@ def _failures(path: Path, *, note: Note) -> list[str]:
     if names:
         note(
             f"{path}: the replay failed on {counted(len(names), 'recording')}, of which only what "
-            f"was heard before is evaluated: {few(names)}"
+            f"was processed before is evaluated: {few(names)}"
         )
     return names

@@ -16,7 +16,7 @@ from streamsed.evaluate.naming import Matches, RecordingNames, without_extension
 _MANY_EVENTS = 10
 _TOO_SMALL_SHARE = 1 / 500
 _OTHER_UNIT = 5.0
-_OTHER_END_S = 1.0  # scores are said not to fit a recording if they end so much before or after it
+_OTHER_END_S = 1.0  # scores are noted not to fit a recording if they end so much before or after it
 
 
 def find_audio(folder: Path) -> dict[str, Path]:
@@ -103,7 +103,7 @@ def complete_durations(
     return durations
 
 
-def without_unheard(
+def without_beyond_end(
     rows: Sequence[EventRow],
     durations_s: Mapping[str, float],
     *,
@@ -113,35 +113,35 @@ def without_unheard(
     """Leave out true events that begin at the end of their recording or after it, with a note.
 
     Annotations are of the whole clip, and what was downloaded of it may be shorter; nobody can
-    hear what is not there. The field's libraries do not compare events with durations: psds_eval
+    detect what is not there. The field's libraries do not compare events with durations: psds_eval
     and sed_eval would count such an event as missed.
 
     Args:
         rows: true events.
         durations_s: by recording.
         broken_off: recordings that could not be read to their ends, so that it is no wonder.
-        note: what to tell people.
+        note: is called with each line that people should read.
 
     Raises:
         DataError: that is so of more than half of the events, but for those of recordings that
             were broken off: times or durations are in another unit, or of other recordings.
     """
-    unheard = [row for row in rows if row.onset_s >= durations_s[row.recording]]
-    if not unheard:
+    beyond_end = [row for row in rows if row.onset_s >= durations_s[row.recording]]
+    if not beyond_end:
         return list(rows)
-    first = unheard[0]
+    first = beyond_end[0]
     where = (
         f"{first.place}: the onset ({first.onset_s:g} s) is not before the end of the recording "
         f"({durations_s[first.recording]:g} s)"
     )
     whole = [row for row in rows if row.recording not in broken_off]
-    odd = [row for row in unheard if row.recording not in broken_off]
+    odd = [row for row in beyond_end if row.recording not in broken_off]
     if 2 * len(odd) > len(whole):
         raise DataError(
             f"{where}, as of {len(odd)} of {counted(len(whole), 'true event')}; "
             "onsets, offsets and durations in seconds, of the same recordings, would be right"
         )
-    note(f"left out {counted(len(unheard), 'true event')} after the end, first {where}")
+    note(f"left out {counted(len(beyond_end), 'true event')} after the end, first {where}")
     return [row for row in rows if row.onset_s < durations_s[row.recording]]
 
 

@@ -1,4 +1,4 @@
-"""Segment-based F1: of each second, which classes were heard in it."""
+"""Segment-based F1: of each second, which classes occur in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clip-level tagging F1: which classes were heard at all in a recording."""
+"""Clip-level tagging F1: which classes occur at all in a recording."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from streamsed.evaluate.report.theme import LINES, Tone, axes, svg
 from streamsed.evaluate.report.wording import LONGEST, figure_of_merit, legible
 
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
-"""Line styles that tell curves apart without colour."""
+"""Line styles that distinguish curves without colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Line:
     Attributes:
         element: id of the line in the SVG.
         label: its class.
-        colour: the CSS variable without dashes; empty where lines are not told apart by colour.
+        colour: the CSS variable without dashes; empty where lines do not differ in colour.
         note: its value at the right end.
     """
 

@@ -203,15 +203,15 @@ def headline(metric: Metric) -> Headline:
         parameters=tuple(
             (name, f"{value:g}" if isinstance(value, float) else legible(str(value)))
             for name, value in metric.parameters.items()
-            if name != _INTERVAL  # the same for all: said below them
+            if name != _INTERVAL  # the same for all: printed below them
         ),
     )
 
 
 def _intervals(metrics: Iterable[Metric]) -> str:
     """Return how the intervals were computed."""
-    said = dict.fromkeys(str(m.parameters[_INTERVAL]) for m in metrics if _INTERVAL in m.parameters)
-    return "; ".join(map(legible, said))
+    how = dict.fromkeys(str(m.parameters[_INTERVAL]) for m in metrics if _INTERVAL in m.parameters)
+    return "; ".join(map(legible, how))
 
 
 def _thresholds(material: Material) -> Mapping[str, float]:
@@ -225,7 +225,7 @@ def _thresholds(material: Material) -> Mapping[str, float]:
 
 
 def _dash_patterns(lines: int) -> Sequence[str]:
-    """Return the dashes of the lines as SVG says them."""
+    """Return the dashes of the lines as SVG writes them."""
     return [
         "" if isinstance(dash, str) else " ".join(f"{1.6 * part:g}" for part in dash[1])
         for dash, _ in zip(DASHES * lines, range(lines), strict=False)

@@ -70,7 +70,7 @@ def worst_pictures(
     """Picture the recordings with most errors; one at a time, for they are large.
 
     Args:
-        evaluation: says which are the worst.
+        evaluation: has the worst in order.
         material: what happens in them.
         worst: how many pictures.
         thresholds: by class, to be drawn with the scores; may be empty.

@@ -88,7 +88,7 @@ def draw(scene: Scene, *, margin: float, name: str, text: str) -> Markup:
         scene: what to draw.
         margin: see :func:`margin_in`; the same for all pictures, so that their axes line up.
         name: begins the ids in the SVG.
-        text: what a reader that cannot see it is told.
+        text: the text for a reader that cannot see it.
     """
     scored = any(len(lane.scores) for lane in scene.lanes)
     lane_in = _LANE_IN + (_SCORE_IN if scored else 0.0) + _BETWEEN_IN

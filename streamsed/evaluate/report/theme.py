@@ -49,7 +49,7 @@ class Tone(StrEnum):
 
 
 LINES = tuple(tone for tone in Tone if tone.name.startswith("LINE"))
-"""Colours that tell lines apart."""
+"""Colours that distinguish lines."""
 
 _VARIABLES = {tone.value: f"var(--{tone.name.lower()})" for tone in Tone}
 _PLACEHOLDER = re.compile("|".join(_VARIABLES))
@@ -79,7 +79,7 @@ _SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def themed() -> Iterator[None]:
-    """Draw with the report's settings, whatever the user's matplotlibrc says."""
+    """Draw with the report's settings, whatever is in the user's matplotlibrc."""
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)
@@ -103,7 +103,7 @@ def svg(figure: Figure, *, name: str, text: str) -> Markup:
         figure: drawn with :class:`Tone` for colours.
         name: begins the ids in it, which must be unique in the page. The id of an artist with
             the gid ``a`` becomes ``name-a``.
-        text: what a reader that cannot see it is told.
+        text: the text for a reader that cannot see it.
     """
     buffer = StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""A figure: a metric, and how to compute it of resampled recordings."""
+"""A metric, and how to compute it of resampled recordings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Parameters = dict[str, float | int | str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Figure:
+class ResampledMetric:
     """A metric, and how to compute it of resampled recordings.
 
     Attributes:
