@@ -45,7 +45,7 @@ def free_addresses() -> tuple[str, str]:
 
 
 class Server:
-    """What of a daemon a subscriber sees; it may be stopped and started, and says what it said."""
+    """The sockets of a daemon, which may be stopped and started; its numbers go on."""
 
     def __init__(self, folder: Path) -> None:
         prepare(folder)
