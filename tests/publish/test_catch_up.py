@@ -145,7 +145,7 @@ def test_what_cannot_be_read_for_a_moment_is_not_said_to_be_missing(tmp_path: Pa
     catch_up = CatchUp(again)
     path = tmp_path / JOURNAL_NAME
     path.rename(tmp_path / "away")
-    with pytest.raises(JournalError, match=r"cannot be read now: .*; ask again"):
+    with pytest.raises(JournalError, match="cannot be read now: "):
         since(catch_up, 3)
     assert since(catch_up, 20).through == 20, "that is in memory"
     (tmp_path / "away").rename(path)
