@@ -70,7 +70,12 @@ def assemble(
         fitted, replayed, figures = _reached(draft, held_out)
         points = []
         if ensemble.windowed:
-            points = latency_curve(ensemble, held_out, postprocessing=fitted.rules)
+            points = latency_curve(
+                ensemble,
+                held_out,
+                postprocessing=fitted.rules,
+                measured={tuple(look_ahead): figures.overall},
+            )
         if points:
             draw_latency(points, draft / LATENCY_FILE)
         told = Told(
@@ -102,7 +107,7 @@ def assemble(
 def _reached(bundle: Path, held_out: HeldOut) -> tuple[FittedRules, Replayed, Figures]:
     """Fit a bundle, and measure with what was fitted."""
     fitted = fit_rules(bundle, held_out)
-    replayed = held_out.replay(bundle, held_out.recipe.postprocessing.report)
+    replayed = held_out.replay(bundle, held_out.recipe.postprocessing.report, title="measuring")
     return fitted, replayed, measure(replayed, dict.fromkeys(replayed.clips.names, fitted.rules))
 
 

@@ -55,14 +55,14 @@ class HeldOut:
         for part in parts:
             part_files(self.root, part)
 
-    def replay(self, bundle: Path, part: HeldOutPart) -> Replayed:
-        """Run a part's recordings through the runtime.
+    def replay(self, bundle: Path, part: HeldOutPart, *, title: str = "") -> Replayed:
+        """Run a part's recordings through the runtime; ``title`` stands before the progress.
 
         Raises:
             StreamsedError: the bundle, a recording or the labels cannot be used.
         """
         folder, table = part_files(self.root, part)
-        with show_progress(quiet=False) as show:
+        with show_progress(quiet=False, title=title) as show:
             return replay_scores(bundle, find_recordings([folder]), table, show=show)
 
     def command(self, bundle: Path) -> str:

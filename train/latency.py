@@ -40,11 +40,24 @@ class Point:
     reached: ClassFigures
 
 
+def distinct(ensemble: Ensemble) -> list[tuple[int, ...]]:
+    """Return, shortest first, the frames that members look ahead at each of the curve's points.
+
+    Points are fewer than :data:`LOOK_AHEADS_S` where windows allow no more, or where a member is
+    trained to look further.
+    """
+    wanted: dict[int, tuple[int, ...]] = {}
+    for frames in map(ensemble.at_most, LOOK_AHEADS_S):
+        wanted.setdefault(max(frames), frames)
+    return list(wanted.values())
+
+
 def latency_curve(
     ensemble: Ensemble,
     held_out: HeldOut,
     *,
     postprocessing: Mapping[str, ClassPostprocessing],
+    measured: Mapping[tuple[int, ...], ClassFigures] | None = None,
 ) -> list[Point]:
     """Export with one look-ahead after another and replay the part that is reported.
 
@@ -52,24 +65,34 @@ def latency_curve(
         ensemble: with a windowed member.
         held_out: recordings.
         postprocessing: by class, the same for all.
+        measured: what is known already, by the frames that each member looks ahead; it is not
+            replayed again.
 
     Raises:
         StreamsedError: a recording or the labels cannot be used.
     """
+    wanted = distinct(ensemble)
     points: list[Point] = []
-    for asked_s in LOOK_AHEADS_S:
-        frames = ensemble.at_most(asked_s)
+    for number, frames in enumerate(wanted, start=1):
+        reached = (measured or {}).get(frames)
+        if reached is None:
+            with tempfile.TemporaryDirectory() as folder:
+                bundle = Path(folder) / "at"
+                ensemble.write(bundle, frames)
+                replayed = held_out.replay(
+                    bundle,
+                    held_out.recipe.postprocessing.report,
+                    title=f"look-ahead {number} of {len(wanted)}",
+                )
+            names = replayed.clips.names
+            reached = measure(replayed, dict.fromkeys(names, postprocessing)).overall
         look_ahead_s = max(frames) * ensemble.frame_s
-        if points and points[-1].look_ahead_s == look_ahead_s:
-            continue  # the window allows no more, or a member is trained to look further
-        with tempfile.TemporaryDirectory() as folder:
-            bundle = Path(folder) / "at"
-            ensemble.write(bundle, frames)
-            replayed = held_out.replay(bundle, held_out.recipe.postprocessing.report)
-        names = replayed.clips.names
-        reached = measure(replayed, dict.fromkeys(names, postprocessing)).overall
         points.append(Point(look_ahead_s, reached))
-        log.info("measured", look_ahead_s=round(look_ahead_s, 3), psds1=round(reached.psds1, 3))
+        log.info(
+            f"look-ahead {number} of {len(wanted)}",
+            look_ahead_s=round(look_ahead_s, 3),
+            psds1=round(reached.psds1, 3),
+        )
     return points
 
 

@@ -43,7 +43,7 @@ def fit_rules(bundle: Path, held_out: HeldOut) -> FittedRules:
     """
     config = held_out.recipe.postprocessing
     windows_s, without = held_out.windows()
-    replayed = held_out.replay(bundle, config.part)
+    replayed = held_out.replay(bundle, config.part, title="fitting")
     start = {
         label: ClassPostprocessing(
             median_s=WINDOW_S if windows_s is None else windows_s[label],

@@ -17,14 +17,15 @@ from streamsed.errors import MessageError
 from streamsed.printable import printable_json
 
 if TYPE_CHECKING:
-    from streamsed.client import Subscriber
+    from streamsed.client import CurveKeys, Subscriber
     from streamsed.publish.messages import AnyMessage
 
 _HEARTBEAT = "heartbeat/"
 _DAEMON = "status/daemon/"
 _NEEDED = (_HEARTBEAT, _DAEMON)  # must be understood even if the JSON is only passed on
-_FIRST_S = 5.0  # a daemon that runs sends a heartbeat within a second, unless told otherwise
-_SILENCE_S = 3.0  # one that was heard is gone; later if its heart beats slowly
+_FIRST_S = 2.0  # without any message, before a connection of its own shows why
+_QUIET_S = 5.0  # a daemon that is connected sends a heartbeat each second, unless configured so
+_SILENCE_S = 3.0  # one that sent messages is gone; later if its heartbeats are rare
 
 
 def listen(
@@ -58,10 +59,10 @@ def listen(
 ) -> int:
     """Print messages as they come, one a line. Ends on Ctrl-C; reconnects by itself.
 
-    What was missed meanwhile comes from the daemon's journal; what it no longer has is said on
-    standard error.
+    What was missed meanwhile comes from the daemon's journal. What that no longer has is named on
+    standard error, and so is why no messages come.
 
-    With --until-stop the exit code is 1 if the daemon falls silent without saying that it stops.
+    With --until-stop the exit code is 1 if messages end without the one that the daemon stops.
     """
     from streamsed.cli.lines import line
     from streamsed.client import Subscriber
@@ -75,7 +76,9 @@ def listen(
             connect, topics=(*wanted, _HEARTBEAT, _DAEMON), since=since, keys=keys
         ) as subscriber:
             read = Reader(topics=_NEEDED if json else ("",))
-            for name, payload, message in _watch(subscriber, connect, read, give_up=until_stop):
+            for name, payload, message in _watch(
+                subscriber, read, address=connect, keys=keys, give_up=until_stop
+            ):
                 if name.startswith(wanted) and json:
                     echo(printable_json(payload.decode(errors="replace")))
                 elif name.startswith(wanted) and message is not None:
@@ -87,7 +90,7 @@ def listen(
                 )
                 if stopped and until_stop:
                     return 0
-        echo(f"streamsed: {connect} fell silent without saying that it stops", err=True)
+        echo(f"streamsed: {connect} sends nothing any more, not even that it stops", err=True)
         return 1
     except KeyboardInterrupt:
         pass
@@ -124,17 +127,18 @@ class Reader:
 
 
 def _watch(
-    subscriber: Subscriber, address: str, read: Reader, *, give_up: bool
+    subscriber: Subscriber, read: Reader, *, address: str, keys: CurveKeys | None, give_up: bool
 ) -> Iterator[tuple[str, bytes, AnyMessage | None]]:
-    """Yield topic, JSON and message; say on standard error when nothing comes, and when again.
+    """Yield topic, JSON and message; report on standard error why nothing comes, and when it does.
 
-    Ends, if ``give_up``, when the daemon was heard and has then been silent for long.
+    Ends, if ``give_up``, when messages came and have then been missing for long.
     """
+    from streamsed.cli.connection import Connection, try_connection
     from streamsed.cli.lines import gap_line
     from streamsed.client import Gap
     from streamsed.publish.messages import Heartbeat
 
-    silence_s, heard_at, missed, ever = _FIRST_S, time.monotonic(), False, False
+    silence_s, last_at, missed, ever = _FIRST_S, time.monotonic(), False, False
     while True:
         frames = subscriber.receive_frames(1.0)
         now = time.monotonic()
@@ -142,15 +146,19 @@ def _watch(
             echo(f"streamsed: {gap_line(frames)}", err=True)
         elif frames is not None:
             if missed:
-                echo(f"streamsed: {address} can be heard", err=True)
-            heard_at, missed, ever = now, False, True
+                echo(f"streamsed: messages come from {address}", err=True)
+            last_at, missed, ever = now, False, True
             message = read(*frames)
             if isinstance(message, Heartbeat):
                 silence_s = max(_SILENCE_S, 3 * message.interval_s)
             yield *frames, message
-        elif give_up and ever and now - heard_at > 3 * silence_s:
+        elif give_up and ever and now - last_at > 3 * silence_s:
             return
-        elif not missed and now - heard_at > silence_s:
+        elif not missed and now - last_at > silence_s:
+            found = try_connection(address, keys=keys)
+            if found is Connection.MADE and silence_s == _FIRST_S:
+                silence_s = _QUIET_S
+                continue
             missed = True
-            why = "does it run, and does it let you in?"
-            echo(f"streamsed: nothing to be heard from {address}: {why} Still trying", err=True)
+            echo(f"streamsed: no messages from {address}: {found.value}", err=True)
+            echo("streamsed: trying on", err=True)

@@ -55,7 +55,7 @@ def status(
             return _watch(asker, json=json)
         answer = asker.ask()
         if answer is None:
-            echo(f"streamsed: {asker.silence}", err=True)
+            echo(f"streamsed: {asker.no_answer()}", err=True)
             return 1
         if json:
             echo(printable_json(answer.decode(errors="replace")))
@@ -76,8 +76,7 @@ class _Asker:
 
         from streamsed.errors import PublishError
 
-        known = "knows your key" if keys is not None else "asks for no keys"
-        self.silence = f"no answer from {address}; is there a daemon running that {known}?"
+        self._address, self._keys = address, keys
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.IPV6, "[" in address)
@@ -99,6 +98,17 @@ class _Asker:
         self._socket.send(b'{"get": "%s"}' % what.encode())
         return self._socket.recv() if self._socket.poll(round(_PATIENCE_S * 1e3)) else None
 
+    def no_answer(self) -> str:
+        """Return that there is none, and why; takes up to a second."""
+        import zmq
+
+        from streamsed.cli.connection import try_connection
+
+        found = try_connection(
+            self._address, keys=self._keys, kind=zmq.SocketType.DEALER, within_s=1.0
+        )
+        return f"no answer from {self._address}: {found.value}"
+
     def __enter__(self) -> Self:
         return self
 
@@ -115,7 +125,7 @@ def _watch(asker: _Asker, *, json: bool) -> int:
     """Show one answer after the other until Ctrl-C; only the first has to come."""
     answer = asker.ask()
     if answer is None:
-        echo(f"streamsed: {asker.silence}", err=True)
+        echo(f"streamsed: {asker.no_answer()}", err=True)
         return 1
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
         show = _show_json if json else _screen(stack, asker)
@@ -147,7 +157,9 @@ def _screen(stack: contextlib.ExitStack, asker: _Asker) -> Callable[[bytes | Non
         nonlocal shown
         if answer is not None:
             shown = _rendered(answer, asker.ask("active"))
-        whole = shown if answer is not None else Group(shown, Text(asker.silence, style="red"))
+        whole = shown
+        if answer is None:
+            whole = Group(shown, Text(asker.no_answer(), style="red"))
         if live is not None:
             live.update(whole, refresh=True)
         else:

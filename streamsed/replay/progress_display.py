@@ -23,22 +23,24 @@ _SETTLING_S = 3.0  # before that, processes start, and the speed means nothing
 
 
 @contextmanager
-def show_progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+def show_progress(*, quiet: bool, title: str = "") -> Iterator[Callable[[Progress], None]]:
     """Yield what shows progress: a bar on a terminal, else a line now and then.
 
-    On standard error. Recordings that fail are named even if ``quiet``.
+    On standard error. Recordings that fail are named even if ``quiet``. ``title`` stands before
+    the progress, where one replay of several is shown.
     """
     if quiet:
         yield _complain
     elif sys.stderr is not None and sys.stderr.isatty():  # None: it was closed at the start
-        with _bar() as show:
+        with _bar(title) as show:
             yield show
     else:
-        yield _Lines()
+        yield _Lines(title)
 
 
 class _Lines:
-    def __init__(self) -> None:
+    def __init__(self, title: str) -> None:
+        self._title = f"{title}: " if title else ""
         self._began = time.monotonic()
         self._due = self._began + _LINE_EVERY_S
 
@@ -47,16 +49,21 @@ class _Lines:
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _LINE_EVERY_S
-            _line(f"streamsed: {_state(progress, now - self._began)}")
+            _line(f"streamsed: {self._title}{_state(progress, now - self._began)}")
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[Progress], None]]:
+def _bar(title: str) -> Iterator[Callable[[Progress], None]]:
     console = Console(stderr=True, highlight=False)
     began = time.monotonic()
-    columns = (BarColumn(bar_width=None), TaskProgressColumn(), TextColumn("{task.fields[state]}"))
+    columns = (
+        *([TextColumn("{task.description}")] if title else []),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[state]}"),
+    )
     with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, state="starting")
+        task = bar.add_task(title, total=None, state="starting")
 
         def show(progress: Progress) -> None:
             _complain(progress)

@@ -17,6 +17,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from streamsed.cli.connection import Connection
 from streamsed.detect.events import Kind, Reason, Score, Transition
 from streamsed.detect.level import LevelReport
 from streamsed.publish import message_builders
@@ -279,11 +280,61 @@ def test_a_daemon_that_goes_without_a_word(speaker: Speaker) -> None:
         assert listener.out.next() is not None
         speaker.publisher.close()
         assert listener.wait() == 1
-        why = "does it run, and does it let you in?"
-        assert listener.log.rest() == [
-            f"streamsed: nothing to be heard from {speaker.address}: {why} Still trying",
-            f"streamsed: {speaker.address} fell silent without saying that it stops",
-        ]
+        gone, _, ended = listener.log.rest()
+        assert gone == no_messages(speaker.address, Connection.UNREACHABLE)
+        assert speaker.address in ended
+
+
+def no_messages(address: str, why: Connection) -> str:
+    return f"streamsed: no messages from {address}: {why.value}"
+
+
+def test_a_daemon_that_comes_late(tmp_path: Path) -> None:
+    address = f"ipc://{tmp_path}/late"
+    with process("listen", "--connect", address, "--until-stop") as listener:
+        assert listener.log.next() == no_messages(address, Connection.UNREACHABLE)
+        assert listener.log.next() == "streamsed: trying on"
+        with speaking(address) as late:
+            late.await_subscriptions(4)
+            late.say(event(Kind.ONSET), stopped)
+            assert listener.wait() == 0
+        assert listener.log.rest() == [f"streamsed: messages come from {address}"]
+        assert "onset" in listener.out.rest()[0]
+
+
+@pytest.mark.parametrize("given", [None, "unknown", "of another server"])
+def test_a_daemon_that_refuses(tmp_path: Path, given: str | None) -> None:
+    """Without keys, with one that it does not know, and with the wrong one of the daemon."""
+    (tmp_path / "clients").mkdir()
+    server, own, other = (new_pair(tmp_path, name) for name in ("server", "own", "other"))
+    shutil.copy(own.with_suffix(".key"), tmp_path / "clients")
+    options: tuple[Path | str, ...] = ()
+    if given == "unknown":
+        options = ("--server-key", server.with_suffix(".key"), "--key", other)
+    elif given == "of another server":
+        options = ("--server-key", other.with_suffix(".key"), "--key", own)
+    publisher = Publisher(
+        [RANDOM_PORT],
+        heartbeat=heartbeat,
+        heartbeat_s=0.1,
+        admission=Admission.read(secret_key=server, clients=tmp_path / "clients"),
+    )
+    publisher.start()
+    address = publisher.endpoints[0]
+    why = Connection.REFUSED_WITH_KEYS if given else Connection.REFUSED_WITHOUT_KEYS
+    try:
+        with process("listen", "--connect", address, *options) as listener:
+            assert listener.log.next() == no_messages(address, why)
+            listener.signal(signal.SIGINT)
+            assert listener.wait() == 0
+    finally:
+        publisher.close()
+
+
+def new_pair(folder: Path, name: str) -> Path:
+    """Return the file of a new secret key; the public one is beside it."""
+    KeyPair.generate().write(folder, name)
+    return folder / f"{name}.key_secret"
 
 
 def test_going_on_from_a_number(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from streamsed.cli.connection import Connection
 from streamsed.cli.status_table import duration, render
 from streamsed.detect.events import Kind
 from streamsed.publish.daemon_status import (
@@ -186,10 +187,8 @@ def test_watching_goes_on_while_the_daemon_is_away(daemon: Process, tmp_path: Pa
 def test_nobody_answers(tmp_path: Path, options: tuple[str, ...]) -> None:
     done = execute("status", "--connect", ipc(tmp_path), *options)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"streamsed: no answer from {ipc(tmp_path)}-requests; "
-        "is there a daemon running that asks for no keys?\n"
-    )
+    why = Connection.UNREACHABLE.value
+    assert done.stderr == f"streamsed: no answer from {ipc(tmp_path)}-requests: {why}\n"
 
 
 def test_an_address_that_is_none() -> None:
