@@ -204,7 +204,10 @@ class Archive:
         except OSError as error:
             os.close(descriptor)
             if isinstance(error, BlockingIOError):
-                raise OSError(error.errno, "another streamsed uses it") from error
+                raise OSError(
+                    error.errno,
+                    "another streamsed uses this folder; journal.path gives each its own",
+                ) from error
             raise
         self._lock = descriptor
         if self._past is None or not self._adopted:

@@ -174,3 +174,21 @@ def test_numbers_go_on_over_restarts(bundle: Path, wav: Path, state_of_its_own: 
     states = [json.loads(body).get("state") for body in held.values()]
     assert list(held) == list(range(1, len(held) + 1))
     assert states.count("started") == states.count("stopped") == 2
+
+
+def test_a_second_daemon_on_the_same_state_is_told_of_journal_path(
+    bundle: Path, tmp_path: Path
+) -> None:
+    """It runs without a journal until the other ends; with a folder of its own it has one."""
+    run = (*RUN, "--bundle", bundle)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"journal: {{path: {tmp_path / 'own'}}}\n", encoding="utf-8")
+    with process(*run) as first:
+        first.log.event("started")
+        with process(*run) as second:
+            assert "journal.path" in second.log.event("journal_degraded")["reason"]
+            second.log.event("started")
+        with process(*run, "--config", config) as third:
+            third.log.event("started")
+            assert not any("journal_degraded" in line for line in third.log.seen)
+    assert (tmp_path / "own" / "journal.sqlite").is_file()

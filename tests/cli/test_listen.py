@@ -21,6 +21,8 @@ from streamsed.cli.connection import Connection
 from streamsed.detect.events import Kind, Reason, Score, Transition
 from streamsed.detect.level import LevelReport
 from streamsed.publish import message_builders
+from streamsed.publish.authentication import Authentication
+from streamsed.publish.keys import KeyPair
 from streamsed.publish.messages import (
     BundleName,
     DaemonMessage,
@@ -317,7 +319,7 @@ def test_a_daemon_that_refuses(tmp_path: Path, given: str | None) -> None:
         [RANDOM_PORT],
         heartbeat=heartbeat,
         heartbeat_s=0.1,
-        admission=Admission.read(secret_key=server, clients=tmp_path / "clients"),
+        authentication=Authentication.read(secret_key=server, clients=tmp_path / "clients"),
     )
     publisher.start()
     address = publisher.endpoints[0]

@@ -333,7 +333,7 @@ def test_a_second_daemon_keeps_its_hands_off(tmp_path: Path) -> None:
     first = opened(tmp_path)
     numbers(first, 5)
     second = opened(tmp_path)
-    assert_degraded(second, "another streamsed uses it")
+    assert_degraded(second, "another streamsed uses this folder; journal.path gives each its own")
     sent = numbers(second, 2)
     assert sent[0] > 1_000_000_000
     first.record([event(Kind.ONSET)])
