@@ -9,6 +9,8 @@ from hypothesis import settings
 # An example may take as long as a busy machine makes it take; no test is about time.
 settings.register_profile("streamsed", settings.default, deadline=None)
 settings.load_profile("streamsed")
+# For `make check`: enough to find most mistakes.
+settings.register_profile("quick", settings.get_profile("streamsed"), max_examples=15)
 
 # A shell starts background jobs with SIGINT ignored, and processes inherit that: Ctrl-C, which
 # some tests send to the processes that they start, would do nothing in such a job.

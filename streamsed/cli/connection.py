@@ -71,5 +71,6 @@ def try_connection(
                     break
     finally:
         socket.disable_monitor()
+        monitor.close()
         socket.close()
     return found

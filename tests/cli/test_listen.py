@@ -282,7 +282,7 @@ def test_a_daemon_that_goes_without_a_word(speaker: Speaker) -> None:
         assert listener.out.next() is not None
         speaker.publisher.close()
         assert listener.wait() == 1
-        gone, _, ended = listener.log.rest()
+        *_, gone, _, ended = listener.log.rest()
         assert gone == no_messages(speaker.address, Connection.UNREACHABLE)
         assert speaker.address in ended
 
