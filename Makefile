@@ -45,7 +45,8 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations=25
 
 check: lint
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'not slow'
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --hypothesis-profile quick \
+	  -m 'not slow'
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.conftest import QUICK, SLOW
+
 ROOT = Path(__file__).parent.parent
 RUNTIME = sorted((ROOT / "streamsed").rglob("*.py"))
 MODULE_NAMES = {
@@ -146,6 +148,13 @@ def test_no_module_is_named_after_nothing() -> None:
             assert path.stem not in vague, f"{path.relative_to(ROOT)}: name the idea"
 
 
+def test_what_is_marked_as_slow_or_quick_is_there() -> None:
+    for name in (*SLOW, *QUICK):
+        assert (ROOT / "tests" / name).exists(), f"tests/conftest.py names {name}"
+    assert all(any(name.startswith(f"{slow}/") for slow in SLOW) for name in QUICK)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["streamsed.detect.engine", "train.export"])
 def test_onnxruntime_keeps_no_record_and_sends_none(tmp_path: Path, module: str) -> None:
     home, temporary = tmp_path / "home", tmp_path / "tmp"
