@@ -1,17 +1,11 @@
-"""The page about sources, sinks, metrics and postprocessing, followed as it is written."""
+"""The page about sinks, metrics and postprocessing, followed as it is written."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import re
-import shutil
-import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +16,7 @@ import soxr
 import yaml
 
 from streamsed.config import parse
-from streamsed.sources import Block, EndOfSource, Source
-from tests.cli.command import environment, execute, process
+from tests.cli.command import execute, process
 from tests.sockets import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
@@ -52,65 +45,6 @@ def samples() -> np.ndarray[Any, np.dtype[np.float32]]:
     """The first seconds of the example, in which somebody speaks."""
     audio, rate = soundfile.read(KITCHEN, frames=40 * 44_100, dtype="float32")
     return np.asarray(soxr.resample(audio, rate, RATE), np.float32)
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def until_end(source: Source) -> Iterator[Block]:
-    with contextlib.suppress(EndOfSource):
-        while (block := source.read(PATIENCE_S)) is not None:
-            yield block
-
-
-def test_a_source(page: dict[str, Any]) -> None:
-    source = page["Datagrams"]("door", port=free_port())
-    source.open(RATE)
-    sent = np.arange(-4000, 4000, dtype="<i2")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for part in np.split(sent, 8):
-            sender.sendto(part.tobytes(), ("127.0.0.1", source._port))
-        sender.sendto(b"", ("127.0.0.1", source._port))
-    received, position = [], 0
-    for block in until_end(source):
-        assert block.first_sample == position
-        position = block.end_sample
-        received.append(block.samples)
-    source.close()
-    np.testing.assert_array_equal(np.concatenate(received), sent.astype(np.float32) / 32_768)
-
-
-def test_a_source_is_registered(tmp_path: Path) -> None:
-    """In a copy of the package, with the page's difference: it has keys, opens, and is checked."""
-    shutil.copytree(ROOT / "streamsed", tmp_path / "streamsed")
-    (tmp_path / "models").symlink_to(ROOT / "models")
-    (tmp_path / "streamsed/sources/datagrams.py").write_text(blocks("python")[0])
-    (difference,) = blocks("diff")
-    command = ["git", "apply", "-C1", "-"]
-    subprocess.run(command, input=difference, cwd=tmp_path, text=True, check=True)
-    for port, expected in ((free_port(), 0), (0, 2)):
-        config = tmp_path / "config.yaml"
-        config.write_text(
-            f"bundle: {ROOT / 'models' / 'domestic'}\n"
-            f"sources: [{{type: datagrams, name: door, port: {port}}}]\n"
-            f"publish: {{bind: ['ipc://{tmp_path}/s']}}\n"
-        )
-        done = subprocess.run(
-            [sys.executable, "-m", "streamsed", "check", "-c", config],
-            cwd=tmp_path,
-            env=environment() | {"PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
-        assert done.returncode == expected, done.stderr
-        assert ("door" in done.stdout) is (expected == 0)
-    assert "port" in done.stderr
 
 
 def test_a_sink(page: dict[str, Any], tmp_path: Path) -> None:
