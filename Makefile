@@ -1,6 +1,6 @@
 # make run    play the example through the daemon and print its events; ends by itself
 # make test   lint, types and tests, with everything that they need
-# make check  lint, types and the fast tests, in about two minutes
+# make check  lint, types and the fast tests
 # make docs   docs/ as a site in build/site, and what is generated in docs/
 # All do their own set-up: system packages (apt), a virtual environment, Python packages.
 # make install-service     streamsed for systemd, in /opt/streamsed; as root. EXTRAS=gpu for CUDA

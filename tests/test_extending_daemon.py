@@ -15,7 +15,7 @@ import soundfile
 import soxr
 import yaml
 
-from streamsed.config import parse
+from streamsed.config import parse_config
 from tests.cli.command import execute, process
 from tests.sockets import PATIENCE_S
 
@@ -81,7 +81,7 @@ def test_a_metric(page: dict[str, Any], tmp_path: Path) -> None:
 
 def test_postprocessing(page: dict[str, Any], samples: np.ndarray[Any, Any]) -> None:
     (text,) = blocks("yaml")
-    given = parse(yaml.safe_load(text), origin="page").detect.classes["Speech"]
+    given = parse_config(yaml.safe_load(text), origin="page").detect.classes["Speech"]
     assert given.replacements()["median_s"] == 0.5
     changes = list(page["decode"](samples, enter=0.5, exit=0.3, keep=0.8))
     speech = [begins for label, begins in changes if label == "Speech"]
