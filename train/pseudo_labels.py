@@ -17,6 +17,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
+from torch import Tensor
 
 from streamsed.errors import ConfigError
 from train.checkpoint import Checkpoint
@@ -46,7 +47,9 @@ class PseudoConfig:
         fit: part of the data set, with events, on which both are chosen for each class instead, as
             those of the highest F1 of clips and of frames; null keeps them as they are.
         median_s: of the filter of active frames.
-        look_ahead_frames: of scores; null for the model's own.
+        look_ahead_frames: of scores; null for the model's own. Of several, the one of the highest
+            F1 of frames on ``fit`` is chosen for each class: as windows around a frame of an
+            fbcrnn, which the paper tunes so.
         duration_s: of each clip; longer ones are cropped.
     """
 
@@ -54,21 +57,33 @@ class PseudoConfig:
     threshold: float = 0.5
     fit: Part | None = None
     median_s: float = 0.45
-    look_ahead_frames: int | None = None
+    look_ahead_frames: int | tuple[int, ...] | None = None
     duration_s: float = 10.0
 
     def __post_init__(self) -> None:
         for name in ("tag_threshold", "threshold"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"{name} {getattr(self, name)}; must be between 0 and 1")
+        if isinstance(self.look_ahead_frames, tuple):
+            if self.fit is None:
+                raise ValueError("look_ahead_frames: of several, one is chosen on fit; name a part")
+            if not self.look_ahead_frames:
+                raise ValueError("look_ahead_frames is empty; null is the model's own")
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Above which a class is a tag of a clip, and active in a frame; ``(C,)`` each."""
+    """How scores of each class become labels; ``(C,)`` each.
+
+    Attributes:
+        tags: the class is a tag of a clip above it.
+        frames: it is active in a frame above it.
+        look_aheads: frames of look-ahead of its scores.
+    """
 
     tags: NDArray[np.float32]
     frames: NDArray[np.float32]
+    look_aheads: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -159,6 +174,16 @@ def best_thresholds(scores: NDArray[np.float32], true: NDArray[np.bool_]) -> NDA
     return best
 
 
+def f1_above(
+    scores: NDArray[np.float32], true: NDArray[np.bool_], thresholds: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return the F1 ``(C,)`` of scores ``(N, C)`` above thresholds ``(C,)``; 0 without a hit."""
+    found = scores > thresholds
+    hits = (found & true).sum(axis=0)
+    f1: NDArray[np.float64] = 2 * hits / np.maximum(found.sum(axis=0) + true.sum(axis=0), 1)
+    return f1
+
+
 def label_parts(
     checkpoint: Checkpoint,
     data: Path,
@@ -192,7 +217,7 @@ def label_parts(
     weak: dict[str, tuple[str, ...]] = {}
     for part in parts:
         clips = read_desed(data, part, classes=model.config.classes)
-        frames, tags = scored(model, clips, config)
+        frames, tags = scored(model, clips, config, thresholds.look_aheads)
         found = pseudo_label(
             frames,
             tags,
@@ -222,6 +247,7 @@ def label_parts(
         "parts": list(parts),
         "tag_thresholds": _by_class(model, thresholds.tags),
         "thresholds": _by_class(model, thresholds.frames),
+        "look_ahead_frames": _by_class(model, thresholds.look_aheads),
         "fitted_on": config.fit,
         "median_s": config.median_s,
         "clips": counts,
@@ -231,29 +257,41 @@ def label_parts(
 
 
 def scored(
-    model: SoundEventModel, clips: ClipSet, config: PseudoConfig
+    model: SoundEventModel, clips: ClipSet, config: PseudoConfig, look_aheads: NDArray[np.int64]
 ) -> tuple[dict[str, Scores], dict[str, Scores]]:
     """Return the scores of frames, as a stream's, and the tags of clips, by name.
+
+    Args:
+        model: in evaluation mode.
+        clips: that are scored.
+        config: how long they are.
+        look_aheads: ``(C,)`` frames, of each class.
 
     Raises:
         ConfigError: the model yields no tags.
     """
-    ahead = config.look_ahead_frames
     batches = OrderedBatches(AudioInputs(_grid(model, config)), clips, batch=_BATCH)
     frames: dict[str, Scores] = {}
     tags: dict[str, Scores] = {}
     for batch in load(batches, range(len(batches)), workers=0):
         with torch.no_grad():
-            streamed = model.scores(
-                batch.inputs,
-                latency_frames=model.config.latency_frames if ahead is None else ahead,
-            )
+            streamed = _streamed(model, batch.inputs, look_aheads)
             clip = model.detect(batch.inputs, beyond_the_end(batch)).clip
         if clip is None:
             raise ConfigError(f"a {model.config.kind} of this configuration yields no tags")
         for row, (name, count) in enumerate(zip(batch.names, batch.frames.tolist(), strict=True)):
             frames[name], tags[name] = streamed[row, :count].numpy(), clip[row].numpy()
     return frames, tags
+
+
+def _streamed(model: SoundEventModel, audio: Tensor, look_aheads: NDArray[np.int64]) -> Tensor:
+    """Return the scores ``(B, T, C)`` of clips, each class with its own look-ahead."""
+    first, *others = np.unique(look_aheads).tolist()
+    scores = model.scores(audio, latency_frames=first)
+    for ahead in others:
+        own = torch.from_numpy(look_aheads == ahead)
+        scores = torch.where(own, model.scores(audio, latency_frames=ahead), scores)
+    return scores
 
 
 def _grid(model: SoundEventModel, config: PseudoConfig) -> LabelGrid:
@@ -266,27 +304,40 @@ def _grid(model: SoundEventModel, config: PseudoConfig) -> LabelGrid:
 
 
 def _thresholds(model: SoundEventModel, data: Path, config: PseudoConfig) -> Thresholds:
-    classes = model.config.classes
+    classes, asked = model.config.classes, config.look_ahead_frames
+    asked = model.config.latency_frames if asked is None else asked
+    choices = asked if isinstance(asked, tuple) else (asked,)
+    every = np.ones(len(classes), np.int64)
     if config.fit is None:
         tags = np.full(len(classes), config.tag_threshold, np.float32)
-        return Thresholds(tags, np.full(len(classes), config.threshold, np.float32))
+        frames = np.full(len(classes), config.threshold, np.float32)
+        return Thresholds(tags, frames, choices[0] * every)
     clips = read_desed(data, config.fit, classes=classes)
     if clips.kind not in ("strong", "soft"):
         raise ConfigError(f"fit: {config.fit} has no events to choose thresholds on")
-    frames, tags_of = scored(model, clips, config)
-    grid = _grid(model, config)
-    names = [clip.name for clip in clips.clips]
-    true = [grid.strong(clip.events or ())[: len(frames[clip.name])] > 0.5 for clip in clips.clips]
-    return Thresholds(
-        best_thresholds(
-            np.stack([tags_of[name] for name in names]), np.stack([t.any(0) for t in true])
-        ),
-        best_thresholds(np.concatenate([frames[name] for name in names]), np.concatenate(true)),
-    )
+    grid, best = _grid(model, config), np.full(len(classes), -1.0)
+    frames, look_aheads = np.full(len(classes), 0.5, np.float32), choices[0] * every
+    for ahead in choices:
+        scores, tags_of = scored(model, clips, config, ahead * every)
+        names = [clip.name for clip in clips.clips]
+        true = [grid.strong(c.events or ())[: len(scores[c.name])] > 0.5 for c in clips.clips]
+        found, of = np.concatenate([scores[name] for name in names]), np.concatenate(true)
+        above = best_thresholds(found, of)
+        f1 = f1_above(found, of, above)
+        better = f1 > best
+        best = np.where(better, f1, best)
+        frames, look_aheads = (
+            np.where(better, new, old) for new, old in ((above, frames), (ahead, look_aheads))
+        )
+    clips_true = np.stack([t.any(0) for t in true])
+    tags = best_thresholds(np.stack([tags_of[name] for name in names]), clips_true)
+    return Thresholds(tags, frames, look_aheads)
 
 
-def _by_class(model: SoundEventModel, values: NDArray[np.float32]) -> dict[str, float]:
+def _by_class(
+    model: SoundEventModel, values: NDArray[np.float32] | NDArray[np.int64]
+) -> dict[str, float]:
     return {
-        label: round(float(value), 4)
+        label: round(value.item(), 4)
         for label, value in zip(model.config.classes, values, strict=True)
     }

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from numpy.typing import NDArray
 
 from streamsed.errors import ConfigError
 from tests.train.tone_set import CLIP_S, write_tone_set
 from train.checkpoint import load_model
 from train.commands.pseudo_label import pseudo_label as label_command
+from train.data.clips import Clip
 from train.data.desed import read_desed
 from train.data.events import Event, read_tsv
+from train.data.labels import LabelGrid
 from train.data.tables import read_rows
 from train.engine.fitting import fit_recipe
 from train.engine.journal import read_history
@@ -27,11 +30,14 @@ from train.pseudo_labels import (
     PseudoConfig,
     Thresholds,
     best_thresholds,
+    f1_above,
     label_parts,
     pseudo_label,
+    scored,
 )
 from train.recipe.schema import Recipe, load_recipe, parse_recipe
 from train.stages.tag_cnn import given_tags, with_false_tags
+from train.stages.validation import Scores
 
 RECIPES = Path("train/recipes/mlfl")
 
@@ -117,6 +123,42 @@ def test_pseudo_labels_are_of_tags_and_name_their_origin(chain: Chain) -> None:
     assert set(origin["thresholds"]) == set(
         load_model(chain.fbcrnn / "best.pt").model.config.classes
     )
+
+
+def test_each_class_has_the_window_of_its_highest_f1(chain: Chain, tmp_path: Path) -> None:
+    checkpoint = load_model(chain.fbcrnn / "best.pt")
+    clips = read_desed(chain.data, "strong_validation", classes=checkpoint.model.config.classes)
+
+    def f1_of(asked: int | tuple[int, ...]) -> NDArray[np.float64]:
+        config = PseudoConfig(duration_s=CLIP_S, fit="strong_validation", look_ahead_frames=asked)
+        label_parts(
+            checkpoint, chain.data, tmp_path, config=config, origin=chain.fbcrnn / "best.pt"
+        )
+        origin = yaml.safe_load((tmp_path / "origin.yaml").read_text())
+        aheads = np.array([origin["look_ahead_frames"][label] for label in clips.classes])
+        assert set(aheads) <= set(np.atleast_1d(asked))
+        above = np.array([origin["thresholds"][label] for label in clips.classes])
+        frames, _ = scored(checkpoint.model, clips, config, aheads)
+        true = [strong_frames(clip, frames[clip.name]) for clip in clips.clips]
+        return f1_above(
+            np.concatenate([frames[c.name] for c in clips.clips]), np.concatenate(true), above
+        )
+
+    def strong_frames(clip: Clip, of: Scores) -> NDArray[np.bool_]:
+        config = checkpoint.model.config
+        grid = LabelGrid(
+            config.classes,
+            sample_rate=config.front_end.sample_rate,
+            frame_samples=config.frame_samples,
+            duration_s=CLIP_S,
+        )
+        return grid.strong(clip.events or ())[: len(of)] > 0.5
+
+    each = [f1_of(ahead) for ahead in (2, 9)]
+    np.testing.assert_allclose(f1_of((2, 9)), np.maximum(*each), atol=0.02)
+    assert not np.allclose(*each, atol=0.02)
+    with pytest.raises(ValueError, match="chosen on fit"):
+        PseudoConfig(look_ahead_frames=(2, 9))
 
 
 def test_mlfl_learns_by_all_its_branches(chain: Chain) -> None:
@@ -268,7 +310,7 @@ def test_events_are_restricted_to_tags_and_a_tag_without_event_stays_one() -> No
         dict.fromkeys(tags, frames),
         tags,
         classes=classes,
-        thresholds=Thresholds(np.full(3, 0.5, np.float32), np.full(3, 0.5, np.float32)),
+        thresholds=Thresholds(*np.full((2, 3), 0.5, np.float32), look_aheads=np.zeros(3, np.int64)),
         given={"given": ("b",)},
         frame_s=0.1,
         median_s=0.1,

@@ -29,7 +29,11 @@ def pseudo_label(
     ] = None,
     median: Annotated[float, typer.Option(metavar="S", help="Of the filter of frames.")] = 0.45,
     look_ahead: Annotated[
-        int | None, typer.Option(metavar="FRAMES", help="Of scores; else the model's own.")
+        list[int] | None,
+        typer.Option(
+            metavar="FRAMES",
+            help="Of scores; else the model's own. Of several, each class has its best on --fit.",
+        ),
     ] = None,
     duration: Annotated[float, typer.Option(help="Seconds of a clip; longer are cropped.")] = 10.0,
 ) -> None:
@@ -48,6 +52,7 @@ def pseudo_label(
     for option, name in (*(("part", name) for name in part or ()), ("fit", fit)):
         if name is not None and name not in known:
             raise ConfigError(f"--{option} {name}: no such part; {suggest(name, known)}")
+    aheads = look_ahead or []
     try:
         config = TypeAdapter(PseudoConfig).validate_python(
             {
@@ -55,7 +60,7 @@ def pseudo_label(
                 "threshold": threshold,
                 "fit": fit,
                 "median_s": median,
-                "look_ahead_frames": look_ahead,
+                "look_ahead_frames": aheads[0] if len(aheads) == 1 else aheads or None,
                 "duration_s": duration,
             }
         )
