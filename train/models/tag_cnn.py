@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from train.models.conv_encoder import ConvModel, ConvModelConfig, PlaneConfig
+from train.models.fbcrnn import PUBLISHED_PLANES
 from train.models.mlfl import MLFL, MLFLConfig, MLFLStep
 from train.models.model import Given, Output, Step, whole_frames
 from train.models.registry import MODELS
@@ -37,17 +38,7 @@ class TagCNNConfig(ConvModelConfig):
     """
 
     tagger: MLFLConfig | None = None
-    planes: tuple[PlaneConfig, ...] = (
-        PlaneConfig(16),
-        PlaneConfig(16, pool=(1, 2)),
-        PlaneConfig(32),
-        PlaneConfig(32, pool=(1, 2)),
-        PlaneConfig(64),
-        PlaneConfig(64, pool=(1, 2)),
-        PlaneConfig(128),
-        PlaneConfig(128, pool=(1, 2)),
-        PlaneConfig(256, pool=(4, 1)),
-    )
+    planes: tuple[PlaneConfig, ...] = PUBLISHED_PLANES
     lines: tuple[int, ...] = (256, 256)
     shift_frames: int = 4
     threshold: float | None = None
