@@ -59,7 +59,7 @@ def try_connection(
     until = time.monotonic() + within_s
     try:
         socket.connect(address)
-        while monitor.poll(max(0.0, until - time.monotonic()) * 1e3):
+        while monitor.poll(max(0, round((until - time.monotonic()) * 1e3))):
             match parse_monitor_message(monitor.recv_multipart())["event"]:
                 case zmq.Event.HANDSHAKE_SUCCEEDED:
                     return Connection.MADE
