@@ -62,7 +62,8 @@ def exact_psds(
     alpha_ct = criteria.alpha_ct if len(present) > 1 else 0.0
     recordings = tuple(durations_s)
     true = Intervals.of(truth, recordings=recordings, classes=present)
-    truth_s = np.bincount(true.label, true.offset_s - true.onset_s, minlength=len(present))
+    lengths_s = true.offset_s - true.onset_s
+    truth_s = np.bincount(true.label, lengths_s, minlength=len(present)).astype(np.float64)
     columns = [list(classes).index(name) for name in present]
     tables = [scores[name] for name in recordings]
     changes = _together(list(_changes(tables, true, criteria, truth_s=truth_s, columns=columns)))
@@ -176,7 +177,7 @@ def _on_truth_s(runs: ScoreRuns, edges_s: Floats, truth: Intervals) -> Floats:
     before_s = np.append(0.0, after_s[:-1])
     moments_s = np.stack([onset_s, offset_s], axis=1).ravel()
     so_far_s = np.interp(edges_s, moments_s, np.stack([before_s, after_s], axis=1).ravel())
-    return so_far_s[runs.end] - so_far_s[runs.first]
+    return np.asarray(so_far_s[runs.end] - so_far_s[runs.first], np.float64)
 
 
 def _coverage_changes(
