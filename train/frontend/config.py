@@ -54,9 +54,39 @@ class FrontEndConfig:
         return self.n_fft - self.hop_samples
 
     @property
+    def window_length(self) -> int:
+        """Samples of a frame's window; zeros stand before it, up to ``n_fft``."""
+        return self.n_fft
+
+    @property
     def streams(self) -> bool:
         """Whether a frame depends on nothing but samples up to its own end."""
         return self.alignment == "causal" and self.scaler == "statistics"
+
+
+@dataclass(frozen=True)
+class PaddedFrontEndConfig(FrontEndConfig):
+    """A front end whose window is no power of two long, such as twice a hop of 50 or 200 ms.
+
+    Attributes:
+        window_samples: of the window, which lies at the end of a frame; at most ``n_fft``.
+    """
+
+    n_fft: int = 8192
+    hop_samples: int = 3200
+    window_samples: int = 6400
+
+    def __post_init__(self) -> None:
+        if not self.hop_samples <= self.window_samples <= self.n_fft:
+            raise ValueError(
+                f"window_samples {self.window_samples}; must be from hop_samples "
+                f"{self.hop_samples} to n_fft {self.n_fft}"
+            )
+
+    @property
+    def window_length(self) -> int:
+        """Samples of a frame's window; zeros stand before it, up to ``n_fft``."""
+        return self.window_samples
 
 
 DCASE2021 = FrontEndConfig(

@@ -36,9 +36,10 @@ class LogMel(nn.Module):
         self.config = config
         self.dft = FactoredDFT(config.n_fft)
         make = torch.hann_window if config.window == "hann" else torch.hamming_window
-        window = make(config.n_fft, periodic=config.periodic)
+        window = make(config.window_length, periodic=config.periodic)
         if config.unit_gain:
             window = window * (2.0 / window.sum())
+        window = nn.functional.pad(window, (config.n_fft - config.window_length, 0))
         self.register_buffer("window", window, persistent=False)
         banks = torchaudio.functional.melscale_fbanks(
             n_freqs=config.n_fft // 2 + 1,
