@@ -64,6 +64,7 @@ def read_maestro(
     fold: int,
     part: Part,
     classes: tuple[str, ...] = EVALUATED,
+    scenes: tuple[str, ...] = SCENES,
     folds: Path | None = None,
 ) -> ClipSet:
     """Read one part of one fold.
@@ -77,6 +78,7 @@ def read_maestro(
         part: train, val or test.
         classes: of the targets; labels of the data set that are none of these, and
             labels of value 0, are dropped.
+        scenes: that recordings are of; the data set's own, or a generated one's.
         folds: folder of the fold lists; None is ``development_folds`` below the root.
 
     Raises:
@@ -88,9 +90,9 @@ def read_maestro(
     clips = []
     for where, row in read_rows(table, ("filename",), delimiter=","):
         scene, _, name = row["filename"].removesuffix(".wav").partition("/")
-        if scene not in SCENES or not name:
+        if scene not in scenes or not name:
             raise DataError(
-                f"{where}: {row['filename']!r}; must be scene/name, one of {', '.join(SCENES)}"
+                f"{where}: {row['filename']!r}; must be scene/name, one of {', '.join(scenes)}"
             )
         annotation = root / "development_annotation" / f"soft_labels_{scene}" / f"{name}.txt"
         path = root / "development_audio" / scene / f"{name}.wav"
@@ -104,7 +106,7 @@ def read_maestro(
 
 
 def scene_of(clip: Clip) -> str:
-    """The scene of a clip of this data set, one of :data:`SCENES`."""
+    """Return the scene of a clip of such a data set, such as one of :data:`SCENES`."""
     return clip.name.partition("/")[0]
 
 

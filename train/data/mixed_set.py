@@ -28,9 +28,14 @@ def identity(schema: str, *, seed: int, bank: Bank, config: SoundscapeConfig) ->
     return {
         "schema": schema,
         "seed": seed,
-        "bank": hashlib.sha256((bank.folder / TABLE).read_bytes()).hexdigest(),
+        "bank": bank_digest(bank),
         "soundscape": TypeAdapter(SoundscapeConfig).dump_python(config, mode="json"),
     }
+
+
+def bank_digest(bank: Bank) -> str:
+    """Return the SHA-256 of a bank's table, in hexadecimal."""
+    return hashlib.sha256((bank.folder / TABLE).read_bytes()).hexdigest()
 
 
 @contextmanager

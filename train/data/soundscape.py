@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from streamsed.errors import ConfigError
 from train.data.bank import Bank, Split
 from train.data.beds import Beds
 from train.data.classes import CLASSES
@@ -70,7 +71,7 @@ class SoundscapeGenerator:
         cache: folder in which simulated rooms are kept; None keeps nothing.
 
     Raises:
-        ConfigError: a file of the bank cannot be decoded.
+        ConfigError: a file of the bank cannot be decoded, or it has no clip of any class.
     """
 
     def __init__(
@@ -94,6 +95,9 @@ class SoundscapeGenerator:
         self._material = Material(bank, split=split, config=config)
         self._labels = tuple(label for label in CLASSES if self._material.available(label))
         weights = np.array([config.plans[label].weight for label in self._labels])
+        if not weights.sum() > 0.0:
+            wanted = ", ".join(label for label, plan in config.plans.items() if plan.weight > 0.0)
+            raise ConfigError(f"{bank.folder}: has no clip of {wanted} in its split {split}")
         self._weights = weights / weights.sum()
         rooms = config.simulated_rooms if split == "train" else config.simulated_rooms // 4
         self._rooms: tuple[Room, ...] = simulate_rooms(
