@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.train.mixture_set import write_mixtures
+from tests.train.soft_set import write_soft_set
 from tests.train.tiny_bank import write_bank
 from tests.train.tone_set import write_tone_set
 from train.data.classes import CLASSES
@@ -21,6 +22,7 @@ WRITERS: Mapping[str, Callable[[Path], Path]] = {
     "scenes": write_bank,
     "mixtures": write_mixtures,
     "pairs": write_tone_set,
+    "maestro": write_soft_set,
 }
 """A new kind of data needs a line here: what writes a small set of it below a folder."""
 
@@ -29,6 +31,7 @@ SIZES: Mapping[str, dict[str, Any]] = {
     "scenes": {"batch": 2, "held_out_clips": 2},
     "mixtures": {"batch": 2},
     "pairs": {"batch": 2},
+    "maestro": {"batch": 2},
 }
 
 
@@ -48,6 +51,10 @@ def small_recipe(stage: str, **changes: object) -> Recipe:
     content = laid_over(content, beside)
     data = dict(content.get("data", {}))
     kind = data.get("kind", "desed")
-    length = {} if kind == "scenes" else {"duration_s": 0.5 if kind == "mixtures" else 1.024}
+    length = (
+        {}
+        if kind in ("scenes", "maestro")
+        else {"duration_s": 0.5 if kind == "mixtures" else 1.024}
+    )
     content["data"] = {**SIZES[kind], **length, "steps_per_epoch": 2, **data}
     return parse_recipe(laid_over(content, changes), where=stage)

@@ -23,7 +23,7 @@ class DataConfig(Protocol):
         steps_per_epoch: batches between validations; None where the data has an end of its own.
     """
 
-    yields: ClassVar[Literal["clips", "mixtures"]]
+    yields: ClassVar[Literal["clips", "mixtures", "crops"]]
 
     @property
     def kind(self) -> str: ...  # noqa: D102

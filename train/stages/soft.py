@@ -1,0 +1,310 @@
+"""Learning from soft labels: each second's agreement of annotators, and the scene it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from train.augment import AugmentConfig, augment_audio, mask_bands, mask_time
+from train.data.crops import PRESENT, CropBatch, OrderedCrops, whole_recordings
+from train.data.loading import load
+from train.data.sets.maestro import MaestroSets
+from train.engine.networks import Learned, Networks, Role
+from train.engine.schedules import At
+from train.engine.stage import Sets, Stage, Terms
+from train.losses.known import mean_known
+from train.losses.soft import Labels, Sides, quality_focal, squared
+from train.models.model import Output, SoundEventModel
+from train.models.registry import MODELS
+from train.stages.beginning import QUIETEST_DEVIATION_DB, linear_mels, new_model, room_responses
+from train.stages.detection import STUDENT, model_of
+from train.stages.registry import STAGES, StageConfig
+
+if TYPE_CHECKING:
+    from train.recipe.schema import Recipe
+
+
+@dataclass(frozen=True)
+class SoftConfig(StageConfig):
+    """Options of :class:`SoftLabels`.
+
+    Attributes:
+        loss: of seconds: ``squared`` difference of score and label, the baseline's, or
+            ``quality_focal``; see :func:`train.losses.soft.quality_focal`.
+        beta: of the latter.
+        sides: of the latter.
+        labels: of the latter.
+        scene_weight: weight of the cross-entropy of scenes; 0 for none.
+        selection: what checkpoints are compared by on the part ``val``: ``loss``, or ``f1mo``.
+    """
+
+    loss: Literal["squared", "quality_focal"] = "quality_focal"
+    beta: float = 2.0
+    sides: Sides = "two"
+    labels: Labels = "soft"
+    scene_weight: float = 0.0
+    selection: Literal["loss", "f1mo"] = "loss"
+    kind: Literal["soft"] = "soft"
+
+    def __post_init__(self) -> None:
+        if self.beta < 0.0 or self.scene_weight < 0.0:
+            raise ValueError(
+                f"beta {self.beta} and scene_weight {self.scene_weight}; must be 0 or more"
+            )
+
+    def network_names(self) -> tuple[str, ...]:
+        """Return the network's name."""
+        return (STUDENT,)
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse models and data that fit not this stage, or not each other."""
+        if not hasattr(MODELS.maker(recipe.model.kind), "crop"):
+            raise ValueError(
+                "stage soft trains a network that scores crops, a soft_crnn or a global_attention; "
+                f"a {recipe.model.kind} does not"
+            )
+        if recipe.data.yields != "crops":
+            raise ValueError(
+                f"stage soft learns from recordings with soft labels, data.kind maestro; "
+                f"not from {recipe.data.kind}"
+            )
+        if recipe.model.front_end.scaler != "statistics":
+            raise ValueError("stage soft needs model.front_end.scaler statistics")
+        if recipe.mixup.probability:
+            raise ValueError("stage soft mixes no clips: set mixup.probability to 0")
+        augment = recipe.augment or AugmentConfig()
+        if augment.frame_shift is not None or augment.filter is not None:
+            raise ValueError("stage soft has no augment.frame_shift and no augment.filter")
+        scenes = getattr(recipe.model, "scenes", ())
+        if self.scene_weight and not scenes:
+            raise ValueError("stage.scene_weight needs model.scenes, which the scene head tells")
+        known = getattr(recipe.data, "scenes", ())
+        if scenes and tuple(scenes) != tuple(known):
+            raise ValueError(
+                f"model.scenes {', '.join(scenes)}; must be data.scenes, {', '.join(known)}"
+            )
+
+
+@STAGES.register(
+    SoftConfig,
+    example=lambda: {
+        "model": SMALL_MODEL,
+        "stage": {"scene_weight": 0.1},
+        "data": {"kind": "maestro", "target_s": 0.256, "scenes": list(SMALL_SCENES)},
+        "mixup": {"probability": 0.0},
+    },
+)
+class SoftLabels(Stage):
+    """One network, compared with soft labels.
+
+    Attributes:
+        responses: ``(R, L)`` of the rooms that crops are put into; None if they are not.
+    """
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        super().__init__(recipe, device)
+        self.responses: Tensor | None = None
+        if recipe.augment is not None and recipe.augment.reverberation is not None:
+            rooms = recipe.augment.reverberation.rooms
+            self.responses = room_responses(rooms, recipe).to(device)
+
+    @property
+    def options(self) -> SoftConfig:
+        """This stage's own options."""
+        return cast(SoftConfig, self.recipe.stage)
+
+    def networks(self) -> dict[str, Role]:
+        """Return the recipe's model.
+
+        Raises:
+            ConfigError: the checkpoint that it begins with is missing or of another model.
+        """
+        return {STUDENT: Learned(new_model(self.recipe.model, init_from=self.recipe.init_from))}
+
+    def begin(self, networks: Networks, sets: Sets) -> None:
+        """Fix the front end's scaling, unless the run begins with a checkpoint's."""
+        if self.recipe.init_from is not None:
+            return
+        model = model_of(networks, STUDENT)
+        decibels = []
+        for batch in load(sets.batches(), range(self.recipe.statistics_batches)):
+            moved = batch.map(lambda tensor: tensor.to(self.device))
+            mels = model.front_end.logarithm(linear_mels(model, moved.inputs))
+            rows = mels.shape[1] // moved.inside.shape[1]
+            decibels.append(mels[moved.inside.repeat_interleave(rows, dim=1) > 0.0])
+        every = torch.cat(decibels)
+        model.front_end.set_statistics(every.mean(0), every.std(0).clamp(min=QUIETEST_DEVIATION_DB))
+
+    @torch.no_grad()
+    def prepare(
+        self, batch: CropBatch[Tensor], model: SoundEventModel
+    ) -> tuple[Tensor | None, Tensor]:
+        """Return the audio, None without, and the features of a training batch, both changed."""
+        changes = self.recipe.augment or AugmentConfig()
+        audio = batch.inputs if batch.inputs.ndim == 2 else None
+        if audio is not None and changes.of_audio:
+            audio = augment_audio(audio, changes, responses=self.responses)
+        mels = linear_mels(model, batch.inputs if audio is None else audio)
+        features = model.front_end.features(mels)
+        if changes.time_masks is not None:
+            features = mask_time(features, changes.time_masks)
+        if changes.band_masks is not None:
+            features = mask_bands(features, changes.band_masks)
+        return audio, features
+
+    def terms(self, batch: CropBatch[Tensor], networks: Networks, at: At) -> Terms:
+        """Return the loss of seconds, and of scenes; see the base class."""
+        del at
+        audio, features = self.prepare(batch, model_of(networks, STUDENT))
+        output: Output = networks.run(STUDENT, "crop", features, batch.inside, audio)
+        terms = {"labels": self._of_labels(output, batch)}
+        if self.options.scene_weight:
+            count = batch.values.shape[1]
+            scenes = output.extra["scenes"].float()
+            known = batch.known & (batch.scene >= 0)[:, None]
+            wanted = batch.scene.clamp(min=0)[:, None].expand(-1, count)
+            losses = F.cross_entropy(scenes.flatten(0, 1), wanted.flatten(), reduction="none")
+            entropy = mean_known(losses.view(known.shape), known)
+            terms["scenes"] = self.options.scene_weight * entropy
+        return terms
+
+    def _of_labels(self, output: Output, batch: CropBatch[Tensor]) -> Tensor:
+        values, options = batch.values, self.options
+        if options.loss == "squared" and "linear" in output.extra:
+            return mean_known(squared(output.extra["linear"], values), batch.known)
+        logits = output.frames
+        if "hops" in output.extra:  # each hop is compared with its second's labels
+            logits = output.extra["hops"]
+            values = values[:, :, None].expand_as(logits)
+        if options.loss == "squared":
+            losses = squared(torch.sigmoid(logits.float()), values)
+        else:
+            losses = quality_focal(
+                logits, values, beta=options.beta, sides=options.sides, labels=options.labels
+            )
+        return mean_known(losses, batch.known)
+
+    def figures(self, name: str, networks: Networks, sets: Sets) -> dict[str, float]:
+        """Score the recordings to validate on.
+
+        Returns:
+            ``loss``, of labels; ``f1mo``, macro, at each class's best threshold; ``f1``, macro, of
+            seconds above 0.5; and ``objective``, the negative loss or ``f1mo``.
+        """
+        assert isinstance(sets, MaestroSets)
+        model = model_of(networks, name)
+        batches = OrderedCrops(sets.crops, sets.validation, batch=self.recipe.data.batch)
+        loaded = load(batches, range(len(batches)), workers=self.recipe.machine.workers)
+        losses: list[tuple[float, int]] = []
+
+        def note(output: Output, batch: CropBatch[Tensor]) -> None:
+            losses.append((float(self._of_labels(output, batch)), int(batch.known.sum())))
+
+        scores = score_recordings(model, loaded, device=self.device, note=note)
+        true = np.concatenate([sets.crops.labels(clip) for clip in sets.validation.clips])
+        found = np.concatenate([scores[clip.name] for clip in sets.validation.clips])
+        loss = sum(value * count for value, count in losses) / sum(count for _, count in losses)
+        figures = {"loss": loss, "f1mo": best_f1(found, true), "f1": f1_at(found, true, PRESENT)}
+        wanted = -loss if self.options.selection == "loss" else figures["f1mo"]
+        return {**figures, "objective": float(np.nan_to_num(wanted))}
+
+
+class CropModel(Protocol):
+    """A model that scores the target frames of crops."""
+
+    def crop(self, features: Tensor, inside: Tensor, audio: Tensor | None = None) -> Output:
+        """See :meth:`train.models.global_attention.GlobalAttention.crop`."""
+        ...
+
+
+def run_crops(model: SoundEventModel, batch: CropBatch[Tensor]) -> Output:
+    """Return a model's output of the target frames of crops, as they are."""
+    audio = batch.inputs if batch.inputs.ndim == 2 else None
+    features = model.front_end.features(linear_mels(model, batch.inputs))
+    return cast(CropModel, model).crop(features, batch.inside, audio)
+
+
+@torch.no_grad()
+def score_recordings(
+    model: SoundEventModel,
+    batches: Iterable[CropBatch[Tensor]],
+    *,
+    device: torch.device,
+    note: Callable[[Output, CropBatch[Tensor]], None] | None = None,
+) -> dict[str, NDArray[np.float32]]:
+    """Score recordings, crop by crop, in evaluation mode; the mode is left as it was.
+
+    Args:
+        model: on the device.
+        batches: of :class:`OrderedCrops`.
+        device: of the model.
+        note: called with the output and the batch of each step.
+
+    Returns:
+        ``(T, C)`` in [0, 1] by recording.
+    """
+    was_training = model.training
+    model.eval()
+    parts: dict[str, list[tuple[int, NDArray[np.float32]]]] = {}
+    for batch in batches:
+        moved = batch.map(lambda tensor: tensor.to(device))
+        output = run_crops(model, moved)
+        if note is not None:
+            note(output, moved)
+        scores = torch.sigmoid(output.frames.float()).cpu().numpy()
+        for row, (name, first) in enumerate(zip(batch.names, batch.first.tolist(), strict=True)):
+            known = batch.known[row].numpy()
+            parts.setdefault(name, []).append((first, scores[row][known]))
+    model.train(was_training)
+    return whole_recordings(parts)
+
+
+def f1_at(scores: NDArray[np.float32], labels: NDArray[np.float32], threshold: float) -> float:
+    """Return the macro F1 of seconds, over the classes that are present in any; may be NaN."""
+    true, found = labels >= PRESENT, scores >= threshold
+    present = true.any(axis=0)
+    hits = (true & found).sum(axis=0)[present]
+    both = true.sum(axis=0)[present] + found.sum(axis=0)[present]
+    return float(np.mean(2.0 * hits / both)) if present.any() else float("nan")
+
+
+def best_f1(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> float:
+    """Return F1MO of seconds ``(T, C)``: macro, of each class at its best threshold; may be NaN.
+
+    The classes are those that are present in any second. Of whole seconds this is what
+    sed_scores_eval's segment-based ``best_fscore`` computes, at a fraction of the time.
+    """
+    true = labels >= PRESENT
+    best = []
+    for column in np.flatnonzero(true.any(axis=0)):
+        order = np.argsort(-scores[:, column], kind="stable")
+        ranked, hits = scores[order, column], np.cumsum(true[order, column])
+        last = np.append(ranked[1:] != ranked[:-1], True)  # a threshold takes all that are equal
+        taken = np.arange(1, len(order) + 1)
+        best.append(float((2.0 * hits / (taken + hits[-1]))[last].max()))
+    return float(np.mean(best)) if best else float("nan")
+
+
+SMALL_SCENES = ("home", "street")
+SMALL_MODEL = {
+    "kind": "global_attention",
+    "classes": ["Speech", "Frying"],
+    "scenes": list(SMALL_SCENES),
+    "front_end": {"n_fft": 512, "window_samples": 512, "hop_samples": 256, "n_mels": 16},
+    "frame_hops": 4,
+    "local": {"filters": [4, 8], "pooling": [2, 2], "rnn_units": 8},
+    "context": {"filters": [4, 8], "pooling": [2, 2], "rnn_units": 8},
+    "context_hops": 2,
+    "before": 5,
+    "after": 3,
+    "attention_units": 8,
+    "chunk_samples": 1024,
+}
+"""A case for the contract tests."""
