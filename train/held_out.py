@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -11,9 +11,12 @@ from streamsed.errors import DataError
 from streamsed.replay.progress_display import show_progress
 from streamsed.replay.recordings import find_recordings
 from train.data.bank import Bank
+from train.data.clips import ClipSet
 from train.data.desed import Part, part_files, read_desed
 from train.data.events import Event, merge
+from train.data.hard_view import hard_view
 from train.data.sets.desed import DesedConfig
+from train.data.sets.maestro import MaestroConfig
 from train.data.sets.scenes import ScenesConfig, held_out_scenes
 from train.data.soundscape import SoundscapeGenerator
 from train.data.soundscape_set import DESCRIPTION
@@ -36,7 +39,8 @@ class HeldOut:
     """Recordings and labels below a recipe's data set or made of its bank.
 
     Args:
-        recipe: says which parts.
+        recipe: says which parts. Of a fold of recordings with soft labels, they are its ``train``,
+            ``val`` and ``test``, where these reach 0.5.
         source: the data set, or the bank.
 
     Raises:
@@ -52,6 +56,14 @@ class HeldOut:
         if isinstance(recipe.data, ScenesConfig):
             self.bank = Bank.open(source)
             self.root = held_out_scenes(self.bank, recipe, parts=parts)
+        if isinstance(recipe.data, MaestroConfig):
+            self.root = hard_view(
+                source,
+                fold=recipe.data.fold,
+                classes=recipe.model.classes,
+                scenes=recipe.data.scenes,
+                cache=cache_folder(),
+            )
         for part in parts:
             part_files(self.root, part)
 
@@ -112,13 +124,7 @@ class HeldOut:
             scenes = map(generator.generate, range(TRAINING_SCENES))
             clips = [(scene.events, data.duration_s) for scene in scenes]
         else:
-            assert isinstance(data, DesedConfig)
-            counts: Mapping[Part, int] = {"strong": data.strong, "strong_real": data.strong_real}
-            sets = [
-                read_desed(self.root, part, classes=classes, missing=data.missing)
-                for part, count in counts.items()
-                if count
-            ]
+            sets = list(self._training_sets())
             lengths_s = dict(chain.from_iterable(clips.durations().items() for clips in sets))
             clips = [(c.events or (), lengths_s[c.name]) for one in sets for c in one.clips]
         found: dict[str, tuple[list[float], list[float]]] = {label: ([], []) for label in classes}
@@ -127,6 +133,18 @@ class HeldOut:
                 found[event.label][0].append(event.offset_s - event.onset_s)
                 found[event.label][1].append(length_s)
         return {label: Durations.of(*pair) for label, pair in found.items()}
+
+    def _training_sets(self) -> Iterator[ClipSet]:
+        """Yield the sets with events that were learned from."""
+        data, classes = self.recipe.data, self.recipe.model.classes
+        if isinstance(data, MaestroConfig):
+            yield read_desed(self.root, "strong", classes=classes)
+            return
+        assert isinstance(data, DesedConfig)
+        counts: Mapping[Part, int] = {"strong": data.strong, "strong_real": data.strong_real}
+        for part, count in counts.items():
+            if count:
+                yield read_desed(self.root, part, classes=classes, missing=data.missing)
 
     def sources(self) -> tuple[SourceRow, ...]:
         """Return the recordings behind the training data, as far as that is known."""
