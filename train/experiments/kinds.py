@@ -14,6 +14,8 @@ from train.experiments.model_steps import Fit, Join
 from train.experiments.same_clips import SameClips
 from train.experiments.score_steps import Fuse, Score
 from train.experiments.selection import FuseBest
+from train.experiments.soft import SoftPage
+from train.experiments.soft_steps import Floors, Recordings, ScoreFolds, SoftViews
 
 STEPS = (
     Soundscapes,
@@ -27,5 +29,9 @@ STEPS = (
     Fuse,
     FuseBest,
     Export,
+    Recordings,
+    Floors,
+    ScoreFolds,
+    SoftViews,
 )
-PAGES = (ComparisonPage, JointPage, JSSPage, MLFLPage)
+PAGES = (ComparisonPage, JointPage, JSSPage, MLFLPage, SoftPage)
