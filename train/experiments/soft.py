@@ -15,9 +15,9 @@ from textwrap import fill
 from typing import Literal
 
 from pydantic import ConfigDict
-from streamsed.complaints import Location
 
 from streamsed.errors import ConfigError
+from streamsed.validation_messages import Location
 from train.data.tables import read_rows
 from train.engine.journal import read_history
 from train.experiments.model_steps import Fit
