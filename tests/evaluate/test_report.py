@@ -295,8 +295,8 @@ def test_a_recording_without_its_audio_says_so(tmp_path: Path) -> None:
     broken.write_bytes(b"no audio")
     material = replace(draw_material(), audio={"a.wav": broken, "b.wav": tmp_path / "gone.wav"})
     page = report(material, tmp_path)
-    assert page.text.count("No spectrogram: the audio cannot be read") == 2
-    assert page.text.count("No spectrogram: the audio was not found.") == 1
+    assert page.text.count("No spectrogram and no sound: the audio cannot be read") == 2
+    assert page.text.count("No spectrogram and no sound: the audio was not found.") == 1
     assert not page.elements["image"]
 
 
