@@ -77,7 +77,7 @@ def draw_durations(durations: Mapping[str, Durations], path: Path) -> None:
         for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small"
+        handles.values(), handles.keys(), loc="outside upper center", ncols=4, fontsize="small"
     )
     figure.supxlabel("duration, s", fontsize="small")
     figure.supylabel("share of events that are no longer", fontsize="small")
