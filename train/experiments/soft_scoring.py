@@ -142,7 +142,10 @@ def official_f1mo(
             edges = np.flatnonzero(np.diff(padded)).reshape(-1, 2)
             rows += [(name, float(onset), float(offset), label) for onset, offset in edges]
     return best_segment_f1(
-        {name: ScoreTable(np.arange(len(of) + 1.0), of) for name, of in scores.items()},
+        {
+            name: ScoreTable(np.arange(len(of) + 1, dtype=np.float64), of)
+            for name, of in scores.items()
+        },
         event_table(rows),
         durations_s={name: float(len(of)) for name, of in labels.items()},
         classes=classes,

@@ -248,24 +248,25 @@ class GlobalAttention(SoundEventModel):
     def _local_of_features(self, features: Tensor) -> Tensor:
         """Return ``(B, T, H, width)``, each second's hops known from that second alone."""
         hops = self.config.frame_hops
-        seconds = features.unflatten(1, (-1, hops))
+        seconds = torch.unflatten(features, 1, (-1, hops))
         hidden, _ = self.local(seconds.flatten(0, 1))
-        return hidden.unflatten(0, seconds.shape[:2])
+        return torch.unflatten(hidden, 0, seconds.shape[:2])
 
     def _local_of_audio(self, audio: Tensor) -> Tensor:
         """Return ``(B, T, 1, width)`` of audio ``(B, N)``, whole frames."""
-        seconds = audio.unflatten(1, (-1, self.config.frame_samples))
+        seconds = torch.unflatten(audio, 1, (-1, self.config.frame_samples))
         hidden: Tensor = self.local(seconds.flatten(0, 1))
-        return hidden.unflatten(0, seconds.shape[:2]).unsqueeze(2)
+        return torch.unflatten(hidden, 0, seconds.shape[:2]).unsqueeze(2)
 
     def _context(
         self, features: Tensor, state: tuple[Tensor, ...] | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return a vector ``(B, T, units)`` of every second, and the next state."""
         config = self.config
-        coarse = features.unflatten(1, (-1, config.context_hops)).mean(dim=2)
+        coarse = torch.unflatten(features, 1, (-1, config.context_hops)).mean(dim=2)
         hidden, after = self.context(coarse, state)
-        return hidden.unflatten(1, (-1, config.frame_hops // config.context_hops)).mean(2), after
+        parts = config.frame_hops // config.context_hops
+        return torch.unflatten(hidden, 1, (-1, parts)).mean(dim=2), after
 
     def _output(self, local: Tensor, keys: Tensor, values: Tensor, inside: Tensor) -> Output:
         """Return the output of frames, each with its window ``(B, T, W, ...)``."""

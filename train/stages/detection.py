@@ -17,7 +17,7 @@ from train.data.batches import Batch, OrderedBatches
 from train.data.clips import ClipSet
 from train.data.loading import load
 from train.data.sets.clips import ClipSets
-from train.data.sets.desed import DesedConfig
+from train.data.sets.desed import DesedConfig, LabelsConfig
 from train.data.sets.scenes import ScenesConfig
 from train.data.targets import STRONG, WEAK, stack_frames, unstack_frames
 from train.engine.networks import AverageOf, Learned, Networks, Role
@@ -88,7 +88,9 @@ class DetectionConfig(StageConfig):
         _check_augment(recipe, model)
 
     def _check_targets(self, recipe: Recipe) -> None:
-        labels = recipe.data.labels if isinstance(recipe.data, DesedConfig) else {}
+        labels: dict[str, LabelsConfig] = (
+            recipe.data.labels if isinstance(recipe.data, DesedConfig) else {}
+        )
         for key, own, form in (("frame", STRONG, "events"), ("clip", WEAK, "tags")):
             known = [own, *(name for name, config in labels.items() if config.form == form)]
             for name in getattr(self, f"{key}_targets"):

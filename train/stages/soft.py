@@ -92,6 +92,24 @@ class SoftConfig(StageConfig):
             )
 
 
+SMALL_SCENES = ("home", "street")
+SMALL_MODEL = {
+    "kind": "global_attention",
+    "classes": ["Speech", "Frying"],
+    "scenes": list(SMALL_SCENES),
+    "front_end": {"n_fft": 512, "window_samples": 512, "hop_samples": 256, "n_mels": 16},
+    "frame_hops": 4,
+    "local": {"filters": [4, 8], "pooling": [2, 2], "rnn_units": 8},
+    "context": {"filters": [4, 8], "pooling": [2, 2], "rnn_units": 8},
+    "context_hops": 2,
+    "before": 5,
+    "after": 3,
+    "attention_units": 8,
+    "chunk_samples": 1024,
+}
+"""A case for the contract tests."""
+
+
 @STAGES.register(
     SoftConfig,
     example=lambda: {
@@ -200,7 +218,7 @@ class SoftLabels(Stage):
         """
         assert isinstance(sets, MaestroSets)
         model = model_of(networks, name)
-        batches = OrderedCrops(sets.crops, sets.validation, batch=self.recipe.data.batch)
+        batches = OrderedCrops(sets.crops, sets.validation, batch=sets.batch)
         loaded = load(batches, range(len(batches)), workers=self.recipe.machine.workers)
         losses: list[tuple[float, int]] = []
 
@@ -290,21 +308,3 @@ def best_f1(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> float:
         taken = np.arange(1, len(order) + 1)
         best.append(float((2.0 * hits / (taken + hits[-1]))[last].max()))
     return float(np.mean(best)) if best else float("nan")
-
-
-SMALL_SCENES = ("home", "street")
-SMALL_MODEL = {
-    "kind": "global_attention",
-    "classes": ["Speech", "Frying"],
-    "scenes": list(SMALL_SCENES),
-    "front_end": {"n_fft": 512, "window_samples": 512, "hop_samples": 256, "n_mels": 16},
-    "frame_hops": 4,
-    "local": {"filters": [4, 8], "pooling": [2, 2], "rnn_units": 8},
-    "context": {"filters": [4, 8], "pooling": [2, 2], "rnn_units": 8},
-    "context_hops": 2,
-    "before": 5,
-    "after": 3,
-    "attention_units": 8,
-    "chunk_samples": 1024,
-}
-"""A case for the contract tests."""

@@ -100,6 +100,13 @@ class MaestroSets(Sets):
             audio=needs_audio(self.recipe),
         )
 
+    @property
+    def batch(self) -> int:
+        """Crops in a batch."""
+        data = self.recipe.data
+        assert isinstance(data, MaestroConfig)
+        return data.batch
+
     def batches(self, *, rank: int = 0, ranks: int = 1) -> CropBatches:
         """Return training batches; see the base class."""
         data = self.recipe.data
@@ -136,9 +143,9 @@ def read_fold(root: Path, recipe: Recipe) -> MaestroSets:
     """
     data = recipe.data
     assert isinstance(data, MaestroConfig)
-    options = {"classes": recipe.model.classes, "scenes": data.scenes}
-    training = read_maestro(root, fold=data.fold, part="train", **options)
-    validation = read_maestro(root, fold=data.fold, part="val", **options)
+    fold, classes, scenes = data.fold, recipe.model.classes, data.scenes
+    training = read_maestro(root, fold=fold, part="train", classes=classes, scenes=scenes)
+    validation = read_maestro(root, fold=fold, part="val", classes=classes, scenes=scenes)
     return MaestroSets(recipe, training, validation)
 
 
