@@ -40,7 +40,8 @@ from streamsed.publish.unrecorded import Unrecorded
 
 JOURNAL_NAME = "journal.sqlite"
 _AGES_NAME = "journal.clock"
-_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 5.0  # until then the ledger alone records what is open
+_REST_S = 60.0  # between files that are set aside
 _MARGIN = 1_000_000  # numbers to skip where the clock is wrong
 _GROUP = 256  # messages of one commit
 _TIDY_S = 1.0  # between removals of what is too old
@@ -337,6 +338,7 @@ class Archive:
             return
         if not (self._adopted or (self._past and self._past.whole)):
             return  # it would hide that what was found is in doubt
+        is_long = False
         try:
             if self.ledger.is_open and not self.unrecorded.is_set:
                 for entries in self._backlog.groups_after(self._in_ledger, most=_GROUP):
@@ -344,12 +346,16 @@ class Archive:
                         break
                     onsets, offsets = _events_of(entries)
                     is_long = self.ledger.note(entries[-1].seq, onsets=onsets, offsets=offsets)
-                    if is_long:
-                        break
                     self._in_ledger = entries[-1].seq
             last, open_events = self._backlog.snapshot()
-            if last > self._in_ledger or not self.ledger.is_open or self.unrecorded.is_set:
-                self.ledger.begin(last, (entry.body for entry in open_events.values()))
+            lacks = last > self._in_ledger or not self.ledger.is_open or self.unrecorded.is_set
+            if lacks or is_long:
+                try:
+                    self.ledger.begin(last, (entry.body for entry in open_events.values()))
+                except OSError:
+                    if lacks or not self.ledger.is_open:
+                        raise
+                    return  # the one in use has room yet
                 self._in_ledger = last
                 self.unrecorded.remove()
         except OSError:
@@ -375,7 +381,7 @@ class Archive:
         self._retry_at = time.monotonic() + self._retry_s
         self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
         # A disk that damages whatever is written to it must not keep the thread busy.
-        rested = time.monotonic() - self._set_aside_at > _LAST_RETRY_S
+        rested = time.monotonic() - self._set_aside_at > _REST_S
         if is_damage(error) and rested and (aside := self._set_aside()) is not None:
             log.error("journal_set_aside", reason=reason, path=str(aside))
             self._attach()

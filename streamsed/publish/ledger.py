@@ -132,14 +132,13 @@ class Ledger:
     def begin(self, last: int, open_events: Iterable[bytes]) -> None:
         """Take the other file, and write all that is known into it.
 
+        Where there is no room for that file, the one that is being written stays open.
+
         Args:
             last: the last number.
             open_events: the latest message of each event without offset, as JSON.
         """
-        self._turn = 1 - self._turn
-        self._generation += 1
-        self.release()
-        path = self._paths[self._turn]
+        path = self._paths[1 - self._turn]
         _make_room(path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(path, flags, 0o600)
@@ -149,11 +148,18 @@ class Ledger:
         except OSError:
             os.close(descriptor)
             raise
+        self.release()
+        self._turn = 1 - self._turn
+        self._generation += 1
         self._descriptor, self._size = descriptor, 0
-        self._append(last, onsets=open_events, boot=_boot())
+        try:
+            self._append(last, onsets=open_events, boot=_boot())
+            # What is flushed here is a lower bound after a power cut, whatever becomes of the rest.
+            os.fsync(descriptor)
+        except OSError:
+            self.release()  # it would hide what the other file holds
+            raise
         self._snapshot_bytes = self._size
-        # What was flushed here is a lower bound after a power cut, whatever has become of the rest.
-        os.fsync(descriptor)
 
     def note(
         self, last: int, *, onsets: Iterable[bytes] = (), offsets: Iterable[UUID] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import stat
 import time
@@ -19,6 +20,7 @@ from streamsed.publish import ledger as ledger_module
 from streamsed.publish import sequencer as sequencer_module
 from streamsed.publish.archive import JOURNAL_NAME
 from streamsed.publish.journal import Journal, Retention
+from streamsed.publish.ledger import NAMES
 from streamsed.publish.messages import EventMessage, JournalState
 from streamsed.publish.recent_messages import RECENT_MESSAGES
 from streamsed.publish.sequencer import Sequencer
@@ -234,6 +236,32 @@ def test_a_crash_while_the_disk_is_full_uses_no_number_twice(tmp_path: Path) -> 
     again.close()
     last = again.last_seq
     assert numbers(opened(tmp_path)) == [last + 1]
+
+
+def test_open_events_are_recorded_where_no_file_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequencer = opened(tmp_path)
+    sequencer.record([event(Kind.ONSET, first := uuid4())])
+    full(sequencer)
+    ledgers = sorted((tmp_path / name for name in NAMES), key=lambda path: path.stat().st_mtime_ns)
+    os.truncate(ledgers[0], 100)  # the one whose turn comes when the other is long
+
+    def no_room(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", no_room)
+    for _ in range(300):
+        sequencer.record([event(Kind.ONSET, over := uuid4())])
+        sequencer.record([event(Kind.OFFSET, over)])
+    assert_degraded(sequencer, "full")
+    crash(sequencer)
+    monkeypatch.undo()
+    again = opened(tmp_path)
+    (entry,) = again.record(again.take_interrupted())
+    assert isinstance(entry.message, EventMessage)
+    assert entry.message.event_id == first
+    again.close()
 
 
 def test_more_than_memory_holds_while_the_disk_is_full(tmp_path: Path) -> None:

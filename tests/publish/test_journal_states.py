@@ -29,6 +29,7 @@ class JournalStates(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(archive, "_FIRST_RETRY_S", 0.0)
         self.patch.setattr(archive, "_LAST_RETRY_S", -1.0)
+        self.patch.setattr(archive, "_REST_S", -1.0)
         self.folder = Path(tempfile.mkdtemp())
         self.copy = self.folder.with_name(f"{self.folder.name}.copy")
         self.journal_is_whole = True
