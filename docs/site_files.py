@@ -10,6 +10,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 FOLDER = "repository"
 _LINK = re.compile(r"(\]\()\.\./([^)#\s]+)")
+_PICTURE = re.compile(r"!\[[^\]]*\]\(([^):#\s]+)\)")
 
 
 def on_files(files: Any, *, config: Any) -> Any:
@@ -23,9 +24,19 @@ def on_files(files: Any, *, config: Any) -> Any:
             path = ROOT / name
             if name in seen or not path.is_file():  # mkdocs reports what is not there
                 continue
-            seen.add(name)
-            files.append(File.generated(config, f"{FOLDER}/{name}", abs_src_path=str(path)))
+            pictures = _pictures(path) if path.suffix == ".md" else []
+            for each in {name, *pictures} - seen:
+                of = str(ROOT / each)
+                files.append(File.generated(config, f"{FOLDER}/{each}", abs_src_path=of))
+            seen |= {name, *pictures}
     return files
+
+
+def _pictures(page: Path) -> list[str]:
+    """Return what a page outside of ``docs/`` shows, by names from the root on."""
+    names = _PICTURE.findall(page.read_text(encoding="utf-8"))
+    paths = [page.parent / name for name in names]
+    return [path.relative_to(ROOT).as_posix() for path in paths if path.is_file()]
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> str:  # noqa: ARG001

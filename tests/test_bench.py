@@ -101,7 +101,7 @@ def test_what_fails_while_it_runs_is_no_bad_usage(
     def died(*_arguments: object, **_options: object) -> None:
         raise StreamsedError("the measured daemon failed: no word")
 
-    monkeypatch.setattr("streamsed.bench.throughput.measure", died)
+    monkeypatch.setattr("streamsed.bench.throughput.measure_throughput", died)
     assert invoke(["bench", "--bundle", str(bundle.folder)]) == 1
     assert capsys.readouterr().err == "streamsed: the measured daemon failed: no word\n"
 

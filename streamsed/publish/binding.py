@@ -136,6 +136,11 @@ class BoundSocket:
             bound.pop_all()
         return listeners, tuple(endpoints)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a client is connected; any thread may ask."""
+        return self._front.is_connected
+
     def evict(self) -> None:
         """Close all connections if a client that is connected may no longer be.
 

@@ -186,6 +186,11 @@ class Front:
             sorted({link.peer for link in links if since <= link.passed_at < math.inf})
         )
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a client is connected; any thread may read it."""
+        return bool(self._open)
+
     def drop_all(self) -> None:
         """Close all connections, soon; clients may come back at once. Any thread may call this."""
         self._drop = True

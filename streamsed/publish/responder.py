@@ -39,6 +39,7 @@ _LIMITS = SocketLimits(
 _BUSY_S = 0.02  # of answering before a rest, which leaves the processor to detection
 _REST_S = 0.005
 _STOP_S = 5.0  # for the answer that is being made
+_QUIET_S, _FINISH_S = 0.3, 2.0  # without requests, and with them, at the end
 
 _JSON: TypeAdapter[object] = TypeAdapter(object)
 
@@ -93,6 +94,7 @@ class Responder:
         self._handlers = handlers
         self._on_end = on_end
         self._closing = False
+        self._requested_at = -math.inf
         self._bound = BoundSocket(
             binds,
             replace(_LIMITS, front=replace(_LIMITS.front, connections=connections)),
@@ -112,6 +114,18 @@ class Responder:
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()
+
+    def finish(self) -> None:
+        """Answer until requests have ceased for a moment, from then on until :meth:`close`.
+
+        Subscribers to some topics request what lies between the last messages that they received.
+        """
+        began = time.monotonic()
+        while self._thread.is_alive() and self._bound.is_connected:
+            quiet_s = time.monotonic() - max(began, self._requested_at)
+            if quiet_s >= _QUIET_S or time.monotonic() - began >= _FINISH_S:
+                return
+            time.sleep(_QUIET_S - quiet_s)
 
     def close(self) -> None:
         """Stop; twice is fine."""
@@ -158,6 +172,7 @@ class Responder:
     def _respond(self, frames: list[bytes]) -> None:
         if not 2 <= len(frames) <= _MOST_FRAMES:
             return
+        self._requested_at = time.monotonic()
         *envelope, request = frames
         # A ROUTER drops what its peer does not take.
         self._bound.socket.send_multipart([*envelope, self.answer(request)], zmq.DONTWAIT)

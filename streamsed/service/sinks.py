@@ -163,6 +163,7 @@ class Sinks:
         if self.monitor is not None:
             self.monitor.close()
         self.publisher.close()
+        self.responder.finish()
         self.responder.close()
 
     def _active(self, request: ActiveRequest) -> ActiveReply:  # noqa: ARG002

@@ -295,7 +295,7 @@ def test_a_daemon_that_lost_its_numbers(server: Server, anew: bool) -> None:
 def test_without_answers_it_goes_on_and_says_so(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "_ANSWER_S", 0.05)
+    monkeypatch.setattr(session, "_REPLY_S", 0.05)
     monkeypatch.setattr(session, "_PATIENCE_S", 0.2)
     with (
         server.running(answering=False) as publisher,

@@ -100,6 +100,7 @@ def test_it_learns_and_its_embeddings_do_not_collapse(data: Path, tmp_path: Path
     made = recipe(
         stage={"distillation": {"targets": 10.0, "mse": 10.0, "gradients": "both"}},
         data={"steps_per_epoch": 8},
+        machine={"log_every": 4},
     )
     _, done = fit_recipe(made, data=data, folder=tmp_path)
     assert done

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from streamsed.bundle.manifest import ClassPostprocessing
 from tests.train.tiny_models import tiny_model
-from tests.train.tone_set import LABELS, write_tone_set
+from tests.train.tone_set import write_tone_set
 from train.checkpoint import save_model
 from train.ensemble import Ensemble, read_ensemble
 from train.held_out import HeldOut
@@ -63,7 +63,7 @@ def test_each_look_ahead_is_one_replay_with_its_number(
     save_model(tmp_path / "best.pt", build(recipe.model).eval(), step=1)
     ensemble = read_ensemble([tmp_path / "best.pt"])
     held_out = Watched(recipe, write_tone_set(tmp_path / "tones"))
-    rules = {label: ClassPostprocessing() for label in LABELS}
+    rules = {label: ClassPostprocessing() for label in recipe.model.classes}
     with capture_logs() as logs:
         known, other = latency_curve(
             ensemble, held_out, postprocessing=rules, measured={distinct(ensemble)[0]: KNOWN}

@@ -13,7 +13,7 @@ from streamsed.evaluate.material import ScoreTable
 from streamsed.evaluate.segments import best_segment_f1
 from streamsed.evaluate.tables import event_table
 from train.data.crops import PRESENT
-from train.stages.soft import best_f1, f1_at
+from train.stages.validation import best_f1, f1_at
 from train.writing import replacing
 
 Values = NDArray[np.float32]

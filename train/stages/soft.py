@@ -26,6 +26,7 @@ from train.models.registry import MODELS
 from train.stages.beginning import QUIETEST_DEVIATION_DB, linear_mels, new_model, room_responses
 from train.stages.detection import STUDENT, model_of
 from train.stages.registry import STAGES, StageConfig
+from train.stages.validation import best_f1, f1_at
 
 if TYPE_CHECKING:
     from train.recipe.schema import Recipe
@@ -282,29 +283,3 @@ def score_recordings(
             parts.setdefault(name, []).append((first, scores[row][known]))
     model.train(was_training)
     return whole_recordings(parts)
-
-
-def f1_at(scores: NDArray[np.float32], labels: NDArray[np.float32], threshold: float) -> float:
-    """Return the macro F1 of seconds, over the classes that are present in any; may be NaN."""
-    true, found = labels >= PRESENT, scores >= threshold
-    present = true.any(axis=0)
-    hits = (true & found).sum(axis=0)[present]
-    both = true.sum(axis=0)[present] + found.sum(axis=0)[present]
-    return float(np.mean(2.0 * hits / both)) if present.any() else float("nan")
-
-
-def best_f1(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> float:
-    """Return F1MO of seconds ``(T, C)``: macro, of each class at its best threshold; may be NaN.
-
-    The classes are those that are present in any second. Of whole seconds this is what
-    sed_scores_eval's segment-based ``best_fscore`` computes, at a fraction of the time.
-    """
-    true = labels >= PRESENT
-    best = []
-    for column in np.flatnonzero(true.any(axis=0)):
-        order = np.argsort(-scores[:, column], kind="stable")
-        ranked, hits = scores[order, column], np.cumsum(true[order, column])
-        last = np.append(ranked[1:] != ranked[:-1], True)  # a threshold takes all that are equal
-        taken = np.arange(1, len(order) + 1)
-        best.append(float((2.0 * hits / (taken + hits[-1]))[last].max()))
-    return float(np.mean(best)) if best else float("nan")
