@@ -28,7 +28,7 @@ from train.experiments.soft_steps import ScoreFolds, read_pooled, second_labels
 from train.layering import laid_over
 from train.places import find
 from train.recipe.schema import Recipe, dump_recipe, parse_recipe
-from train.stages.soft import best_f1, f1_at
+from train.stages.validation import best_f1, f1_at
 
 CLASSES = ("Speech", "Frying")
 

@@ -37,7 +37,7 @@ from train.experiments.step import Need, Place, Step
 from train.layering import Plain
 from train.models.model import SoundEventModel
 from train.places import ScenesFile
-from train.stages.soft import score_recordings
+from train.stages.recordings import score_recordings
 from train.writing import replacing
 
 SCORES, FIGURES = "scores.npz", "figures.json"

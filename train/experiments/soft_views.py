@@ -18,7 +18,7 @@ from train.data.clips import ClipSet
 from train.data.crops import PRESENT, OrderedCrops, SoftCrops
 from train.data.loading import load
 from train.models.model import SoundEventModel
-from train.stages.soft import run_crops
+from train.stages.recordings import run_crops
 from train.writing import replacing
 
 Values = NDArray[np.float32]
