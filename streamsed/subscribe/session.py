@@ -154,11 +154,6 @@ class SubscriberSession:
             return
         if since > (self._delivery.cursor or 0):
             return  # to a question from before a restart
-        if not since and self._delivery.cursor:
-            # To a request for all there is, which leaves out what came before the beginning: of a
-            # daemon that begins anew that may be what is missing here.
-            self._request_at = now
-            return
         self._pending_since = None
         self._reply_s = _REPLY_S
         self._request_at = now + _PACE_S
