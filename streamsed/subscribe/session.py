@@ -145,7 +145,7 @@ class SubscriberSession:
         return [mark, b"", request.model_dump_json().encode()]
 
     def answered(self, frames: Sequence[bytes], now: float) -> None:
-        """Take the frames of an reply, however late: it covers what came after its number."""
+        """Take the frames of a reply, however late: it covers what came after its number."""
         if len(frames) != 3 or (since := self._pending.pop(frames[0], None)) is None:
             return
         try:
@@ -156,6 +156,11 @@ class SubscriberSession:
             return  # to a question from before a restart
         self._pending_since = None
         self._reply_s = _REPLY_S
+        if not since and self._delivery.cursor:
+            # To a request for all there is, which leaves out what came before the beginning: of a
+            # daemon that begins anew that may be what is missing here.
+            self._request_at = now
+            return
         self._request_at = now + _PACE_S
         self._delivery.caught_up(
             since,

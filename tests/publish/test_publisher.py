@@ -47,7 +47,6 @@ def heartbeat(last_seq: int, now: datetime) -> Heartbeat:
         bundle=BundleName(name="tones", version="1"),
         sources=(),
         published=now,
-        requests_answered=False,
     )
 
 

@@ -183,3 +183,20 @@ def test_what_has_no_number_is_passed_on() -> None:
         "status/kitchen/level/",
         "event/x/",
     ]
+
+
+def test_a_late_answer_to_a_request_for_all_there_is_hides_no_gap() -> None:
+    """It leaves out what came before the beginning of a daemon that has begun anew."""
+    session = SubscriberSession(["event/", "status/"], since=0)
+    first = session.request(0.0)
+    assert first is not None
+    session.published([b"event/", body(seq=1)], 0.1)
+    assert seqs(session) == [1]
+    session.answered(answer(first[0], through=99, last_seq=100, messages=[]), 0.2)
+    again = session.request(0.2)
+    assert again is not None
+    assert json.loads(again[2])["seq"] == 1
+    missing = [{"first": 2, "last": 99}]
+    reply = answer(again[0], through=100, last_seq=100, messages=[{"seq": 100}], missing=missing)
+    session.answered(reply, 0.3)
+    assert seqs(session) == [Gap(1, 100, GapReason.REMOVED), 100]
