@@ -259,11 +259,7 @@ class Archive:
                     raise NotAJournal("is not the one of this run")
             else:
                 self._look_back(journal)
-            self._write_to(journal)
-            last, open_events = self._backlog.snapshot()
-            if last > journal.last_seq:
-                journal.add_gap(journal.last_seq + 1, last)
-            journal.set_open(open_events)
+            journal.set_open(self._catch_up(journal))
         except BaseException:
             journal.close()
             raise
@@ -324,6 +320,22 @@ class Archive:
         self.interrupted.extend(
             message_builders.interrupted(event.message, position=event.position) for event in new
         )
+
+    def _catch_up(self, journal: Journal) -> dict[UUID, JournalEntry]:
+        """Write all that is kept of what was numbered, and account for the rest.
+
+        Where the disk is slow, more is numbered meanwhile.
+
+        Returns:
+            The latest message of each event that is open after the journal's last number.
+        """
+        while True:
+            self._write_to(journal)
+            last, open_events = self._backlog.snapshot()
+            if last <= journal.last_seq:
+                return open_events
+            if not any(self._backlog.groups_after(journal.last_seq, most=_GROUP)):
+                journal.add_gap(journal.last_seq + 1, last)
 
     def _write_to(self, journal: Journal) -> None:
         for entries in self._backlog.groups_after(journal.last_seq, most=_GROUP):

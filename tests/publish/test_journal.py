@@ -6,9 +6,11 @@ import contextlib
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -35,6 +37,7 @@ from tests.publish.journals import (
     opened,
     status,
 )
+from tests.sockets import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)
@@ -175,6 +178,35 @@ def test_a_locked_file_delays_nobody_and_is_caught_up(tmp_path: Path) -> None:
     assert gaps(tmp_path) == []
     sequencer.close()
     assert opened(tmp_path).last_seq == 8
+
+
+def test_what_is_numbered_while_the_journal_catches_up_is_journaled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequencer = opened(tmp_path)
+    with locked(tmp_path):
+        numbers(sequencer, 2)
+    assert_degraded(sequencer, "locked")
+    begun, released = threading.Event(), threading.Event()
+    append = Journal.append
+
+    def append_slowly(*arguments: Any) -> None:
+        begun.set()
+        assert released.wait(PATIENCE_S)
+        append(*arguments)
+
+    monkeypatch.setattr(Journal, "append", append_slowly)
+    monkeypatch.setattr(sequencer_module, "_COMMIT_S", 0.01)
+    while not begun.is_set():
+        sequencer.beat()
+    assert numbers(sequencer, 2) == [3, 4]
+    released.set()
+    deadline = time.monotonic() + PATIENCE_S
+    while sequencer.condition.state is JournalState.DEGRADED and time.monotonic() < deadline:
+        sequencer.beat()
+    sequencer.close()
+    assert list(journaled(tmp_path)) == [1, 2, 3, 4]
+    assert gaps(tmp_path) == []
 
 
 def test_a_file_that_is_locked_at_the_start_lacks_nothing(tmp_path: Path) -> None:
