@@ -152,6 +152,8 @@ class Front:
         self._all = _Allowance(burst=limits.all_burst_bytes, per_s=limits.all_bytes_s, now=now)
         self._accepts = _Allowance(burst=_ACCEPTS, per_s=_ACCEPTS_S, now=now)
         self._held = 0
+        counts = limits.held_bytes < math.inf  # else libzmq keeps nothing of it to look through
+        self._change_s_a_byte = _CHANGE_S_A_BYTE if counts else 0.0
         self._open: set[_Link] = set()
         self._links: dict[int, _Link] = {}  # by either descriptor
         self._active: set[_Link] = set()  # something may be sent to the client
@@ -432,7 +434,7 @@ class Front:
             self._forget(self._left.popleft())
         elif not self._pass_on(self._signed.popleft(), now):
             return False
-        self._change_at = now + _CHANGE_S + self._held * _CHANGE_S_A_BYTE
+        self._change_at = now + _CHANGE_S + self._held * self._change_s_a_byte
         return True
 
     def _pass_on(self, link: _Link, now: float) -> bool:

@@ -12,6 +12,7 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streamsed.publish import front
 from streamsed.publish.requests import ActiveRequest, SinceRequest, StatusRequest
 from streamsed.publish.responder import RequestHandler, Responder
 from tests.sockets import PATIENCE_S, RANDOM_PORT
@@ -200,6 +201,25 @@ def test_many_askers_at_once(connect: Callable[[], Asker]) -> None:
     for thread in threads:
         thread.join(PATIENCE_S)
     assert len(set(found)) == 400
+
+
+def test_who_has_sent_much_delays_no_newcomer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept of requests, unlike of subscriptions."""
+    monkeypatch.setattr(front, "_CHANGE_S_A_BYTE", 1.0)  # as if it had sent for days
+    made = Responder([RANDOM_PORT], {"active": RequestHandler(ActiveRequest, lambda _: b"{}")})
+    made.start()
+    try:
+        with zmq.Context() as context:
+            regular = Asker(context, made.endpoints[0])
+            with regular.socket:
+                for _ in range(100):
+                    assert regular.ask({"get": "active"}) == {}
+                for _ in range(2):  # after the first the next would have to wait
+                    newcomer = Asker(context, made.endpoints[0])
+                    with newcomer.socket:
+                        assert newcomer.ask({"get": "active"}) == {}
+    finally:
+        made.close()
 
 
 def test_no_address_means_no_answers() -> None:
