@@ -27,6 +27,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -69,9 +70,15 @@ class Found:
     events: dict[UUID, Counter[Kind]] = field(default_factory=dict)
     last_seq: int = 0  # compared up to here: no daemon may be left to request later ones from
     disturbances: Counter[str] = field(default_factory=Counter)
+    history: list[str] = field(default_factory=list)  # of them, each with its time
     silence_s: float = 0.0
     resident: int = 0
     stop_s: float = 0.0
+
+    def note(self, what: str, details: str = "") -> None:
+        """Record what was done to the daemon."""
+        self.disturbances[what] += 1
+        self.history.append(f"{datetime.now():%H:%M:%S.%f} {what} {details}".rstrip())
 
 
 class Listener(threading.Thread):
@@ -218,14 +225,15 @@ def _feed(pipe: int) -> None:
                 time.sleep(0.05)
 
 
-def damage(folder: Path, chance: random.Random) -> None:
-    """Flip a bit of a file of the state folder, cut it short, or remove it."""
+def damage(folder: Path, chance: random.Random) -> str:
+    """Flip a bit of a file of the state folder, cut it short, or remove it; return which."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.stat().st_size)
     if not files:
-        return
+        return "nothing"
     path = chance.choice(files)
     content = bytearray(path.read_bytes())
-    match chance.choice(["bit", "bit", "cut", "remove"]):
+    how = chance.choice(["bit", "bit", "cut", "remove"])
+    match how:
         case "bit":
             content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
             path.write_bytes(content)
@@ -233,6 +241,7 @@ def damage(folder: Path, chance: random.Random) -> None:
             path.write_bytes(content[: chance.randrange(len(content))])
         case "remove":
             path.unlink()
+    return f"{path.name}: {how}"
 
 
 def flood(address: str, requests: str, seed: int) -> None:
@@ -308,20 +317,19 @@ def disturb_daemon(
             daemon.look()
             time.sleep(0.2)
         what = chance.choice(["kill", "kill", "kill and damage", "full disk"])
-        found.disturbances[what] += 1
         if daemon.process.poll() is not None:
-            found.disturbances["ended by itself"] += 1
+            found.note("ended by itself", str(daemon.process.returncode))
         if what == "full disk" and daemon.process.poll() is None:
             with disk.full() if disk is not None else daemon.no_growth():
                 time.sleep(FULL_S)
+            found.note(what)
             continue
         daemon.kill()
-        if what == "kill and damage":
-            damage(state, chance)
+        found.note(what, damage(state, chance) if what == "kill and damage" else "")
         pulse.came.clear()
         daemon.restart()
         if not pulse.came.wait(START_S):
-            found.disturbances["did not come back"] += 1
+            found.note("did not come back")
 
 
 def settings(classes: tuple[str, ...]) -> dict[str, dict[str, float]]:
@@ -419,13 +427,31 @@ def unannounced(received: Received, numbers: set[int]) -> int:
     return sum(not any(first <= seq <= last for first, last in spans) for seq in missing)
 
 
+def keep(folder: Path, log: Path, found: Found, all_received: list[Received]) -> None:
+    """Keep what tells why something was lost."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(log, folder / "daemon.log")
+    (folder / "disturbances.txt").write_text("\n".join(found.history) + "\n", encoding="utf-8")
+    odd = [f"{each}: {dict(kinds)}" for each, kinds in found.events.items() if not _is_even(kinds)]
+    gaps = [f"{n}: {gap}" for n, each in enumerate(all_received) for gap in each.gaps]
+    (folder / "losses.txt").write_text("\n".join([*odd, *gaps]) + "\n", encoding="utf-8")
+
+
+def _is_even(kinds: Counter[Kind]) -> bool:
+    return kinds[Kind.ONSET] == kinds[Kind.OFFSET] == 1
+
+
 def main() -> None:
     """Attack, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=5.0)
-    minutes = parser.parse_args().minutes
+    parser.add_argument("--log", type=Path, help="folder for the daemon's log and what was done")
+    arguments = parser.parse_args()
+    minutes = arguments.minutes
     with tempfile.TemporaryDirectory() as name:
         found, all_received = attack(Path(name), minutes)
+        if arguments.log is not None:
+            keep(arguments.log, Path(name) / "log", found, all_received)
     every_number = set().union(*(received.payloads for received in all_received))
     numbers = {seq for seq in every_number if seq <= found.last_seq}
     both = all_received[0].payloads.keys() & all_received[1].payloads.keys()
