@@ -60,7 +60,7 @@ __all__ = [
 
 _RECEIVE_HIGH_WATER = 100_000
 _SEND_HIGH_WATER = 10  # requests that wait for a daemon that is not there
-_PROBE_MS, _PROBE_TIMEOUT_MS = 5_000, 15_000
+_PROBE_MS, _PROBE_TIMEOUT_MS = 5_000, 15_000  # of requests
 _AT_ONCE = 100  # messages read before anything is done about them
 
 
@@ -94,6 +94,11 @@ class _Sockets:
         self.answers: Any = context.socket(zmq.DEALER)
         self.messages.set(zmq.RCVHWM, _RECEIVE_HIGH_WATER)
         self.answers.set(zmq.SNDHWM, _SEND_HIGH_WATER)
+        # Answers are few. libzmq ends the process if it probes a connection whose messages nobody
+        # reads for long (its issue 3937); that of messages is watched by the session.
+        self.answers.set(zmq.HEARTBEAT_IVL, _PROBE_MS)
+        self.answers.set(zmq.HEARTBEAT_TIMEOUT, _PROBE_TIMEOUT_MS)
+        self._address = address
         for topic in subscriptions:
             self.messages.subscribe(topic)
         try:
@@ -107,8 +112,6 @@ class _Sockets:
         connecting.set(zmq.LINGER, 0)
         connecting.set(zmq.RECONNECT_IVL, 100)
         connecting.set(zmq.RECONNECT_IVL_MAX, 2000)
-        connecting.set(zmq.HEARTBEAT_IVL, _PROBE_MS)  # a connection that was cut silently
-        connecting.set(zmq.HEARTBEAT_TIMEOUT, _PROBE_TIMEOUT_MS)  # is made anew
         connecting.set(zmq.IPV6, "[" in address)
         if keys is not None:
             keys.apply(connecting)
@@ -119,6 +122,12 @@ class _Sockets:
                 f"cannot connect to {address!r}: {zmq.strerror(error.errno or 0).lower()}; "
                 f"write tcp://HOST:PORT or ipc:///PATH"
             ) from error
+
+    def reconnect(self) -> None:
+        """Make the connection for messages anew."""
+        with contextlib.suppress(zmq.ZMQError):  # there is none
+            self.messages.disconnect(self._address)
+        self.messages.connect(self._address)
 
     def close(self) -> None:
         self.messages.close(linger=0)
@@ -185,7 +194,7 @@ class Subscriber:
             with contextlib.suppress(zmq.Again):  # too many wait for a daemon that is not there
                 self._sockets.answers.send_multipart(request, zmq.DONTWAIT)
 
-    def _take(self, wait_ms: int | None) -> bool:
+    def _take(self, wait_ms: int) -> bool:
         """Wait for messages and answers and take what there is; return whether any came."""
         came = dict(self._poller.poll(wait_ms))
         with contextlib.suppress(zmq.Again):
@@ -195,6 +204,8 @@ class Subscriber:
         if self._sockets.answers in came:
             frames = self._sockets.answers.recv_multipart()
             self._session.answered(frames, time.monotonic())
+        if not came and self._session.is_silent(time.monotonic()):
+            self._sockets.reconnect()
         return bool(came)
 
     def receive(self, timeout_s: float | None = None) -> AnyMessage | Gap | None:
@@ -274,7 +285,7 @@ class AsyncSubscriber:
             with contextlib.suppress(zmq.Again):
                 await self._sockets.answers.send_multipart(request, zmq.DONTWAIT)
 
-    async def _take(self, wait_ms: int | None) -> bool:
+    async def _take(self, wait_ms: int) -> bool:
         came = dict(await self._poller.poll(wait_ms))
         with contextlib.suppress(zmq.Again):
             for _ in range(_AT_ONCE if self._sockets.messages in came else 0):
@@ -283,6 +294,8 @@ class AsyncSubscriber:
         if self._sockets.answers in came:
             frames = await self._sockets.answers.recv_multipart()
             self._session.answered(frames, time.monotonic())
+        if not came and self._session.is_silent(time.monotonic()):
+            self._sockets.reconnect()
         return bool(came)
 
     async def receive(self, timeout_s: float | None = None) -> AnyMessage | Gap | None:
@@ -319,7 +332,6 @@ def _parsed(received: Received | Gap | None) -> AnyMessage | Gap | None:
     return received if received is None or isinstance(received, Gap) else parse(received[1])
 
 
-def _milliseconds(*waits_s: float | None) -> int | None:
-    """Return the shortest wait, for a poller; None if there is no end to it."""
-    wait_s = min((wait for wait in waits_s if wait is not None), default=math.inf)
-    return None if wait_s == math.inf else max(0, math.ceil(wait_s * 1e3))
+def _milliseconds(*waits_s: float) -> int:
+    """Return the shortest wait, for a poller."""
+    return max(0, math.ceil(min(waits_s) * 1e3))

@@ -22,6 +22,7 @@ _LONGEST_REPLY_S = 10.0
 _MOST_PENDING = 16  # requests whose answer is still of use, however late
 _PATIENCE_S = 60.0  # with a daemon that runs; after it what came is handed on all the same
 _AWAY_S = 3.0  # without a heartbeat
+_SILENCE_S = 15.0  # of a connection, or three heartbeats; a new one is made then
 _PACE_S = 0.02  # between requests; what comes meanwhile is settled by one answer
 
 Received = tuple[str, bytes]
@@ -35,6 +36,7 @@ class _Envelope(BaseModel):
     replay: bool = False
     last_seq: int | None = None
     uptime_s: float | None = None
+    interval_s: float = 0.0
     requests_answered: bool = True
 
 
@@ -83,6 +85,8 @@ class SubscriberSession:
         self._reply_s = _REPLY_S
         self._pending_since: float | None = None
         self._received_at = -math.inf
+        self._silent_since: float | None = None  # while there is nothing to be read
+        self._silence_s = _SILENCE_S
         self._uptime_s = math.inf  # of a daemon whose heartbeat has not come yet
         self._answers = True
 
@@ -101,6 +105,7 @@ class SubscriberSession:
         if now - self._received_at > _AWAY_S:  # connected anew: what was requested may be lost
             self._request_at, self._reply_s = min(self._request_at, now), _REPLY_S
         self._received_at = now
+        self._silent_since = None
         topic, payload = frames[0].decode(errors="replace"), b"".join(frames[1:])
         received = topic, payload
         wanted = topic.startswith(self._topics)
@@ -110,6 +115,7 @@ class SubscriberSession:
             envelope = _Envelope()
         if topic == _HEARTBEAT and envelope.uptime_s is not None:
             self._uptime_s = envelope.uptime_s
+            self._silence_s = max(_SILENCE_S, 3.0 * envelope.interval_s)
             self._answers = envelope.requests_answered
         if topic == _HEARTBEAT and envelope.last_seq is not None and self._numbered:
             self._delivery.announced(envelope.last_seq)
@@ -172,9 +178,26 @@ class SubscriberSession:
         if reply.last_seq < since:  # the daemon counts anew: earlier requests are void
             self._pending.clear()
 
-    def wait_s(self, now: float) -> float | None:
-        """Return when :meth:`request` is due again, unless something comes before; None: never."""
-        return None if self._delivery.needs is None else max(0.0, self._request_at - now)
+    def is_silent(self, now: float) -> bool:
+        """Return whether the connection is to be made anew; call it when nothing could be read.
+
+        Heartbeats come as long as a connection is alive. It may end without a sign: a machine
+        that is switched off, a router that forgets it.
+        """
+        if self._silent_since is None:
+            self._silent_since = now
+        if now - self._silent_since < self._silence_s:
+            return False
+        self._silent_since = now
+        return True
+
+    def wait_s(self, now: float) -> float:
+        """Return when something is due, unless a message comes before."""
+        since = now if self._silent_since is None else self._silent_since
+        due_at = since + self._silence_s
+        if self._delivery.needs is not None:
+            due_at = min(due_at, self._request_at)
+        return max(0.0, due_at - now)
 
     @property
     def _is_ignored(self) -> bool:

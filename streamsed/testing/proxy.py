@@ -26,7 +26,8 @@ class Proxy:
         self._other: dict[socket.socket, socket.socket] = {}
         self._flows = threading.Event()
         self._flows.set()
-        self._cut = self._over = False
+        self._cut = self._lose = self._over = False
+        self._lost: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -41,6 +42,10 @@ class Proxy:
     def cut(self) -> None:
         """Close all connections; new ones are possible."""
         self._cut = True
+
+    def lose(self) -> None:
+        """Pass on nothing more for the connections there are, and leave them open."""
+        self._lose = True
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +69,12 @@ class Proxy:
                     self._cut = False
                     for connection in list(self._other):
                         self._close(selector, connection)
+                if self._lose:
+                    self._lose = False
+                    for connection in list(self._other):
+                        selector.unregister(connection)
+                        self._lost.append(connection)
+                    self._other.clear()
                 for key, _ in selector.select(0.02):
                     assert isinstance(key.fileobj, socket.socket)
                     if key.fileobj is self._listener:
@@ -72,6 +83,8 @@ class Proxy:
                         self._pass_on(selector, key.fileobj)
             for connection in list(self._other):
                 self._close(selector, connection)
+            for connection in self._lost:
+                connection.close()
 
     def _accept(self, selector: selectors.BaseSelector) -> None:
         client, _ = self._listener.accept()

@@ -9,10 +9,13 @@ from time import monotonic, sleep
 
 import pytest
 
+from streamsed import client
 from streamsed.client import Gap, Subscriber
 from streamsed.detect.events import Kind
+from streamsed.publish.binding import SocketLimits
+from streamsed.subscribe import session
 from streamsed.testing.proxy import Proxy
-from tests.publish.journals import event
+from tests.publish.journals import event, status
 from tests.subscribe.test_subscribers import ALL, Server, numbers, say
 
 
@@ -95,3 +98,40 @@ def test_a_slow_reader_catches_up(server: Server) -> None:
         messages.flow()
         found = numbers(subscriber, publisher.last_seq)
     assert found == list(range(first, publisher.last_seq + 1))
+
+
+def test_a_connection_that_dies_without_a_sign_is_made_anew(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_SILENCE_S", 0.5)
+    with (
+        server.running() as publisher,
+        Proxy(server.address) as messages,
+        Subscriber(messages.address, topics=ALL, since=0, requests=server.requests) as subscriber,
+    ):
+        say(publisher, 5, lambda: event(Kind.ONSET))
+        first = publisher.last_seq - 4
+        assert numbers(subscriber, first + 4)[-5:] == list(range(first, first + 5))
+        messages.lose()
+        say(publisher, 5, lambda: event(Kind.ONSET))
+        assert numbers(subscriber, first + 9) == list(range(first + 5, first + 10))
+        server.await_subscription()
+        server.await_subscription()
+
+
+def test_messages_that_nobody_reads_for_long_are_caught_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full connection that is probed makes libzmq end the process (its issue 3937)."""
+    monkeypatch.setattr(client, "_RECEIVE_HIGH_WATER", 10)
+    monkeypatch.setattr(client, "_PROBE_MS", 50)
+    monkeypatch.setattr(client, "_PROBE_TIMEOUT_MS", 100)
+    with (
+        server.running(limits=SocketLimits(send_high_water=10)) as publisher,
+        Subscriber(server.address, topics=ALL, since=0, requests=server.requests) as subscriber,
+    ):
+        say(publisher, 1)
+        assert numbers(subscriber, 1) == [1]
+        for _ in range(3):  # several times as long as probes wait
+            say(publisher, 400, lambda: status("x" * 2000))
+        assert numbers(subscriber, 1201) == list(range(2, 1202))

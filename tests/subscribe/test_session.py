@@ -62,7 +62,7 @@ def test_it_asks_once_and_again_if_there_is_no_answer() -> None:
     session.answered(answer(again[0], through=5, last_seq=5, messages=messages), 1.2)
     assert seqs(session) == [2, 3, 4, 5]
     assert session.request(9.0) is None
-    assert session.wait_s(9.0) is None
+    assert session.wait_s(9.0) > 9.0, "but for a connection that is silent"
 
 
 def test_a_daemon_that_is_heard_and_never_answers_is_given_up() -> None:
@@ -200,3 +200,16 @@ def test_a_late_answer_to_a_request_for_all_there_is_hides_no_gap() -> None:
     reply = answer(again[0], through=100, last_seq=100, messages=[{"seq": 100}], missing=missing)
     session.answered(reply, 0.3)
     assert seqs(session) == [Gap(1, 100, GapReason.REMOVED), 100]
+
+
+def test_a_connection_that_is_silent_is_made_anew() -> None:
+    """Three heartbeats long, and only while there is nothing to be read."""
+    session = SubscriberSession(["event/"], since=None)
+    assert not session.is_silent(100.0)
+    assert session.wait_s(107.0) == 8.0
+    assert session.is_silent(115.0)
+    assert not session.is_silent(116.0), "just made anew"
+    session.published([b"heartbeat/", body(last_seq=0, uptime_s=1.0, interval_s=10.0)], 117.0)
+    assert not session.is_silent(200.0), "nobody has read for long"
+    assert not session.is_silent(229.0)
+    assert session.is_silent(230.0)
