@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from streamsed.evaluate.evaluation import Metric
 from streamsed.evaluate.exact import exact_psds, too_much
 from streamsed.evaluate.libraries import computed_by, values_of
-from streamsed.evaluate.material import Material
+from streamsed.evaluate.material import Material, ScoreTable
 from streamsed.evaluate.psds import PSDS1, PSDS2, PSDSCriteria
 from streamsed.evaluate.resampled import ResampledMetric, classes_with_truth, of_all
-from streamsed.evaluate.segments import BEST_PARAMETERS, best_segment_f1
+from streamsed.evaluate.segments import (
+    BEST_PARAMETERS,
+    MICROSECONDS,
+    OFFICIAL_DECIMALS,
+    best_segment_f1,
+)
 
 
 def exact_figures(material: Material) -> tuple[tuple[ResampledMetric, ...], tuple[str, ...]]:
@@ -48,24 +55,41 @@ def _exact(material: Material, criteria: PSDSCriteria) -> ResampledMetric:
 
 
 def best_figures(material: Material) -> tuple[ResampledMetric, ...]:
-    """Return F1MO: segment-based F1 at the best threshold of each class."""
-    if material.scores is None:
+    """Return F1MO, segment-based F1 at the best threshold of each class: official and exact."""
+    scores = material.scores
+    if scores is None:
         return ()
+    return tuple(
+        _best_figure(material, scores, key=key, title=title, time_decimals=decimals)
+        for key, title, decimals in (
+            ("f1mo", "F1MO (best thresholds)", OFFICIAL_DECIMALS),
+            ("f1mo_exact", "F1MO, times to 1 µs", MICROSECONDS),
+        )
+    )
+
+
+def _best_figure(
+    material: Material,
+    scores: Mapping[str, ScoreTable],
+    *,
+    key: str,
+    title: str,
+    time_decimals: int,
+) -> ResampledMetric:
     value, per_class = best_segment_f1(
-        material.scores,
+        scores,
         material.truth,
         durations_s=material.durations_s,
         classes=material.classes,
+        time_decimals=time_decimals,
     )
-    return (
-        ResampledMetric(
-            Metric(
-                key="f1mo",
-                title="F1MO (best thresholds)",
-                computed_by=computed_by("sed_scores_eval"),
-                parameters=BEST_PARAMETERS,
-                value=value,
-                per_class=of_all(per_class, material.classes),
-            )
-        ),
+    return ResampledMetric(
+        Metric(
+            key=key,
+            title=title,
+            computed_by=computed_by("sed_scores_eval"),
+            parameters={**BEST_PARAMETERS, "time_decimals": time_decimals},
+            value=value,
+            per_class=of_all(per_class, material.classes),
+        )
     )

@@ -87,7 +87,7 @@ def test_a_figure_that_is_not_defined() -> None:
 
 def test_a_narrow_terminal_shows_every_figure() -> None:
     keys = ("psds1", "psds1_exact", "psds2", "psds2_exact", "event_f1", "intersection_f1")
-    keys = (*keys, "segment_f1", "tagging_f1", "f1mo")
+    keys = (*keys, "segment_f1", "tagging_f1", "f1mo", "f1mo_exact")
     metrics = [metric(key, 0.01 * (11 + number)) for number, key in enumerate(keys)]
     text = printed(evaluation(*metrics), width=80)
     assert max(map(len, text.splitlines())) <= 80

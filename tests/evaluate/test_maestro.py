@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streamsed.evaluate.material import Material
 from streamsed.evaluate.reading import read_material
-from streamsed.evaluate.segments import best_segment_f1
+from streamsed.evaluate.segments import MICROSECONDS, best_segment_f1
 from tests.evaluate.folders import write, write_scores
 
 SEGMENTS = 11_418
@@ -61,6 +61,7 @@ def f1mo(material: Material) -> tuple[float, dict[str, float]]:
         material.truth,
         durations_s=material.durations_s,
         classes=material.classes,
+        time_decimals=MICROSECONDS,
     )
 
 

@@ -22,7 +22,7 @@ from streamsed.evaluate.thresholds import THRESHOLDS, threshold_events
 from tests.evaluate.drawn import noisy_material, perfect_material
 
 F1S = ["event_f1", "intersection_f1", "segment_f1", "tagging_f1"]
-ALL = ["psds1", "psds2", "psds1_exact", "psds2_exact", *F1S, "f1mo"]
+ALL = ["psds1", "psds2", "psds1_exact", "psds2_exact", *F1S, "f1mo", "f1mo_exact"]
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_silent_scores_are_worth_nothing() -> None:
 @pytest.mark.usefixtures("_few_thresholds")
 def test_no_truth_at_all_is_undefined_and_false_alarms_are_counted() -> None:
     found = evaluate(replace(perfect_material(), truth=event_table([])), bootstrap=10)
-    assert {metric.key for metric in found.metrics} == {*F1S, "f1mo"}
+    assert {metric.key for metric in found.metrics} == {*F1S, "f1mo", "f1mo_exact"}
     assert all(np.isnan(metric.value) for metric in found.metrics)
     assert all(metric.interval is None for metric in found.metrics)
     assert found.counts["Cat"].false_alarms == 2

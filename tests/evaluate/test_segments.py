@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from numpy.typing import NDArray
+from sed_scores_eval.base_modules.scores import create_score_dataframe
+from sed_scores_eval.segment_based import best_fscore
 
 from streamsed.evaluate.material import Material, ScoreTable
+from streamsed.evaluate.over_every_threshold import best_figures
 from streamsed.evaluate.segments import best_segment_f1
 from streamsed.evaluate.tables import event_table
 from tests.evaluate.drawn import CLASSES, DURATION_S, materials
@@ -33,7 +36,7 @@ DURATIONS = {name: float(SECONDS) for name in ("cafe 1", "cafe 2", "street 1", "
 def f1mo(scores: dict[str, NDArray[np.float32]]) -> tuple[float, dict[str, float]]:
     edges_s = np.arange(SECONDS + 1, dtype=np.float64)
     tables = {name: ScoreTable(edges_s, array) for name, array in scores.items()}
-    return best_segment_f1(tables, TRUTH, durations_s=DURATIONS, classes=LABELS)
+    return best_segment_f1(tables, TRUTH, durations_s=DURATIONS, classes=LABELS, time_decimals=6)
 
 
 def test_always_positive() -> None:
@@ -64,7 +67,7 @@ def test_scene_rates() -> None:
 def test_no_truth_is_undefined() -> None:
     table = ScoreTable(np.array([0.0, 1.0]), np.ones((1, 1), np.float32))
     value, per_class = best_segment_f1(
-        {"a": table}, event_table([]), durations_s={"a": 1.0}, classes=["x"]
+        {"a": table}, event_table([]), durations_s={"a": 1.0}, classes=["x"], time_decimals=6
     )
     assert np.isnan(value)
     assert per_class == {}
@@ -77,7 +80,11 @@ def test_of_all_thresholds_the_best(material: Material) -> None:
     assume(len(material.truth) > 0)
     assert material.scores is not None
     value, per_class = best_segment_f1(
-        material.scores, material.truth, durations_s=material.durations_s, classes=CLASSES
+        material.scores,
+        material.truth,
+        durations_s=material.durations_s,
+        classes=CLASSES,
+        time_decimals=6,
     )
     expected = {}
     for column, label in enumerate(CLASSES):
@@ -100,3 +107,36 @@ def test_of_all_thresholds_the_best(material: Material) -> None:
         expected[label] = best
     assert per_class == pytest.approx(expected)
     assert value == pytest.approx(np.mean(list(expected.values())))
+
+
+def test_the_official_call_is_the_library_s_with_what_it_rounds_away() -> None:
+    """Faultless scores of whole seconds: 15, 23 and 27 s are moved into the next segments."""
+    seconds = 40
+    present = np.zeros((seconds, 1), np.float32)
+    spans = [(0, 15), (20, 23), (25, 27), (30, 40)]
+    for onset, offset in spans:
+        present[onset:offset] = 1.0
+    events = [(float(onset), float(offset), "talk") for onset, offset in spans]
+    edges_s = np.arange(seconds + 1, dtype=np.float64)
+    material = Material(
+        classes=("talk",),
+        durations_s={"cafe": float(seconds)},
+        truth=event_table([("cafe", *event) for event in events]),
+        scores={"cafe": ScoreTable(edges_s, present)},
+    )
+    metrics = {figure.metric.key: figure.metric for figure in best_figures(material)}
+    for key, decimals in (("f1mo", 30), ("f1mo_exact", 6)):
+        wanted, *_ = best_fscore(
+            {"cafe": create_score_dataframe(present, edges_s, ["talk"])},
+            {"cafe": events},
+            {"cafe": float(seconds)},
+            segment_length=1.0,
+            min_precision=0.0,
+            min_recall=0.0,
+            beta=1.0,
+            time_decimals=decimals,
+        )
+        assert metrics[key].value == wanted["macro_average"]
+        assert metrics[key].parameters["time_decimals"] == decimals
+    assert metrics["f1mo_exact"].value == 1.0
+    assert metrics["f1mo"].value < 1.0

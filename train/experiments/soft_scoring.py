@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsed.evaluate.material import ScoreTable
-from streamsed.evaluate.segments import best_segment_f1
+from streamsed.evaluate.segments import OFFICIAL_DECIMALS, best_segment_f1
 from streamsed.evaluate.tables import event_table
 from train.data.crops import PRESENT
 from train.stages.validation import best_f1, f1_at
@@ -23,7 +23,7 @@ OFFICIAL: Mapping[str, float | int] = {
     "min_precision": 0.0,
     "min_recall": 0.0,
     "beta": 1.0,
-    "time_decimals": 30,
+    "time_decimals": OFFICIAL_DECIMALS,
 }
 """Parameters of the challenge's own call of ``sed_scores_eval.segment_based.best_fscore``."""
 
@@ -149,5 +149,5 @@ def official_f1mo(
         event_table(rows),
         durations_s={name: float(len(of)) for name, of in labels.items()},
         classes=classes,
-        time_decimals=int(OFFICIAL["time_decimals"]),
+        time_decimals=OFFICIAL_DECIMALS,
     )
