@@ -17,9 +17,9 @@ from time import process_time
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from streamsed.evaluate.material import Material, ScoreTable
+from streamsed.evaluate.data import EvaluationData, ScoreTable
 from streamsed.evaluate.measure import evaluate
-from streamsed.evaluate.reading import read_material
+from streamsed.evaluate.reading.evaluation_data import read_evaluation_data
 from streamsed.evaluate.tables import event_table
 
 EVENTS = 5
@@ -46,7 +46,7 @@ def write(folder: Path, recordings: int) -> tuple[Path, Path]:
     return truth, durations
 
 
-def many_classes(classes: int) -> Material:
+def many_classes(classes: int) -> EvaluationData:
     """Return recordings with eight events each, and scores that are noise and know half of them."""
     rng = np.random.default_rng(0)
     names = tuple(f"class {c}" for c in range(classes))
@@ -62,7 +62,7 @@ def many_classes(classes: int) -> Material:
             logits[sounding, label] += rng.uniform(0, 7)
             logits[sounding, rng.integers(classes)] += rng.uniform(0, 5)
         scores[recording] = ScoreTable(edges_s, (1 / (1 + np.exp(-logits))).astype(np.float32))
-    return Material(
+    return EvaluationData(
         classes=names,
         durations_s=dict.fromkeys(scores, float(edges_s[-1])),
         truth=event_table(rows),
@@ -80,9 +80,9 @@ def classes() -> None:
     """Measure with more and more classes."""
     times_s = []
     for count in MANY_CLASSES:
-        material = many_classes(count)
+        data = many_classes(count)
         began = process_time()
-        evaluate(material, bootstrap=100)
+        evaluate(data, bootstrap=100)
         times_s.append(process_time() - began)
         print(f"{count} classes: {times_s[-1]:.2f} s", flush=True)
     print(f"8 times as many classes take {times_s[-1] / times_s[0]:.1f} times as long")
@@ -95,7 +95,7 @@ def recordings() -> None:
         for recordings in COUNTS:
             truth, durations = write(Path(name), recordings)
             began = process_time()
-            read_material(ground_truth=truth, durations=durations, events=truth)
+            read_evaluation_data(ground_truth=truth, durations=durations, events=truth)
             times_s.append(process_time() - began)
             print(f"{recordings} recordings: {times_s[-1]:.2f} s", flush=True)
         print(

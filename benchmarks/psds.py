@@ -16,13 +16,13 @@ from typing import TypeVar
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from streamsed.evaluate.bootstrap import confidence_intervals
-from streamsed.evaluate.exact import exact_psds
-from streamsed.evaluate.material import Material, ScoreTable
+from streamsed.evaluate.criteria.exact_psds import exact_psds
+from streamsed.evaluate.criteria.psds import PSDS1, PSDS2, psds
+from streamsed.evaluate.data import EvaluationData, ScoreTable
 from streamsed.evaluate.measure import evaluate
-from streamsed.evaluate.psds import PSDS1, PSDS2, psds
+from streamsed.evaluate.metrics.bootstrap import confidence_intervals
+from streamsed.evaluate.metrics.thresholds import THRESHOLDS, ScoreStack
 from streamsed.evaluate.tables import event_table
-from streamsed.evaluate.thresholds import THRESHOLDS, ScoreStack
 
 T = TypeVar("T")
 DURATION_S, FRAME_S, FRAMES = 10.0, 0.064, 156
@@ -35,33 +35,33 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--resamples", type=int, default=1000)
     arguments = parser.parse_args()
-    material = build(arguments.recordings, arguments.classes)
-    assert material.scores is not None
+    data = build(arguments.recordings, arguments.classes)
+    assert data.scores is not None
     print(
         f"{arguments.recordings} recordings of {DURATION_S:g} s, {arguments.classes} classes,"
-        f" {FRAMES} frames, {len(material.truth)} true events"
+        f" {FRAMES} frames, {len(data.truth)} true events"
     )
 
     def both_psds() -> list[object]:
-        assert material.scores is not None
-        stack = ScoreStack(material.scores, material.classes)
+        assert data.scores is not None
+        stack = ScoreStack(data.scores, data.classes)
         points = [stack.events(threshold) for threshold in THRESHOLDS]
         return [
-            psds(points, material.truth, criteria, durations_s=material.durations_s)
+            psds(points, data.truth, criteria, durations_s=data.durations_s)
             for criteria in (PSDS1, PSDS2)
         ]
 
     results = timed("PSDS1 and PSDS2 over 50 thresholds", both_psds)
 
     def exact() -> list[object]:
-        assert material.scores is not None
+        assert data.scores is not None
         return [
             exact_psds(
-                material.scores,
-                material.truth,
+                data.scores,
+                data.truth,
                 criteria,
-                durations_s=material.durations_s,
-                classes=material.classes,
+                durations_s=data.durations_s,
+                classes=data.classes,
             )
             for criteria in (PSDS1, PSDS2)
         ]
@@ -76,10 +76,10 @@ def main() -> None:
             seed=0,
         ),
     )
-    timed("evaluate without bootstrap", lambda: evaluate(material, bootstrap=0))
+    timed("evaluate without bootstrap", lambda: evaluate(data, bootstrap=0))
     evaluation = timed(
         f"evaluate with {arguments.resamples} resamples",
-        lambda: evaluate(material, bootstrap=arguments.resamples),
+        lambda: evaluate(data, bootstrap=arguments.resamples),
     )
     for metric in evaluation.metrics:
         interval = metric.interval
@@ -96,7 +96,7 @@ def timed(what: str, work: Callable[[], T]) -> T:
     return result
 
 
-def build(recordings: int, classes: int) -> Material:
+def build(recordings: int, classes: int) -> EvaluationData:
     """Return recordings with true events, and scores of a middling detector."""
     rng = np.random.default_rng(0)
     labels = tuple(f"class {c}" for c in range(classes))
@@ -119,7 +119,7 @@ def build(recordings: int, classes: int) -> Material:
         probabilities = (1 / (1 + np.exp(-logits))).astype(np.float32)
         filtered = median_filter(probabilities, size=(7, 1), mode="nearest")
         scores[name] = ScoreTable(edges_s, filtered)
-    return Material(
+    return EvaluationData(
         classes=labels,
         durations_s=dict.fromkeys(scores, DURATION_S),
         truth=event_table(rows),

@@ -62,11 +62,11 @@ SURFACE = {
     ],
     "streamsed.evaluate": [
         "Evaluation",
-        "Material",
+        "EvaluationData",
         "Metric",
         "ScoreTable",
         "evaluate",
-        "read_material",
+        "read_evaluation_data",
         "read_metrics",
         "read_replay",
         "write_metrics",

@@ -13,8 +13,8 @@ from streamsed.cli.output import echo, echo_lines
 
 if TYPE_CHECKING:
     from streamsed.evaluate.comparison import Comparison
+    from streamsed.evaluate.data import EvaluationData
     from streamsed.evaluate.evaluation import Evaluation
-    from streamsed.evaluate.material import Material
 
 DEFAULT_BOOTSTRAP = 1000
 NO_INPUTS: Mapping[str, Path] = MappingProxyType({})
@@ -142,14 +142,18 @@ def evaluate(
     require_eval()
     from rich.console import Console
 
-    from streamsed.evaluate.reading import DEFAULT_THRESHOLD, read_material, read_replay
+    from streamsed.evaluate.reading.evaluation_data import (
+        DEFAULT_THRESHOLD,
+        read_evaluation_data,
+        read_replay,
+    )
 
     asked = None if classes is None else _labels(classes)
     with Console(stderr=True).status("reading"):
         if replay is not None:
-            material = read_replay(replay, ground_truth=ground_truth, audio=audio, classes=asked)
+            data = read_replay(replay, ground_truth=ground_truth, audio=audio, classes=asked)
         else:
-            material = read_material(
+            data = read_evaluation_data(
                 ground_truth=ground_truth,
                 durations=durations,
                 events=events,
@@ -172,7 +176,7 @@ def evaluate(
         "--compare": compare,
     }
     evaluate_and_show(
-        material,
+        data,
         output=output,
         bootstrap=bootstrap,
         json=json,
@@ -183,7 +187,7 @@ def evaluate(
 
 
 def evaluate_and_show(
-    material: Material,
+    data: EvaluationData,
     *,
     output: Path | None,
     bootstrap: int = DEFAULT_BOOTSTRAP,
@@ -196,7 +200,7 @@ def evaluate_and_show(
     """Measure, print, and write the report.
 
     Args:
-        material: what was read.
+        data: what was read.
         output: folder for ``metrics.json`` and ``report.html``; None for neither.
         bootstrap: resamples for the confidence intervals.
         json: print ``metrics.json`` in place of tables; the notes go to standard error.
@@ -218,13 +222,11 @@ def evaluate_and_show(
     if compare_with is not None:
         check_run(compare_with)  # likewise
     with progress.status("measuring") as status:
-        evaluation = measure(material, bootstrap=bootstrap, show=status.update)
+        evaluation = measure(data, bootstrap=bootstrap, show=status.update)
         comparison = None if compare_with is None else compare(evaluation, compare_with)
         if output is not None:
             status.update("drawing the report")
-            _write(
-                evaluation, material, output, inputs=inputs, comparison=comparison, sounds=sounds
-            )
+            _write(evaluation, data, output, inputs=inputs, comparison=comparison, sounds=sounds)
     if json:
         echo_lines(metrics_text(evaluation), nl=False)
         for note in evaluation.notes:
@@ -258,7 +260,7 @@ def _make(folder: Path) -> None:
 
 def _write(
     evaluation: Evaluation,
-    material: Material,
+    data: EvaluationData,
     folder: Path,
     *,
     inputs: Mapping[str, Path],
@@ -274,7 +276,7 @@ def _write(
         write_metrics(evaluation, folder / "metrics.json")
         write_report(
             evaluation,
-            material,
+            data,
             folder,
             provenance=provenance(inputs),
             comparison=comparison,

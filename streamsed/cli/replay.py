@@ -195,7 +195,7 @@ def _check_can_evaluate(ground_truth: Path, classes: Sequence[str]) -> None:
     from streamsed.cli.extras import require_eval
 
     require_eval()
-    from streamsed.evaluate.reading import check_ground_truth
+    from streamsed.evaluate.reading.evaluation_data import check_ground_truth
 
     check_ground_truth(ground_truth, classes=classes)
 
@@ -203,9 +203,9 @@ def _check_can_evaluate(ground_truth: Path, classes: Sequence[str]) -> None:
 def _evaluate(job: Job, ground_truth: Path, *, quiet: bool) -> None:
     """Score what was replayed: ``metrics.json``, ``report.html`` and tables on the terminal."""
     from streamsed.cli.evaluate import evaluate_and_show
-    from streamsed.evaluate.reading import read_replay
+    from streamsed.evaluate.reading.evaluation_data import read_replay
 
     enabled = [label for label in job.postprocessing if label not in job.disabled]
     classes = enabled if job.disabled else None
-    material = read_replay(job.folder, ground_truth=ground_truth, classes=classes)
-    evaluate_and_show(material, output=job.folder, quiet=quiet)
+    data = read_replay(job.folder, ground_truth=ground_truth, classes=classes)
+    evaluate_and_show(data, output=job.folder, quiet=quiet)

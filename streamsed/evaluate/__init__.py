@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from streamsed.exports import lazy
 
 if TYPE_CHECKING:
+    from streamsed.evaluate.data import EvaluationData, ScoreTable
     from streamsed.evaluate.evaluation import Evaluation, Metric
-    from streamsed.evaluate.material import Material, ScoreTable
     from streamsed.evaluate.measure import evaluate
-    from streamsed.evaluate.reading import read_material, read_replay
+    from streamsed.evaluate.reading.evaluation_data import read_evaluation_data, read_replay
     from streamsed.evaluate.report import write_report
     from streamsed.evaluate.results import read_metrics, write_metrics
 
 __all__ = [
     "Evaluation",
-    "Material",
+    "EvaluationData",
     "Metric",
     "ScoreTable",
     "evaluate",
-    "read_material",
+    "read_evaluation_data",
     "read_metrics",
     "read_replay",
     "write_metrics",
@@ -31,13 +31,13 @@ __getattr__ = lazy(
     __name__,
     {
         "Evaluation": "streamsed.evaluate.evaluation",
-        "Material": "streamsed.evaluate.material",
+        "EvaluationData": "streamsed.evaluate.data",
         "Metric": "streamsed.evaluate.evaluation",
-        "ScoreTable": "streamsed.evaluate.material",
+        "ScoreTable": "streamsed.evaluate.data",
         "evaluate": "streamsed.evaluate.measure",
-        "read_material": "streamsed.evaluate.reading",
+        "read_evaluation_data": "streamsed.evaluate.reading.evaluation_data",
         "read_metrics": "streamsed.evaluate.results",
-        "read_replay": "streamsed.evaluate.reading",
+        "read_replay": "streamsed.evaluate.reading.evaluation_data",
         "write_metrics": "streamsed.evaluate.results",
         "write_report": "streamsed.evaluate.report",
     },

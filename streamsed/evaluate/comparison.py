@@ -72,7 +72,7 @@ def compare(evaluation: Evaluation, path: Path) -> Comparison:
             for m in evaluation.metrics
             if m.key in content["metrics"]
         ]
-        doubts = [*_other_material(evaluation, content), *_other_parameters(both)]
+        doubts = [*_other_data(evaluation, content), *_other_parameters(both)]
         differences = tuple(_difference(metric, other) for metric, other in both)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file}: is no metrics.json of streamsed evaluate: {error!r}") from error
@@ -114,7 +114,7 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _other_material(evaluation: Evaluation, other: Mapping[str, Any]) -> list[str]:
+def _other_data(evaluation: Evaluation, other: Mapping[str, Any]) -> list[str]:
     doubts = []
     if other["recordings"] != evaluation.recordings or (
         abs(other["hours"] - evaluation.hours) > _SAME

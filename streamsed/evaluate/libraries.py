@@ -11,7 +11,7 @@ import pandas as pd
 from sed_scores_eval.base_modules.scores import create_score_dataframe
 
 from streamsed import __version__
-from streamsed.evaluate.material import ScoreTable
+from streamsed.evaluate.data import ScoreTable
 
 
 def computed_by(distribution: str) -> str:

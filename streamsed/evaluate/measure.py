@@ -1,4 +1,4 @@
-"""Everything that is measured of a material."""
+"""Everything that is measured of data."""
 
 from __future__ import annotations
 
@@ -8,84 +8,84 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamsed.evaluate.at_operating_point import at_operating_point
-from streamsed.evaluate.bootstrap import confidence_intervals
-from streamsed.evaluate.detections import operating_point
+from streamsed.evaluate.criteria.latency import message_latency
+from streamsed.evaluate.data import EvaluationData, ScoreTable
 from streamsed.evaluate.evaluation import ClassLatency, Evaluation, Metric
 from streamsed.evaluate.intervals import Intervals
-from streamsed.evaluate.latency import message_latency
-from streamsed.evaluate.material import Material, ScoreTable
-from streamsed.evaluate.over_every_threshold import best_figures, exact_figures
-from streamsed.evaluate.over_thresholds import over_thresholds
-from streamsed.evaluate.resampled import ResampledMetric, classes_with_truth
+from streamsed.evaluate.metrics.at_operating_point import at_operating_point
+from streamsed.evaluate.metrics.bootstrap import confidence_intervals
+from streamsed.evaluate.metrics.detections import operating_point
+from streamsed.evaluate.metrics.over_every_threshold import best_figures, exact_figures
+from streamsed.evaluate.metrics.over_thresholds import over_thresholds
+from streamsed.evaluate.metrics.resampled import ResampledMetric, classes_with_truth
 
 
 def evaluate(
-    material: Material,
+    data: EvaluationData,
     *,
     bootstrap: int = 1000,
     seed: int = 0,
     show: Callable[[str], object] = lambda _: None,
 ) -> Evaluation:
-    """Measure all that the material allows; the notes name what it does not, and why.
+    """Measure all that the data allows; the notes name what it does not, and why.
 
     Args:
-        material: detections and truth.
+        data: detections and truth.
         bootstrap: resamples of the recordings for the confidence intervals; 0 for none.
         seed: of the resamples; the same seed gives the same intervals.
         show: called with what is being measured, before each part that may take long.
     """
-    material, mends = _complete(material)
+    data, mends = _complete(data)
     show("measuring PSDS and F1 over thresholds")
-    over = over_thresholds(material)
+    over = over_thresholds(data)
     show("measuring PSDS over every threshold there is")
-    exact, too_long = exact_figures(material)
+    exact, too_long = exact_figures(data)
     show("measuring F1 and errors")
-    at = at_operating_point(material, operating_point(material))
-    figures = [*over.figures, *exact, *at.figures, *best_figures(material)]
+    at = at_operating_point(data, operating_point(data))
+    figures = [*over.figures, *exact, *at.figures, *best_figures(data)]
     show("resampling for confidence intervals")
     metrics, doubts = _with_intervals(
-        figures, recordings=len(material.durations_s), resamples=bootstrap, seed=seed
+        figures, recordings=len(data.durations_s), resamples=bootstrap, seed=seed
     )
     return Evaluation(
-        classes=material.classes,
-        recordings=len(material.durations_s),
-        hours=material.hours,
+        classes=data.classes,
+        recordings=len(data.durations_s),
+        hours=data.hours,
         metrics=metrics,
         counts=at.counts,
-        latency=_latency(material),
+        latency=_latency(data),
         roc=over.roc,
         f1_over_threshold=over.curves,
         confusion=at.confusion,
         by_recording=at.by_recording,
         averages=at.averages,
-        notes=(*mends, *over.notes, *too_long, *at.notes, *_left_out(material), *doubts),
+        notes=(*mends, *over.notes, *too_long, *at.notes, *_left_out(data), *doubts),
     )
 
 
-def _complete(material: Material) -> tuple[Material, tuple[str, ...]]:
+def _complete(data: EvaluationData) -> tuple[EvaluationData, tuple[str, ...]]:
     """Give recordings without scores scores of 0: nothing was detected in them."""
-    if material.scores is None:
-        return material, material.notes
-    absent = [name for name in material.durations_s if name not in material.scores]
+    if data.scores is None:
+        return data, data.notes
+    absent = [name for name in data.durations_s if name not in data.scores]
     if not absent:
-        return material, material.notes
-    nothing = np.zeros((1, len(material.classes)), np.float32)
+        return data, data.notes
+    nothing = np.zeros((1, len(data.classes)), np.float32)
     scores = {
-        name: material.scores.get(name) or ScoreTable(np.array([0.0, duration_s]), nothing)
-        for name, duration_s in material.durations_s.items()
+        name: data.scores.get(name) or ScoreTable(np.array([0.0, duration_s]), nothing)
+        for name, duration_s in data.durations_s.items()
     }
     named = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
     note = f"{len(absent)} recordings have no scores, as if nothing were detected: {named}"
-    return replace(material, scores=scores), (*material.notes, note)
+    return replace(data, scores=scores), (*data.notes, note)
 
 
-def _latency(material: Material) -> Mapping[str, ClassLatency]:
-    if material.decided is None:
+def _latency(data: EvaluationData) -> Mapping[str, ClassLatency]:
+    if data.decided is None:
         return {}
-    recordings, classes = tuple(material.durations_s), material.classes
-    true = Intervals.of(material.truth, recordings=recordings, classes=classes)
-    return message_latency(material.decided, true, recordings=recordings, classes=classes)
+    recordings, classes = tuple(data.durations_s), data.classes
+    true = Intervals.of(data.truth, recordings=recordings, classes=classes)
+    return message_latency(data.decided, true, recordings=recordings, classes=classes)
 
 
 def _with_intervals(
@@ -128,16 +128,16 @@ def _with_intervals(
     return tuple(metrics), ()
 
 
-def _left_out(material: Material) -> list[str]:
+def _left_out(data: EvaluationData) -> list[str]:
     notes = []
-    present = classes_with_truth(material)
-    absent = [name for name in material.classes if name not in present]
+    present = classes_with_truth(data)
+    absent = [name for name in data.classes if name not in present]
     if absent:
         notes.append(f"no truth of {', '.join(absent)}: not in macro averages and PSDS")
     if len(present) == 1:
         notes.append(f"only {present[0]} has truth: PSDS2 has no cross triggers to punish")
-    if material.scores is None:
+    if data.scores is None:
         notes.append("no exact PSDS and no F1MO: they need scores")
-    if material.decided is None:
+    if data.decided is None:
         notes.append("no latency: when messages were published is not known")
     return notes

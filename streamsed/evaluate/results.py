@@ -19,9 +19,9 @@
     notes               lines for people
 
 Keys of metrics: ``psds1 psds2 psds1_exact psds2_exact event_f1 intersection_f1 segment_f1
-tagging_f1 f1mo f1mo_exact``, as far as the material allows. What is undefined, such as the F1 of a
+tagging_f1 f1mo f1mo_exact``, as far as the data allow. What is undefined, such as the F1 of a
 class without truth, is null. Keys are sorted and figures rounded to nine decimals: of the same
-material comes the same file.
+data comes the same file.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ def scores(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def few_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PSDS over fifty takes seconds, whatever the material."""
-    monkeypatch.setattr("streamsed.evaluate.over_thresholds.THRESHOLDS", (0.25, 0.5, 0.75))
+    """PSDS over fifty takes seconds, whatever the data."""
+    monkeypatch.setattr("streamsed.evaluate.metrics.over_thresholds.THRESHOLDS", (0.25, 0.5, 0.75))
 
 
 def perfect(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Small materials, drawn at random: what hypothesis feeds the metrics."""
+"""Small datasets, drawn at random: what hypothesis feeds the metrics."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
-from streamsed.evaluate.detections import merge_overlapping
-from streamsed.evaluate.material import Material, ScoreTable
+from streamsed.evaluate.data import EvaluationData, ScoreTable
+from streamsed.evaluate.metrics.detections import merge_overlapping
 from streamsed.evaluate.tables import EVENT_COLUMNS, event_table
 
 CLASSES = ("Cat", "Dog", "Speech")
@@ -45,7 +45,7 @@ def event_tables(draw: st.DrawFn, *, apart: bool) -> pd.DataFrame:
 
 
 @st.composite
-def materials(draw: st.DrawFn) -> Material:
+def datasets(draw: st.DrawFn) -> EvaluationData:
     """Truth, and scores that know something of it; frames of 100 ms."""
     truth = draw(event_tables(apart=True))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -54,7 +54,7 @@ def materials(draw: st.DrawFn) -> Material:
     for row in truth.itertuples():
         frames = slice(int(row.onset / 0.1), int(row.offset / 0.1) + 1)
         scores[row.filename][frames, CLASSES.index(row.event_label)] += rng.uniform(0, 0.7)
-    return Material(
+    return EvaluationData(
         classes=CLASSES,
         durations_s=dict.fromkeys(RECORDINGS, DURATION_S),
         truth=truth,
@@ -65,7 +65,7 @@ def materials(draw: st.DrawFn) -> Material:
     )
 
 
-def noisy_material(seed: int, recordings: int = 12) -> Material:
+def noisy_data(seed: int, recordings: int = 12) -> EvaluationData:
     """The same by seed, with every class in the truth, in as many recordings as wanted."""
     rng = np.random.default_rng(seed)
     names = [f"r{k}" for k in range(recordings)]
@@ -78,7 +78,7 @@ def noisy_material(seed: int, recordings: int = 12) -> Material:
             rows.append((name, onset, onset + length, CLASSES[c]))
             logits[round(onset / 0.1) : round((onset + length) / 0.1), c] += rng.normal(3, 1.5)
         scores[name] = ScoreTable(edges_s, (1 / (1 + np.exp(-logits))).astype(np.float32))
-    return Material(
+    return EvaluationData(
         classes=CLASSES,
         durations_s=dict.fromkeys(names, DURATION_S),
         truth=event_table(rows),
@@ -86,7 +86,7 @@ def noisy_material(seed: int, recordings: int = 12) -> Material:
     )
 
 
-def perfect_material() -> Material:
+def perfect_data() -> EvaluationData:
     """Two recordings in which the scores are the truth."""
     truth = event_table(
         [
@@ -101,7 +101,7 @@ def perfect_material() -> Material:
     for row in truth.itertuples():
         column = ("Cat", "Dog").index(row.event_label)
         scores[row.filename][round(row.onset / 0.1) : round(row.offset / 0.1), column] = 1.0
-    return Material(
+    return EvaluationData(
         classes=("Cat", "Dog"),
         durations_s={"a": 10.0, "b": 10.0},
         truth=truth,

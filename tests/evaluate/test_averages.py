@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sed_eval.sound_event import SegmentBasedMetrics
 
-from streamsed.evaluate.f1 import ErrorCounts
-from streamsed.evaluate.material import Material
+from streamsed.evaluate.criteria.error_counts import ErrorCounts
+from streamsed.evaluate.criteria.segments import segment_counts
+from streamsed.evaluate.data import EvaluationData
 from streamsed.evaluate.measure import evaluate
-from streamsed.evaluate.segments import segment_counts
 from streamsed.evaluate.tables import event_table
 
 CLASSES = ("Cat", "Dog", "Owl")
@@ -69,13 +69,13 @@ def test_event_based_averages_by_hand() -> None:
 
 
 def test_that_nothing_was_detected_is_noted() -> None:
-    material = Material(
+    data = EvaluationData(
         classes=CLASSES,
         durations_s=DURATIONS,
         truth=event_table(TRUTH),
         events=event_table([]),
     )
-    evaluation = evaluate(material, bootstrap=0)
+    evaluation = evaluate(data, bootstrap=0)
     assert any(note.startswith("nothing was detected") for note in evaluation.notes)
     assert evaluation.averages["event"].micro.recall == 0.0
     assert np.isnan(evaluation.averages["event"].micro.precision)

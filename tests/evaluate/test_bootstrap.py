@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamsed.evaluate.bootstrap import confidence_intervals
+from streamsed.evaluate.criteria.error_counts import ErrorCounts, f1, macro
 from streamsed.evaluate.evaluation import Interval
-from streamsed.evaluate.f1 import ErrorCounts, f1, macro
+from streamsed.evaluate.metrics.bootstrap import confidence_intervals
 
 Floats = NDArray[np.float64]
 RATES = np.array([0.8, 0.6, 0.3])

@@ -17,9 +17,9 @@ from streamsed.evaluate.evaluation import Evaluation
 from streamsed.evaluate.measure import evaluate
 from streamsed.evaluate.report import write_report
 from streamsed.evaluate.results import write_metrics
-from tests.evaluate.drawn import noisy_material
+from tests.evaluate.drawn import noisy_data
 
-TRUTH = noisy_material(1, recordings=6)
+TRUTH = noisy_data(1, recordings=6)
 
 
 def run(threshold: float) -> Evaluation:

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from streamsed.evaluate.collar import event_counts
-from streamsed.evaluate.confusion import confusion
-from streamsed.evaluate.counts import class_counts, errors_by_recording
+from streamsed.evaluate.criteria.collar import event_counts
+from streamsed.evaluate.criteria.confusion import confusion
+from streamsed.evaluate.criteria.latency import message_latency
 from streamsed.evaluate.evaluation import RecordingErrors
 from streamsed.evaluate.intervals import Intervals
-from streamsed.evaluate.latency import message_latency
+from streamsed.evaluate.metrics.counts import class_counts, errors_by_recording
 from streamsed.evaluate.tables import event_table
 from tests.evaluate.drawn import CLASSES, RECORDINGS, event_tables
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsed.evaluate.detections import mended, merge_overlapping, operating_point
+from streamsed.evaluate.metrics.detections import mended, merge_overlapping, operating_point
 from streamsed.evaluate.tables import EVENT_COLUMNS, event_table
-from tests.evaluate.drawn import CLASSES, perfect_material
+from tests.evaluate.drawn import CLASSES, perfect_data
 
 Row = tuple[str, int, int, str]
 
@@ -74,15 +74,15 @@ def test_nothing_is_said_where_nothing_was_done() -> None:
 
 
 def test_given_events_are_the_operating_point_whatever_else_there_is() -> None:
-    material = replace(perfect_material(), events=event_table([("a", 0.0, 1.0, "Dog")]))
-    point = operating_point(material)
+    data = replace(perfect_data(), events=event_table([("a", 0.0, 1.0, "Dog")]))
+    point = operating_point(data)
     assert point is not None
     assert point.threshold is None
     assert point.events[EVENT_COLUMNS].to_numpy().tolist() == [["a", 0.0, 1.0, "Dog"]]
 
 
 def test_scores_alone_are_decided_at_one_half() -> None:
-    point = operating_point(perfect_material())
+    point = operating_point(perfect_data())
     assert point is not None
     assert point.threshold == 0.5
     assert len(point.events) == 4
@@ -90,11 +90,11 @@ def test_scores_alone_are_decided_at_one_half() -> None:
 
 def test_of_operating_points_the_one_nearest_to_one_half_is_taken() -> None:
     points = {t: event_table([("a", t, 1.0, "Dog")]) for t in (0.1, 0.45, 0.9)}
-    point = operating_point(replace(perfect_material(), scores=None, operating_points=points))
+    point = operating_point(replace(perfect_data(), scores=None, operating_points=points))
     assert point is not None
     assert point.threshold == 0.45
     assert point.events["onset"].tolist() == [pytest.approx(0.45)]
 
 
 def test_without_detections_there_is_no_operating_point() -> None:
-    assert operating_point(replace(perfect_material(), scores=None)) is None
+    assert operating_point(replace(perfect_data(), scores=None)) is None

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sed_scores_eval.intersection_based import psds as library_psds
 
-from streamsed.evaluate.exact import exact_psds
+from streamsed.evaluate.criteria.exact_psds import exact_psds
+from streamsed.evaluate.criteria.psds import PSDS1, PSDS2, PSDSCriteria
+from streamsed.evaluate.criteria.score_runs import score_runs
+from streamsed.evaluate.data import EvaluationData, ScoreTable
 from streamsed.evaluate.libraries import library_scores, library_truth, plain_labels
-from streamsed.evaluate.material import Material, ScoreTable
-from streamsed.evaluate.psds import PSDS1, PSDS2, PSDSCriteria
-from streamsed.evaluate.score_runs import score_runs
-from tests.evaluate.drawn import materials, noisy_material
+from tests.evaluate.drawn import datasets, noisy_data
 
 
 def runs_at(column: NDArray[np.float32], threshold: float) -> set[tuple[int, int]]:
@@ -59,15 +59,15 @@ def test_runs_are_those_above_each_threshold(values: list[list[int]]) -> None:
             assert rising[own].sum() == len(found)
 
 
-def by_library(material: Material, criteria: PSDSCriteria) -> tuple[float, dict[str, float]]:
-    assert material.scores is not None
-    occurring = set(material.truth["event_label"])
-    plain = plain_labels([name for name in material.classes if name in occurring])
+def by_library(data: EvaluationData, criteria: PSDSCriteria) -> tuple[float, dict[str, float]]:
+    assert data.scores is not None
+    occurring = set(data.truth["event_label"])
+    plain = plain_labels([name for name in data.classes if name in occurring])
     alpha_ct = criteria.alpha_ct if len(plain) > 1 else 0.0
     value, areas, *_ = library_psds(
-        library_scores(material.scores, material.classes, plain),
-        library_truth(material.truth, list(material.durations_s), plain),
-        dict(material.durations_s),
+        library_scores(data.scores, data.classes, plain),
+        library_truth(data.truth, list(data.durations_s), plain),
+        dict(data.durations_s),
         dtc_threshold=criteria.dtc,
         gtc_threshold=criteria.gtc,
         cttc_threshold=criteria.cttc if alpha_ct > 0 else None,
@@ -78,29 +78,29 @@ def by_library(material: Material, criteria: PSDSCriteria) -> tuple[float, dict[
     return float(value), {name: float(areas[label]) for name, label in plain.items()}
 
 
-def assert_same_as_library(material: Material, criteria: PSDSCriteria) -> None:
-    assert material.scores is not None
+def assert_same_as_library(data: EvaluationData, criteria: PSDSCriteria) -> None:
+    assert data.scores is not None
     value, areas = exact_psds(
-        material.scores,
-        material.truth,
+        data.scores,
+        data.truth,
         criteria,
-        durations_s=material.durations_s,
-        classes=material.classes,
+        durations_s=data.durations_s,
+        classes=data.classes,
     )
-    expected, expected_areas = by_library(material, criteria)
+    expected, expected_areas = by_library(data, criteria)
     assert value == pytest.approx(expected, abs=1e-12)
     assert areas == pytest.approx(expected_areas, abs=1e-12)
 
 
 @pytest.mark.parametrize("max_efpr", [100.0, 1000.0])
 @pytest.mark.parametrize("criteria", [PSDS1, PSDS2], ids=lambda c: c.key)
-@given(material=materials())
+@given(data=datasets())
 @settings(max_examples=4)
 def test_values_are_those_of_sed_scores_eval(
-    criteria: PSDSCriteria, max_efpr: float, material: Material
+    criteria: PSDSCriteria, max_efpr: float, data: EvaluationData
 ) -> None:
-    assume(len(material.truth) > 0)
-    assert_same_as_library(material, replace(criteria, max_efpr_per_hour=max_efpr))
+    assume(len(data.truth) > 0)
+    assert_same_as_library(data, replace(criteria, max_efpr_per_hour=max_efpr))
 
 
 @pytest.mark.parametrize("decimals", [1, 2, 7])
@@ -109,11 +109,11 @@ def test_values_of_long_recordings_are_those_of_sed_scores_eval(
     criteria: PSDSCriteria, decimals: int
 ) -> None:
     """Scores that are often the same, and such that are not."""
-    material = noisy_material(decimals, recordings=20)
-    assert material.scores is not None
+    data = noisy_data(decimals, recordings=20)
+    assert data.scores is not None
     scores = {
         name: ScoreTable(table.edges_s, np.round(table.scores, decimals))
-        for name, table in material.scores.items()
+        for name, table in data.scores.items()
     }
     criteria = replace(criteria, max_efpr_per_hour=600.0)
-    assert_same_as_library(replace(material, scores=scores), criteria)
+    assert_same_as_library(replace(data, scores=scores), criteria)

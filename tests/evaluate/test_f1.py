@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from psds_eval import PSDSEval
 from sed_eval.sound_event import EventBasedMetrics
 
-from streamsed.evaluate import collar
-from streamsed.evaluate.collar import event_counts, matched_counts
-from streamsed.evaluate.f1 import ErrorCounts, f1, macro
-from streamsed.evaluate.intersection import intersection_counts
+from streamsed.evaluate.criteria import collar
+from streamsed.evaluate.criteria.collar import event_counts, matched_counts
+from streamsed.evaluate.criteria.error_counts import ErrorCounts, f1, macro
+from streamsed.evaluate.criteria.intersection import intersection_counts
+from streamsed.evaluate.criteria.segments import segment_counts
+from streamsed.evaluate.criteria.tagging import tag_counts
 from streamsed.evaluate.intervals import Intervals
 from streamsed.evaluate.libraries import without_library_warnings
-from streamsed.evaluate.segments import segment_counts
 from streamsed.evaluate.tables import event_table
-from streamsed.evaluate.tagging import tag_counts
 from tests.evaluate.drawn import CLASSES, RECORDINGS, duration_table, event_tables, shuffled
 
 DURATIONS = dict.fromkeys(RECORDINGS, 10.0)

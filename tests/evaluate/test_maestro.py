@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamsed.evaluate.material import Material
-from streamsed.evaluate.reading import read_material
-from streamsed.evaluate.segments import MICROSECONDS, best_segment_f1
+from streamsed.evaluate.criteria.segments import MICROSECONDS, best_segment_f1
+from streamsed.evaluate.data import EvaluationData
+from streamsed.evaluate.reading.evaluation_data import read_evaluation_data
 from tests.evaluate.folders import write, write_scores
 
 SEGMENTS = 11_418
@@ -40,7 +40,7 @@ def read(
     truth: Mapping[str, NDArray[np.bool_]],
     scores: Mapping[str, NDArray[np.float64]],
     classes: tuple[str, ...],
-) -> Material:
+) -> EvaluationData:
     """Write soft labels of seconds, and scores of seconds, and read them."""
     for name, labels in truth.items():
         lines = [
@@ -51,16 +51,16 @@ def read(
         ]
         write(folder / "annotation" / f"soft_labels_{name}.txt", *lines)
         write_scores(folder / "scores" / f"{name}.tsv", scores[name], classes=classes, frame_s=1)
-    return read_material(ground_truth=folder / "annotation", scores=folder / "scores")
+    return read_evaluation_data(ground_truth=folder / "annotation", scores=folder / "scores")
 
 
-def f1mo(material: Material) -> tuple[float, dict[str, float]]:
-    assert material.scores is not None
+def f1mo(data: EvaluationData) -> tuple[float, dict[str, float]]:
+    assert data.scores is not None
     return best_segment_f1(
-        material.scores,
-        material.truth,
-        durations_s=material.durations_s,
-        classes=material.classes,
+        data.scores,
+        data.truth,
+        durations_s=data.durations_s,
+        classes=data.classes,
         time_decimals=MICROSECONDS,
     )
 

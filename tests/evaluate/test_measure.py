@@ -1,4 +1,4 @@
-"""Everything together: what is measured of which material, and what is written of it."""
+"""Everything together: what is measured of which data, and what is written of it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import pytest
 from psds_eval.psds import WORLD
 
 from streamsed.errors import DataError
-from streamsed.evaluate import exact, over_thresholds
+from streamsed.evaluate.criteria import exact_psds as exact
+from streamsed.evaluate.data import EvaluationData, ScoreTable
 from streamsed.evaluate.evaluation import Evaluation, Metric
-from streamsed.evaluate.material import Material, ScoreTable
 from streamsed.evaluate.measure import evaluate
+from streamsed.evaluate.metrics import over_thresholds
+from streamsed.evaluate.metrics.thresholds import THRESHOLDS, threshold_events
 from streamsed.evaluate.results import read_metrics, write_metrics
 from streamsed.evaluate.tables import event_table
-from streamsed.evaluate.thresholds import THRESHOLDS, threshold_events
-from tests.evaluate.drawn import noisy_material, perfect_material
+from tests.evaluate.drawn import noisy_data, perfect_data
 
 F1S = ["event_f1", "intersection_f1", "segment_f1", "tagging_f1"]
 ALL = ["psds1", "psds2", "psds1_exact", "psds2_exact", *F1S, "f1mo", "f1mo_exact"]
@@ -27,12 +28,12 @@ ALL = ["psds1", "psds2", "psds1_exact", "psds2_exact", *F1S, "f1mo", "f1mo_exact
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    """Of a material that has everything; nobody changes it."""
-    material = noisy_material(2)
-    assert material.scores is not None
-    found = threshold_events(material.scores, 0.5, classes=material.classes)
+    """Of data that has everything; nobody changes it."""
+    data = noisy_data(2)
+    assert data.scores is not None
+    found = threshold_events(data.scores, 0.5, classes=data.classes)
     decided = found.assign(onset_decided=found["onset"] + 0.4, offset_decided=found["offset"] + 0.6)
-    return evaluate(replace(material, events=found, decided=decided), bootstrap=50)
+    return evaluate(replace(data, events=found, decided=decided), bootstrap=50)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_scores_and_events_give_everything(evaluation: Evaluation) -> None:
 @pytest.mark.usefixtures("_few_thresholds")
 def test_says_what_it_is_at() -> None:
     steps: list[str] = []
-    evaluate(perfect_material(), bootstrap=5, show=steps.append)
+    evaluate(perfect_data(), bootstrap=5, show=steps.append)
     assert [step.split()[0] for step in steps] == ["measuring"] * 3 + ["resampling"]
 
 
@@ -89,10 +90,10 @@ def test_each_metric_says_what_it_was_computed_with(evaluation: Evaluation) -> N
 def test_a_curve_over_thresholds_goes_through_the_operating_point(
     evaluation: Evaluation,
 ) -> None:
-    material = noisy_material(2)
-    assert material.scores is not None
-    at = threshold_events(material.scores, THRESHOLDS[20], classes=material.classes)
-    metrics = by_key(evaluate(replace(material, events=at, scores=None), bootstrap=0))
+    data = noisy_data(2)
+    assert data.scores is not None
+    at = threshold_events(data.scores, THRESHOLDS[20], classes=data.classes)
+    metrics = by_key(evaluate(replace(data, events=at, scores=None), bootstrap=0))
     for curve in evaluation.f1_over_threshold:
         assert curve.thresholds[20] == THRESHOLDS[20]
         assert curve.macro[20] == pytest.approx(metrics[curve.key].value)
@@ -102,7 +103,7 @@ def test_a_curve_over_thresholds_goes_through_the_operating_point(
 
 @pytest.mark.usefixtures("_few_thresholds")
 def test_perfect_scores_are_perfect_in_every_way() -> None:
-    for metric in evaluate(perfect_material(), bootstrap=20).metrics:
+    for metric in evaluate(perfect_data(), bootstrap=20).metrics:
         assert metric.value == pytest.approx(1.0)
         assert metric.per_class == pytest.approx({"Cat": 1.0, "Dog": 1.0})
         if metric.interval is not None:
@@ -110,8 +111,8 @@ def test_perfect_scores_are_perfect_in_every_way() -> None:
 
 
 def test_events_alone_give_f1_and_counts() -> None:
-    material = perfect_material()
-    found = evaluate(replace(material, scores=None, events=material.truth), bootstrap=0)
+    data = perfect_data()
+    found = evaluate(replace(data, scores=None, events=data.truth), bootstrap=0)
     assert [metric.key for metric in found.metrics] == F1S
     assert found.roc == found.f1_over_threshold == ()
     assert found.latency == {}
@@ -121,13 +122,11 @@ def test_events_alone_give_f1_and_counts() -> None:
 
 @pytest.mark.usefixtures("_few_thresholds")
 def test_operating_points_give_psds_as_the_scores_do() -> None:
-    material = noisy_material(4)
-    assert material.scores is not None
-    points = {
-        t: threshold_events(material.scores, t, classes=material.classes) for t in THRESHOLDS[::10]
-    }
-    scores = by_key(evaluate(material, bootstrap=0))
-    given = evaluate(replace(material, scores=None, operating_points=points), bootstrap=0)
+    data = noisy_data(4)
+    assert data.scores is not None
+    points = {t: threshold_events(data.scores, t, classes=data.classes) for t in THRESHOLDS[::10]}
+    scores = by_key(evaluate(data, bootstrap=0))
+    given = evaluate(replace(data, scores=None, operating_points=points), bootstrap=0)
     assert [metric.key for metric in given.metrics] == ["psds1", "psds2", *F1S]
     for key in ("psds1", "psds2"):
         assert by_key(given)[key].value == scores[key].value
@@ -135,7 +134,7 @@ def test_operating_points_give_psds_as_the_scores_do() -> None:
 
 
 def test_nothing_detected_in_any_form_is_no_crash() -> None:
-    found = evaluate(replace(perfect_material(), scores=None))
+    found = evaluate(replace(perfect_data(), scores=None))
     assert found.metrics == ()
     assert found.confusion is None
     assert found.counts == {}
@@ -143,20 +142,20 @@ def test_nothing_detected_in_any_form_is_no_crash() -> None:
 
 
 def test_empty_detections_are_worth_nothing() -> None:
-    found = evaluate(replace(perfect_material(), scores=None, events=event_table([])))
+    found = evaluate(replace(perfect_data(), scores=None, events=event_table([])))
     assert [metric.value for metric in found.metrics] == [0.0] * 4
     assert all(counts.false_alarms == 0 for counts in found.counts.values())
 
 
 @pytest.mark.usefixtures("_few_thresholds")
 def test_silent_scores_are_worth_nothing() -> None:
-    material = perfect_material()
-    assert material.scores is not None
+    data = perfect_data()
+    assert data.scores is not None
     silent = {
         name: ScoreTable(table.edges_s, np.zeros_like(table.scores))
-        for name, table in material.scores.items()
+        for name, table in data.scores.items()
     }
-    metrics = by_key(evaluate(replace(material, scores=silent), bootstrap=10))
+    metrics = by_key(evaluate(replace(data, scores=silent), bootstrap=10))
     for key in ("psds1", "psds2", *F1S):
         assert metrics[key].value == 0.0
     assert metrics["psds1_exact"].value == 0.0
@@ -164,7 +163,7 @@ def test_silent_scores_are_worth_nothing() -> None:
 
 @pytest.mark.usefixtures("_few_thresholds")
 def test_no_truth_at_all_is_undefined_and_false_alarms_are_counted() -> None:
-    found = evaluate(replace(perfect_material(), truth=event_table([])), bootstrap=10)
+    found = evaluate(replace(perfect_data(), truth=event_table([])), bootstrap=10)
     assert {metric.key for metric in found.metrics} == {*F1S, "f1mo", "f1mo_exact"}
     assert all(np.isnan(metric.value) for metric in found.metrics)
     assert all(metric.interval is None for metric in found.metrics)
@@ -174,13 +173,13 @@ def test_no_truth_at_all_is_undefined_and_false_alarms_are_counted() -> None:
 
 @pytest.mark.usefixtures("_few_thresholds")
 def test_one_recording_has_no_intervals_and_a_note() -> None:
-    material = perfect_material()
-    assert material.scores is not None
+    data = perfect_data()
+    assert data.scores is not None
     alone = replace(
-        material,
+        data,
         durations_s={"a": 10.0},
-        truth=material.truth[material.truth["filename"] == "a"],
-        scores={"a": material.scores["a"]},
+        truth=data.truth[data.truth["filename"] == "a"],
+        scores={"a": data.scores["a"]},
     )
     found = evaluate(alone)
     assert all(metric.value == pytest.approx(1.0) for metric in found.metrics)
@@ -190,43 +189,43 @@ def test_one_recording_has_no_intervals_and_a_note() -> None:
 
 @pytest.mark.usefixtures("_few_thresholds")
 def test_a_recording_without_scores_is_one_where_nothing_was_detected() -> None:
-    material = noisy_material(1)
-    assert material.scores is not None
-    scores = dict(material.scores)
+    data = noisy_data(1)
+    assert data.scores is not None
+    scores = dict(data.scores)
     edges_s = scores.pop("r3").edges_s
     silent = {**scores, "r3": ScoreTable(edges_s, np.zeros((len(edges_s) - 1, 3), np.float32))}
-    some = evaluate(replace(material, scores=scores), bootstrap=0)
-    every = evaluate(replace(material, scores=silent), bootstrap=0)
+    some = evaluate(replace(data, scores=scores), bootstrap=0)
+    every = evaluate(replace(data, scores=silent), bootstrap=0)
     assert any("r3" in note for note in some.notes)
     for key, metric in by_key(every).items():
         assert by_key(some)[key].value == pytest.approx(metric.value)
 
 
 def test_overlapping_detections_are_merged_and_said_so() -> None:
-    material = replace(perfect_material(), scores=None)
+    data = replace(perfect_data(), scores=None)
     halves = pd.concat(
         [
-            material.truth.assign(offset=material.truth["offset"] - 0.4),
-            material.truth.assign(onset=material.truth["onset"] + 0.4),
+            data.truth.assign(offset=data.truth["offset"] - 0.4),
+            data.truth.assign(onset=data.truth["onset"] + 0.4),
         ]
     )
-    found = evaluate(replace(material, events=halves), bootstrap=0)
+    found = evaluate(replace(data, events=halves), bootstrap=0)
     assert [metric.value for metric in found.metrics] == pytest.approx([1.0] * 4)
     assert any("merged" in note for note in found.notes)
 
 
 @pytest.mark.usefixtures("_few_thresholds")
 def test_the_order_of_recordings_does_not_matter() -> None:
-    material = noisy_material(6)
-    assert material.scores is not None
-    names = list(material.durations_s)[::-1]
+    data = noisy_data(6)
+    assert data.scores is not None
+    names = list(data.durations_s)[::-1]
     turned = replace(
-        material,
-        durations_s={name: material.durations_s[name] for name in names},
-        truth=material.truth[::-1],
-        scores={name: material.scores[name] for name in names},
+        data,
+        durations_s={name: data.durations_s[name] for name in names},
+        truth=data.truth[::-1],
+        scores={name: data.scores[name] for name in names},
     )
-    one, other = evaluate(material, bootstrap=0), evaluate(turned, bootstrap=0)
+    one, other = evaluate(data, bootstrap=0), evaluate(turned, bootstrap=0)
     for key, metric in by_key(one).items():
         assert by_key(other)[key].value == pytest.approx(metric.value)
     assert one.counts == other.counts
@@ -237,7 +236,7 @@ def test_exact_psds_that_would_take_too_long_is_left_out_with_a_note(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(exact, "WORK_LIMIT", 100)
-    found = evaluate(noisy_material(1), bootstrap=0)
+    found = evaluate(noisy_data(1), bootstrap=0)
     assert "psds1" in by_key(found)
     assert "psds1_exact" not in by_key(found)
     assert any("no exact PSDS" in note for note in found.notes)
@@ -271,23 +270,23 @@ def test_metrics_file_is_json_that_comes_back(evaluation: Evaluation, tmp_path: 
 def test_metrics_file_of_the_same_material_is_the_same(tmp_path: Path) -> None:
     first, second = tmp_path / "1.json", tmp_path / "2.json"
     for path in (first, second):
-        write_metrics(evaluate(noisy_material(2), bootstrap=30, seed=5), path)
+        write_metrics(evaluate(noisy_data(2), bootstrap=30, seed=5), path)
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_what_is_undefined_is_null(tmp_path: Path) -> None:
-    material = replace(
-        perfect_material(),
+    data = replace(
+        perfect_data(),
         truth=event_table([("a", 1.0, 3.0, "Cat")]),
         scores=None,
     )
     path = tmp_path / "metrics.json"
-    write_metrics(evaluate(replace(material, events=material.truth)), path)
+    write_metrics(evaluate(replace(data, events=data.truth)), path)
     text = path.read_text(encoding="utf-8")
     assert "NaN" not in text
     content = json.loads(text)
     assert content["metrics"]["event_f1"]["per_class"] == {"Cat": 1.0, "Dog": None}
-    write_metrics(evaluate(replace(material, truth=event_table([]), events=material.truth)), path)
+    write_metrics(evaluate(replace(data, truth=event_table([]), events=data.truth)), path)
     assert read_metrics(path)["metrics"]["event_f1"]["value"] is None
 
 
@@ -322,13 +321,13 @@ def test_labels_that_are_unusual_are_only_labels() -> None:
     scores[np.arange(len(labels)) * 2, np.arange(len(labels))] = 1.0
     edges_s = np.arange(21) * 0.5
     silent = ScoreTable(edges_s, np.zeros_like(scores))
-    material = Material(
+    data = EvaluationData(
         classes=labels,
         durations_s={"a": 10.0, "b": 10.0},
         truth=event_table(rows),
         events=event_table(rows),
         scores={"a": ScoreTable(edges_s, scores), "b": silent},
     )
-    for metric in evaluate(material, bootstrap=0).metrics:
+    for metric in evaluate(data, bootstrap=0).metrics:
         assert metric.value == pytest.approx(1.0)
         assert metric.per_class == pytest.approx(dict.fromkeys(labels, 1.0))

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import assume, given, settings
 from psds_eval import PSDSEval
 
-from streamsed.evaluate.exact import exact_psds
+from streamsed.evaluate.criteria.exact_psds import exact_psds
+from streamsed.evaluate.criteria.psds import PSDS1, PSDS2, PSDSCriteria, PSDSResult, psds
+from streamsed.evaluate.data import EvaluationData, ScoreTable
 from streamsed.evaluate.libraries import without_library_warnings
-from streamsed.evaluate.material import Material, ScoreTable
-from streamsed.evaluate.psds import PSDS1, PSDS2, PSDSCriteria, PSDSResult, psds
+from streamsed.evaluate.metrics.thresholds import THRESHOLDS, threshold_events
 from streamsed.evaluate.tables import event_table
-from streamsed.evaluate.thresholds import THRESHOLDS, threshold_events
 from tests.evaluate.drawn import (
     CLASSES,
+    datasets,
     duration_table,
     event_tables,
-    materials,
-    noisy_material,
-    perfect_material,
+    noisy_data,
+    perfect_data,
     shuffled,
 )
 
@@ -34,51 +34,51 @@ FEW = THRESHOLDS[::7]
 """As many operating points as it takes to draw a staircase."""
 
 
-def points_of(material: Material, thresholds: Sequence[float] = FEW) -> list[pd.DataFrame]:
-    assert material.scores is not None
-    return [threshold_events(material.scores, t, classes=material.classes) for t in thresholds]
+def points_of(data: EvaluationData, thresholds: Sequence[float] = FEW) -> list[pd.DataFrame]:
+    assert data.scores is not None
+    return [threshold_events(data.scores, t, classes=data.classes) for t in thresholds]
 
 
 def psds_of(
-    material: Material, criteria: PSDSCriteria, thresholds: Sequence[float] = FEW
+    data: EvaluationData, criteria: PSDSCriteria, thresholds: Sequence[float] = FEW
 ) -> PSDSResult:
-    points = points_of(material, thresholds)
-    return psds(points, material.truth, criteria, durations_s=material.durations_s)
+    points = points_of(data, thresholds)
+    return psds(points, data.truth, criteria, durations_s=data.durations_s)
 
 
-def exact_of(material: Material, criteria: PSDSCriteria) -> tuple[float, dict[str, float]]:
-    assert material.scores is not None
+def exact_of(data: EvaluationData, criteria: PSDSCriteria) -> tuple[float, dict[str, float]]:
+    assert data.scores is not None
     return exact_psds(
-        material.scores,
-        material.truth,
+        data.scores,
+        data.truth,
         criteria,
-        durations_s=material.durations_s,
-        classes=material.classes,
+        durations_s=data.durations_s,
+        classes=data.classes,
     )
 
 
 def untouched_library(
-    points: Sequence[pd.DataFrame], material: Material, criteria: PSDSCriteria
+    points: Sequence[pd.DataFrame], data: EvaluationData, criteria: PSDSCriteria
 ) -> PSDSEval:
     evaluation = PSDSEval(
-        ground_truth=material.truth,
-        metadata=duration_table(material.durations_s),
+        ground_truth=data.truth,
+        metadata=duration_table(data.durations_s),
         dtc_threshold=criteria.dtc,
         gtc_threshold=criteria.gtc,
         cttc_threshold=criteria.cttc,
     )
     for events in points:
-        known = events["event_label"].isin(set(material.truth["event_label"]))
+        known = events["event_label"].isin(set(data.truth["event_label"]))
         evaluation.add_operating_point(events[known])
     return evaluation
 
 
 @BOTH
 def test_perfect_scores_reach_one(criteria: PSDSCriteria) -> None:
-    result = psds_of(perfect_material(), criteria)
+    result = psds_of(perfect_data(), criteria)
     assert result.value == pytest.approx(1.0)
     assert result.per_class == pytest.approx({"Cat": 1.0, "Dog": 1.0})
-    value, areas = exact_of(perfect_material(), criteria)
+    value, areas = exact_of(perfect_data(), criteria)
     assert value == pytest.approx(1.0)
     assert areas == pytest.approx({"Cat": 1.0, "Dog": 1.0})
 
@@ -108,13 +108,13 @@ def test_by_hand() -> None:
 
 
 def test_a_deaf_class_costs_its_share() -> None:
-    material = perfect_material()
-    assert material.scores is not None
+    data = perfect_data()
+    assert data.scores is not None
     deaf = {
         name: ScoreTable(table.edges_s, table.scores * np.array([1, 0], np.float32))
-        for name, table in material.scores.items()
+        for name, table in data.scores.items()
     }
-    result = psds_of(replace(material, scores=deaf), PSDS1)
+    result = psds_of(replace(data, scores=deaf), PSDS1)
     assert result.per_class == pytest.approx({"Cat": 1.0, "Dog": 0.0})
     assert result.value == pytest.approx(0.0, abs=1e-6)  # mean 0.5, deviation 0.5, alpha_st 1
 
@@ -139,20 +139,20 @@ def test_cross_triggers_cost_in_psds2_alone() -> None:
 
 
 @BOTH
-@given(material=materials())
+@given(data=datasets())
 @settings(max_examples=8)
 def test_values_and_counts_are_those_of_psds_eval(
-    criteria: PSDSCriteria, material: Material
+    criteria: PSDSCriteria, data: EvaluationData
 ) -> None:
-    assume(material.truth["event_label"].nunique() > 1)
-    known = set(material.truth["event_label"])
-    points = [p[p["event_label"].isin(known)] for p in points_of(material, FEW[::2])]
+    assume(data.truth["event_label"].nunique() > 1)
+    known = set(data.truth["event_label"])
+    points = [p[p["event_label"].isin(known)] for p in points_of(data, FEW[::2])]
     # The library leaves out points that are like one before.
     rows = [p.reset_index(drop=True) for p in points]
     points = [p for k, p in enumerate(rows) if not any(p.equals(q) for q in rows[:k])]
-    ours = psds(points, material.truth, criteria, durations_s=material.durations_s)
+    ours = psds(points, data.truth, criteria, durations_s=data.durations_s)
     with without_library_warnings():
-        library = untouched_library(points, material, criteria)
+        library = untouched_library(points, data, criteria)
         expected = library.psds(
             alpha_ct=criteria.alpha_ct, alpha_st=1.0, max_efpr=criteria.max_efpr_per_hour
         )
@@ -168,32 +168,32 @@ def test_values_and_counts_are_those_of_psds_eval(
 
 
 @BOTH
-@given(material=materials())
+@given(data=datasets())
 @settings(max_examples=10)
 def test_counts_of_each_recording_give_the_same_value(
-    criteria: PSDSCriteria, material: Material
+    criteria: PSDSCriteria, data: EvaluationData
 ) -> None:
-    assume(len(material.truth) > 0)
+    assume(len(data.truth) > 0)
     # A limit that some points lie beyond and others not: ten recordings are 400 seconds.
     criteria = replace(criteria, max_efpr_per_hour=1000.0)
-    result = psds_of(material, criteria)
-    everything = np.ones((1, len(material.durations_s)))
+    result = psds_of(data, criteria)
+    everything = np.ones((1, len(data.durations_s)))
     assert result.resampled(everything) == pytest.approx([result.value], abs=1e-6)
 
 
 @BOTH
 def test_a_resample_is_worth_what_the_library_says_of_it(criteria: PSDSCriteria) -> None:
     """Recordings drawn twice are evaluated twice, under other names."""
-    material = noisy_material(3)
+    data = noisy_data(3)
     criteria = replace(criteria, max_efpr_per_hour=600.0)
-    points = points_of(material)
-    result = psds(points, material.truth, criteria, durations_s=material.durations_s)
+    points = points_of(data)
+    result = psds(points, data.truth, criteria, durations_s=data.durations_s)
     assert 0.02 < result.value < 0.98
     rng = np.random.default_rng(1)
     for weights in rng.multinomial(12, np.full(12, 1 / 12), size=4):
         drawn = {
             f"{name} {k}": name
-            for name, times in zip(material.durations_s, weights, strict=True)
+            for name, times in zip(data.durations_s, weights, strict=True)
             for k in range(times)
         }
 
@@ -207,7 +207,7 @@ def test_a_resample_is_worth_what_the_library_says_of_it(criteria: PSDSCriteria)
 
         expected = psds(
             [copied(table) for table in points],
-            copied(material.truth),
+            copied(data.truth),
             criteria,
             durations_s=dict.fromkeys(drawn, 10.0),
         )
@@ -223,27 +223,27 @@ def test_both_libraries_agree_where_fifty_thresholds_see_everything(
 
     None is 0, for below it, where the exact PSDS also looks, the fifty have no threshold.
     """
-    material = noisy_material(1, recordings=30)
-    assert material.scores is not None
+    data = noisy_data(1, recordings=30)
+    assert data.scores is not None
     even = {
         name: ScoreTable(table.edges_s, np.round(table.scores * 50).clip(1, 50) / np.float32(50))
-        for name, table in material.scores.items()
+        for name, table in data.scores.items()
     }
     criteria = replace(criteria, max_efpr_per_hour=600.0)
-    fifty = psds_of(replace(material, scores=even), criteria, THRESHOLDS)
-    value, areas = exact_of(replace(material, scores=even), criteria)
+    fifty = psds_of(replace(data, scores=even), criteria, THRESHOLDS)
+    value, areas = exact_of(replace(data, scores=even), criteria)
     assert 0.02 < value < 0.98
     assert fifty.value == pytest.approx(value)
     assert fifty.per_class == pytest.approx(areas)
     # Of any scores, fifty points lie on the same staircase.
-    some = psds_of(material, criteria, THRESHOLDS).per_class
-    for name, area in exact_of(material, criteria)[1].items():
+    some = psds_of(data, criteria, THRESHOLDS).per_class
+    for name, area in exact_of(data, criteria)[1].items():
         assert some[name] <= area + 1e-9
 
 
 def test_the_areas_of_the_classes_average_to_the_psds_without_a_penalty_for_variation() -> None:
     criteria = replace(PSDS1, dtc=0.5, gtc=0.5, alpha_st=0.0, max_efpr_per_hour=900.0)
-    result = psds_of(noisy_material(9), criteria)
+    result = psds_of(noisy_data(9), criteria)
     assert 0.05 < result.value < 0.95
     assert np.mean(list(result.per_class.values())) == pytest.approx(result.value)
     widths = np.diff(np.append(result.curve.efpr, result.curve.max_efpr))
@@ -253,17 +253,17 @@ def test_the_areas_of_the_classes_average_to_the_psds_without_a_penalty_for_vari
 
 @BOTH
 def test_a_class_without_truth_counts_for_nothing(criteria: PSDSCriteria) -> None:
-    material = perfect_material()
-    assert material.scores is not None
+    data = perfect_data()
+    assert data.scores is not None
     scores = {}
-    for name, table in material.scores.items():
+    for name, table in data.scores.items():
         wider = np.pad(table.scores, ((0, 0), (0, 1)))
         wider[:20, 2] = 0.7
         scores[name] = ScoreTable(table.edges_s, wider)
-    material = replace(material, scores=scores, classes=("Cat", "Dog", "Parrot"))
+    data = replace(data, scores=scores, classes=("Cat", "Dog", "Parrot"))
     for value, areas in (
-        exact_of(material, criteria),
-        (psds_of(material, criteria).value, psds_of(material, criteria).per_class),
+        exact_of(data, criteria),
+        (psds_of(data, criteria).value, psds_of(data, criteria).per_class),
     ):
         assert value == pytest.approx(1.0)
         assert areas == pytest.approx({"Cat": 1.0, "Dog": 1.0})
@@ -275,18 +275,18 @@ def test_a_class_alone_has_no_cross_triggers(criteria: PSDSCriteria) -> None:
     edges_s = np.arange(11.0)
     scores = np.zeros((10, 1), np.float32)
     scores[1:3] = 0.8
-    material = Material(("Cat",), {"a": 10.0}, truth, scores={"a": ScoreTable(edges_s, scores)})
-    result = psds_of(material, criteria)
+    data = EvaluationData(("Cat",), {"a": 10.0}, truth, scores={"a": ScoreTable(edges_s, scores)})
+    result = psds_of(data, criteria)
     assert result.value == pytest.approx(1.0)
     assert result.resampled(np.ones((1, 1))) == pytest.approx([1.0])
-    assert exact_of(material, criteria)[0] == pytest.approx(1.0)
+    assert exact_of(data, criteria)[0] == pytest.approx(1.0)
 
 
 @BOTH
 def test_nothing_found_is_zero(criteria: PSDSCriteria) -> None:
-    material = perfect_material()
+    data = perfect_data()
     nothing = [event_table([]), event_table([])]
-    result = psds(nothing, material.truth, criteria, durations_s=material.durations_s)
+    result = psds(nothing, data.truth, criteria, durations_s=data.durations_s)
     assert result.value == 0
     assert result.per_class == {"Cat": 0.0, "Dog": 0.0}
     assert result.resampled(np.ones((1, 2))) == pytest.approx([0.0])
@@ -309,19 +309,19 @@ def test_order_of_rows_and_recordings_does_not_matter(
 
 
 def test_all_recordings_twice_are_worth_the_same() -> None:
-    material = noisy_material(5)
-    points = points_of(material)
-    once = psds(points, material.truth, PSDS2, durations_s=material.durations_s)
+    data = noisy_data(5)
+    points = points_of(data)
+    once = psds(points, data.truth, PSDS2, durations_s=data.durations_s)
 
     def twice(table: pd.DataFrame) -> pd.DataFrame:
         return pd.concat([table, table.assign(filename=table["filename"] + " again")])
 
-    again = {f"{name} again": 10.0 for name in material.durations_s}
+    again = {f"{name} again": 10.0 for name in data.durations_s}
     both = psds(
         [twice(table) for table in points],
-        twice(material.truth),
+        twice(data.truth),
         PSDS2,
-        durations_s={**material.durations_s, **again},
+        durations_s={**data.durations_s, **again},
     )
     assert both.value == pytest.approx(once.value)
     assert set(once.per_class) == set(CLASSES)

@@ -11,8 +11,12 @@ import pytest
 import soundfile
 
 from streamsed.errors import DataError
-from streamsed.evaluate.material import Material
-from streamsed.evaluate.reading import check_ground_truth, read_material, read_replay
+from streamsed.evaluate.data import EvaluationData
+from streamsed.evaluate.reading.evaluation_data import (
+    check_ground_truth,
+    read_evaluation_data,
+    read_replay,
+)
 from tests.evaluate.folders import CLASSES, HEAD, random_scores, write, write_events, write_scores
 
 
@@ -39,60 +43,60 @@ def rows(table: Any) -> list[tuple[str, float, float, str]]:
 
 def refusal(**files: Any) -> str:
     with pytest.raises(DataError) as caught:
-        read_material(**files)
+        read_evaluation_data(**files)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def noted(material: Material, *words: str) -> str:
-    (note,) = [note for note in material.notes if all(word in note for word in words)]
+def noted(data: EvaluationData, *words: str) -> str:
+    (note,) = [note for note in data.notes if all(word in note for word in words)]
     return note
 
 
 def test_scores_with_the_truth(truth: Path, scores: Path) -> None:
-    material = read_material(ground_truth=truth, scores=scores, threshold=0.3)
-    assert material.classes == CLASSES
-    assert material.durations_s == {"a.wav": 10.0, "b.wav": 10.0}  # where the scores end
-    assert rows(material.truth) == [
+    data = read_evaluation_data(ground_truth=truth, scores=scores, threshold=0.3)
+    assert data.classes == CLASSES
+    assert data.durations_s == {"a.wav": 10.0, "b.wav": 10.0}  # where the scores end
+    assert rows(data.truth) == [
         ("a.wav", 1, 3, "Cat"),
         ("a.wav", 5, 6, "Dog"),
         ("b.wav", 2, 4, "Dog"),
     ]
-    assert material.scores is not None
-    np.testing.assert_array_equal(material.scores["b.wav"].scores, random_scores(1))
-    assert (material.events, material.operating_points, material.decided) == (None, None, None)
-    assert material.threshold == 0.3
-    assert material.notes == ()
+    assert data.scores is not None
+    np.testing.assert_array_equal(data.scores["b.wav"].scores, random_scores(1))
+    assert (data.events, data.operating_points, data.decided) == (None, None, None)
+    assert data.threshold == 0.3
+    assert data.notes == ()
 
 
 def test_events_under_other_names(tmp_path: Path, truth: Path, durations: Path) -> None:
     events = write_events(tmp_path / "e.tsv", "/data/b.flac 2 4 Dog", "a 0 1 Cat", "a 1 2 Cat")
-    material = read_material(ground_truth=truth, durations=durations, events=events)
-    assert rows(material.events) == [
+    data = read_evaluation_data(ground_truth=truth, durations=durations, events=events)
+    assert rows(data.events) == [
         ("a.wav", 0, 1, "Cat"),  # touching detections are two
         ("a.wav", 1, 2, "Cat"),
         ("b.wav", 2, 4, "Dog"),
     ]
-    assert material.classes == CLASSES
+    assert data.classes == CLASSES
 
 
 def test_no_detections(tmp_path: Path, truth: Path, durations: Path) -> None:
     events = write(tmp_path / "events.tsv")
-    material = read_material(ground_truth=truth, durations=durations, events=events)
-    assert rows(material.events) == []
-    assert material.notes == ()
+    data = read_evaluation_data(ground_truth=truth, durations=durations, events=events)
+    assert rows(data.events) == []
+    assert data.notes == ()
 
 
 def test_operating_points(tmp_path: Path, truth: Path, durations: Path) -> None:
     for at in (0.1, 0.9):
         write_events(tmp_path / "points" / f"th_{at}.tsv", f"a.wav 1 {3 - at} Cat")
-    material = read_material(
+    data = read_evaluation_data(
         ground_truth=truth, durations=durations, operating_points=tmp_path / "points"
     )
-    assert material.operating_points is not None
-    assert list(material.operating_points) == [0.1, 0.9]
-    assert rows(material.operating_points[0.9]) == [("a.wav", 1, 2.1, "Cat")]
-    assert material.events is None
+    assert data.operating_points is not None
+    assert list(data.operating_points) == [0.1, 0.9]
+    assert rows(data.operating_points[0.9]) == [("a.wav", 1, 2.1, "Cat")]
+    assert data.events is None
 
 
 def test_notes_of_many_operating_points_are_few(
@@ -100,31 +104,31 @@ def test_notes_of_many_operating_points_are_few(
 ) -> None:
     for at in range(10, 20):
         write_events(tmp_path / "points" / f"th_0.{at}.tsv", "a.wav 1 3 Cat", "zzz 1 2 Cat")
-    material = read_material(
+    data = read_evaluation_data(
         ground_truth=truth, durations=durations, operating_points=tmp_path / "points"
     )
-    assert len(material.notes) == 4
-    assert material.notes[-1] == "and 7 notes like these of the operating points"
+    assert len(data.notes) == 4
+    assert data.notes[-1] == "and 7 notes like these of the operating points"
 
 
 def test_connected_truth_is_merged(tmp_path: Path, scores: Path) -> None:
     truth = write_events(
         tmp_path / "t.tsv", "a 1 3 Cat", "a 2 4 Cat", "a 4 5 Cat", "a 1 2 Dog", "b 1 2 Cat"
     )
-    material = read_material(ground_truth=truth, scores=scores)
-    assert rows(material.truth) == [
+    data = read_evaluation_data(ground_truth=truth, scores=scores)
+    assert rows(data.truth) == [
         ("a", 1, 5, "Cat"),
         ("a", 1, 2, "Dog"),
         ("b", 1, 2, "Cat"),
     ]
-    assert noted(material, "merged 2 labels").endswith(f"the first Cat in {truth}, line 3")
+    assert noted(data, "merged 2 labels").endswith(f"the first Cat in {truth}, line 3")
 
 
 def test_overlapping_detections_are_merged(tmp_path: Path, truth: Path, durations: Path) -> None:
     events = write_events(tmp_path / "e.tsv", "a 1 3 Cat", "a 2 4 Cat")
-    material = read_material(ground_truth=truth, durations=durations, events=events)
-    assert rows(material.events) == [("a.wav", 1, 4, "Cat")]
-    assert "on line 3" in noted(material, "merged 1 detection")
+    data = read_evaluation_data(ground_truth=truth, durations=durations, events=events)
+    assert rows(data.events) == [("a.wav", 1, 4, "Cat")]
+    assert "on line 3" in noted(data, "merged 1 detection")
 
 
 def test_a_label_that_no_score_has(tmp_path: Path, scores: Path) -> None:
@@ -132,18 +136,18 @@ def test_a_label_that_no_score_has(tmp_path: Path, scores: Path) -> None:
     said = refusal(ground_truth=truth, scores=scores)
     assert said.startswith(f"{truth}, line 3: the label 'Dogs' is none of the classes")
     assert "did you mean 'Dog'?" in said
-    material = read_material(ground_truth=truth, scores=scores, classes=["Cat"])
-    assert rows(material.truth) == [("a", 1, 2, "Cat")]
-    assert "Dogs (1)" in noted(material, "left out 1 event of other classes")
-    assert material.scores is not None
-    np.testing.assert_array_equal(material.scores["a"].scores, random_scores(0)[:, :1])
+    data = read_evaluation_data(ground_truth=truth, scores=scores, classes=["Cat"])
+    assert rows(data.truth) == [("a", 1, 2, "Cat")]
+    assert "Dogs (1)" in noted(data, "left out 1 event of other classes")
+    assert data.scores is not None
+    np.testing.assert_array_equal(data.scores["a"].scores, random_scores(0)[:, :1])
 
 
 def test_a_detection_of_a_class_without_truth(tmp_path: Path, truth: Path, durations: Path) -> None:
     events = write_events(tmp_path / "e.tsv", "a 1 2 Cat", "b 1 2 dog", "b 3 4 dog")
-    material = read_material(ground_truth=truth, durations=durations, events=events)
-    assert material.classes == ("Cat", "Dog", "dog")
-    note = noted(material, "'dog' never occurs in the ground truth")
+    data = read_evaluation_data(ground_truth=truth, durations=durations, events=events)
+    assert data.classes == ("Cat", "Dog", "dog")
+    note = noted(data, "'dog' never occurs in the ground truth")
     assert f"{events}, line 3" in note
     assert "did you mean 'Dog'?" in note
 
@@ -157,9 +161,9 @@ def test_classes_of_score_files_in_another_order(tmp_path: Path, truth: Path) ->
     folder = tmp_path / "scores"
     write_scores(folder / "a.tsv", random_scores(0))
     write_scores(folder / "b.tsv", random_scores(1)[:, ::-1], classes=CLASSES[::-1])
-    material = read_material(ground_truth=truth, scores=folder)
-    assert material.scores is not None
-    np.testing.assert_array_equal(material.scores["b.wav"].scores, random_scores(1))
+    data = read_evaluation_data(ground_truth=truth, scores=folder)
+    assert data.scores is not None
+    np.testing.assert_array_equal(data.scores["b.wav"].scores, random_scores(1))
 
 
 @pytest.mark.parametrize(
@@ -192,12 +196,12 @@ def test_scores_of_some_recordings_alone_are_refused_unless_asked_for(
     assert "none of c.wav; --only-scored" in message
     (scores / "b.tsv").unlink()
     assert "scores of 1 of the 2 recordings" in refusal(ground_truth=truth, scores=scores)
-    material = read_material(
+    data = read_evaluation_data(
         ground_truth=truth, durations=durations, scores=scores, only_scored=True
     )
-    assert list(material.durations_s) == ["a.wav"]
-    assert rows(material.truth) == [("a.wav", 1, 3, "Cat"), ("a.wav", 5, 6, "Dog")]
-    noted(material, "--only-scored: left out 2 recordings")
+    assert list(data.durations_s) == ["a.wav"]
+    assert rows(data.truth) == [("a.wav", 1, 3, "Cat"), ("a.wav", 5, 6, "Dog")]
+    noted(data, "--only-scored: left out 2 recordings")
     assert "there are no --scores" in refusal(
         ground_truth=truth, durations=durations, events=truth, only_scored=True
     )
@@ -208,9 +212,9 @@ def test_a_subset(tmp_path: Path, truth: Path, scores: Path, head: tuple[str, ..
     (scores / "a.tsv").unlink()
     row = "b\t10" if head == ("filename\tduration",) else "b"
     listed = write(tmp_path / "list.txt", *head, row)
-    material = read_material(ground_truth=truth, scores=scores, subset=listed)
-    assert list(material.durations_s) == ["b.wav"]
-    assert rows(material.truth) == [("b.wav", 2, 4, "Dog")]
+    data = read_evaluation_data(ground_truth=truth, scores=scores, subset=listed)
+    assert list(data.durations_s) == ["b.wav"]
+    assert rows(data.truth) == [("b.wav", 2, 4, "Dog")]
     wrong = write(tmp_path / "wrong.txt", "c.wav")
     assert "1 recording of it are not there: c.wav" in refusal(
         ground_truth=truth, scores=scores, subset=wrong
@@ -220,19 +224,19 @@ def test_a_subset(tmp_path: Path, truth: Path, scores: Path, head: tuple[str, ..
 def test_a_recording_without_truth_has_no_events(tmp_path: Path, scores: Path) -> None:
     truth = write_events(tmp_path / "truth.tsv", "a.wav 1 3 Cat")
     durations = write(tmp_path / "durations.tsv", "filename\tduration", "a.wav\t10", "b.wav\t10")
-    material = read_material(ground_truth=truth, durations=durations, scores=scores)
-    noted(material, "does not name 1 recording", "b.wav")
+    data = read_evaluation_data(ground_truth=truth, durations=durations, scores=scores)
+    noted(data, "does not name 1 recording", "b.wav")
     write_scores(scores / "z.tsv", random_scores(3))
-    material = read_material(ground_truth=truth, durations=durations, scores=scores)
-    assert "z" in noted(material, "left out scores of 1 recording")
+    data = read_evaluation_data(ground_truth=truth, durations=durations, scores=scores)
+    assert "z" in noted(data, "left out scores of 1 recording")
 
 
 def test_events_of_few_recordings_are_noted(tmp_path: Path, truth: Path) -> None:
     lengths = [f"{name}.wav\t10" for name in "abc"]
     durations = write(tmp_path / "durations.tsv", "filename\tduration", *lengths)
     found = write_events(tmp_path / "found.tsv", "a 1 3 Cat")
-    material = read_material(ground_truth=truth, durations=durations, events=found)
-    noted(material, "has events of 1 of 3 recordings", "--subset LIST")
+    data = read_evaluation_data(ground_truth=truth, durations=durations, events=found)
+    noted(data, "has events of 1 of 3 recordings", "--subset LIST")
 
 
 def test_units_that_do_not_fit(tmp_path: Path, truth: Path, scores: Path) -> None:
@@ -267,9 +271,9 @@ def test_durations_come_from_audio(tmp_path: Path, truth: Path) -> None:
         path = tmp_path / "audio" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, np.zeros(round(800 * seconds)), 800)
-    material = read_material(ground_truth=truth, events=events, audio=tmp_path / "audio")
-    assert material.durations_s == {"a.wav": 8.0, "b.wav": 9.5}
-    assert material.audio == {
+    data = read_evaluation_data(ground_truth=truth, events=events, audio=tmp_path / "audio")
+    assert data.durations_s == {"a.wav": 8.0, "b.wav": 9.5}
+    assert data.audio == {
         "a.wav": tmp_path / "audio" / "a.wav",
         "b.wav": tmp_path / "audio" / "deep" / "b.flac",
     }
@@ -289,10 +293,10 @@ def test_durations_that_nothing_tells(tmp_path: Path, truth: Path, scores: Path)
 def test_true_events_after_the_end_are_left_out(tmp_path: Path, durations: Path) -> None:
     events = write_events(tmp_path / "e.tsv", "a.wav 1 2 Cat", "a.wav 10.5 11 Cat")
     truth = write_events(tmp_path / "t.tsv", "a.wav 1 2 Cat", "a.wav 10 11 Cat")
-    material = read_material(ground_truth=truth, durations=durations, events=events)
-    assert rows(material.truth) == [("a.wav", 1, 2, "Cat")]
-    noted(material, "left out 1 true event", f"{truth}, line 3: the onset (10 s)", "(10 s)")
-    assert "on line 3" in noted(material, "1 detection after the end")
+    data = read_evaluation_data(ground_truth=truth, durations=durations, events=events)
+    assert rows(data.truth) == [("a.wav", 1, 2, "Cat")]
+    noted(data, "left out 1 true event", f"{truth}, line 3: the onset (10 s)", "(10 s)")
+    assert "on line 3" in noted(data, "1 detection after the end")
 
 
 def test_truth_in_another_unit_than_the_durations(tmp_path: Path, durations: Path) -> None:
@@ -309,15 +313,15 @@ def test_true_events_that_end_after_their_recording_are_left_so(
     tmp_path: Path, durations: Path
 ) -> None:
     truth = write_events(tmp_path / "t.tsv", "a.wav 1 2 Cat", "a.wav 9 10.25 Cat")
-    material = read_material(ground_truth=truth, durations=durations, events=truth)
-    assert rows(material.truth)[1] == ("a.wav", 9, 10.25, "Cat")
-    assert "0.25 s" in noted(material, "1 true event ends after the recording")
+    data = read_evaluation_data(ground_truth=truth, durations=durations, events=truth)
+    assert rows(data.truth)[1] == ("a.wav", 9, 10.25, "Cat")
+    assert "0.25 s" in noted(data, "1 true event ends after the recording")
 
 
 def test_scores_that_end_elsewhere_are_noted(tmp_path: Path, truth: Path, scores: Path) -> None:
     durations = write(tmp_path / "d.tsv", "filename\tduration", "a.wav\t10.1", "b.wav\t30")
-    material = read_material(ground_truth=truth, durations=durations, scores=scores)
-    assert noted(material, "the scores of 1 recording end").endswith("b.wav (10 s of 30 s)")
+    data = read_evaluation_data(ground_truth=truth, durations=durations, scores=scores)
+    assert noted(data, "the scores of 1 recording end").endswith("b.wav (10 s of 30 s)")
 
 
 def test_wholly_different_names(tmp_path: Path, truth: Path, durations: Path) -> None:
@@ -346,9 +350,9 @@ def test_nothing_or_too_much_to_evaluate(truth: Path, scores: Path) -> None:
 
 def test_silence_can_be_evaluated(tmp_path: Path, durations: Path, scores: Path) -> None:
     truth = write(tmp_path / "t.tsv", HEAD)
-    material = read_material(ground_truth=truth, durations=durations, scores=scores)
-    assert material.truth.empty
-    assert material.classes == CLASSES
+    data = read_evaluation_data(ground_truth=truth, durations=durations, scores=scores)
+    assert data.truth.empty
+    assert data.classes == CLASSES
     assert "none of its recordings" in refusal(ground_truth=truth, scores=scores)
 
 
@@ -359,10 +363,10 @@ def test_segments_of_maestro_real(tmp_path: Path) -> None:
         folder / "cafe_00.tsv", random_scores(0, frames=5), frame_s=1.0, classes=("car", "x")
     )
     durations = write(tmp_path / "d.csv", "filename\tduration", "cafe_00\t5.2")
-    material = read_material(
+    data = read_evaluation_data(
         ground_truth=truth, durations=durations, scores=folder, classes=["car"]
     )
-    assert rows(material.truth) == [("cafe_00", 0, 5, "car")]
+    assert rows(data.truth) == [("cafe_00", 0, 5, "car")]
 
 
 def test_a_ground_truth_can_be_checked_before_long_work(truth: Path) -> None:
@@ -406,14 +410,14 @@ def replayed(tmp_path: Path, scores: Path) -> Path:
 
 
 def test_replay(truth: Path, replayed: Path) -> None:
-    material = read_replay(replayed, ground_truth=truth)
-    assert rows(material.events) == [("a.wav", 1.1, 3.2, "Cat"), ("b.wav", 2, 4, "Dog")]
-    assert rows(material.decided) == [
+    data = read_replay(replayed, ground_truth=truth)
+    assert rows(data.events) == [("a.wav", 1.1, 3.2, "Cat"), ("b.wav", 2, 4, "Dog")]
+    assert rows(data.decided) == [
         ("a.wav", 1.1, 3.2, "Cat", 1.5, 3.45),
         ("b.wav", 2, 4, "Dog", 3.0, 3.9),
     ]
-    assert material.scores is not None
-    assert material.notes == ()
+    assert data.scores is not None
+    assert data.notes == ()
     one = read_replay(replayed, ground_truth=truth, classes=["Dog"])
     assert rows(one.decided) == [("b.wav", 2, 4, "Dog", 3.0, 3.9)]
 
@@ -423,11 +427,11 @@ def test_replay_of_other_recordings_than_the_truth_names(
 ) -> None:
     write_events(truth, "a.wav 1 3 Cat", "z.wav 1 2 Dog")
     write(replayed / "failed.tsv", "filename\treason", "b.wav\tis no audio")
-    material = read_replay(replayed, ground_truth=truth)
-    assert list(material.durations_s) == ["a.wav", "b.wav"]
-    assert f"{truth}, line 3" in noted(material, "left out 1 recording of the ground truth")
-    assert "b.wav" in noted(material, "does not name 1 recording")
-    assert "b.wav" in noted(material, "the replay failed on 1 recording")
+    data = read_replay(replayed, ground_truth=truth)
+    assert list(data.durations_s) == ["a.wav", "b.wav"]
+    assert f"{truth}, line 3" in noted(data, "left out 1 recording of the ground truth")
+    assert "b.wav" in noted(data, "does not name 1 recording")
+    assert "b.wav" in noted(data, "the replay failed on 1 recording")
 
 
 def test_truth_after_a_replay_broke_off_is_left_out(truth: Path, replayed: Path) -> None:
@@ -437,9 +441,9 @@ def test_truth_after_a_replay_broke_off_is_left_out(truth: Path, replayed: Path)
     with pytest.raises(DataError, match="as of 3 of 4 true events"):
         read_replay(replayed, ground_truth=truth)
     write(replayed / "failed.tsv", "filename\treason", "b.wav\tits decoder failed after 1.5 s")
-    material = read_replay(replayed, ground_truth=truth)
-    assert rows(material.truth) == [("a.wav", 1, 3, "Cat")]
-    noted(material, "left out 3 true events after the end", f"{truth}, line 3")
+    data = read_replay(replayed, ground_truth=truth)
+    assert rows(data.truth) == [("a.wav", 1, 3, "Cat")]
+    noted(data, "left out 3 true events after the end", f"{truth}, line 3")
 
 
 def test_replay_tells_where_the_audio_is(tmp_path: Path, truth: Path, replayed: Path) -> None:
@@ -464,9 +468,9 @@ def test_a_replay_says_what_ran(truth: Path, replayed: Path) -> None:
         "postprocessing": {"Cat": {"enter": 0.4}, "Dog": {"enter": 0.75}},
     }
     write(replayed / "replay.json", json.dumps(run))
-    material = read_replay(replayed, ground_truth=truth)
-    assert material.evaluated == "bundle domestic, version 7"
-    assert material.class_thresholds == {"Cat": 0.4, "Dog": 0.75}
+    data = read_replay(replayed, ground_truth=truth)
+    assert data.evaluated == "bundle domestic, version 7"
+    assert data.class_thresholds == {"Cat": 0.4, "Dog": 0.75}
     write(replayed / "replay.json", "{}")
     with pytest.raises(DataError, match=r"replay\.json: not what streamsed replay writes"):
         read_replay(replayed, ground_truth=truth)
@@ -474,9 +478,9 @@ def test_a_replay_says_what_ran(truth: Path, replayed: Path) -> None:
 
 def test_a_replay_without_messages(truth: Path, replayed: Path) -> None:
     (replayed / "messages.jsonl").unlink()
-    material = read_replay(replayed, ground_truth=truth)
-    assert material.decided is None
-    noted(material, "the latency of messages is not known")
+    data = read_replay(replayed, ground_truth=truth)
+    assert data.decided is None
+    noted(data, "the latency of messages is not known")
 
 
 @pytest.mark.parametrize(

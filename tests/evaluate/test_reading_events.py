@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsed.errors import DataError
-from streamsed.evaluate.event_tables import (
+from streamsed.evaluate.reading.event_tables import (
     EventRow,
     merge_connected,
     read_durations,
     read_event_file,
 )
-from streamsed.evaluate.ground_truth import read_ground_truth
+from streamsed.evaluate.reading.ground_truth import read_ground_truth
 from tests.evaluate.folders import HEAD, write, write_events
 
 ROW = "a.wav\t1.0\t2.5\tDog"

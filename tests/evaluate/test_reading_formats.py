@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from streamsed.errors import DataError
-from streamsed.evaluate.event_tables import read_durations
-from streamsed.evaluate.ground_truth import read_events
-from streamsed.evaluate.score_files import read_score_file
+from streamsed.evaluate.reading.event_tables import read_durations
+from streamsed.evaluate.reading.ground_truth import read_events
+from streamsed.evaluate.reading.score_files import read_score_file
 from tests.evaluate.folders import write
 
 EVENTS = [("a", 0.5, 1.25, "Dog"), ("a", 2.0, 3.0, "Cat"), ("b", 1.0, 2.5, "Dog")]

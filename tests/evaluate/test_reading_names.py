@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsed.errors import DataError
-from streamsed.evaluate.naming import RecordingNames, base_name, without_extension
+from streamsed.evaluate.reading.naming import RecordingNames, base_name, without_extension
 
 
 def match(known: list[str], asked: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -12,8 +12,8 @@ from sed_scores_eval.base_modules.io import read_sed_scores, write_sed_scores
 from sed_scores_eval.base_modules.scores import create_score_dataframe
 
 from streamsed.errors import DataError
-from streamsed.evaluate.operating_points import read_operating_points, threshold_of
-from streamsed.evaluate.score_files import find_score_files, read_score_file
+from streamsed.evaluate.reading.operating_points import read_operating_points, threshold_of
+from streamsed.evaluate.reading.score_files import find_score_files, read_score_file
 from tests.evaluate.folders import CLASSES, random_scores, write, write_events, write_scores
 
 HEAD = "onset\toffset\tCat\tDog"

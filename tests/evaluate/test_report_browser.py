@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 
-from streamsed.evaluate.detections import operating_point
 from streamsed.evaluate.evaluation import Evaluation
 from streamsed.evaluate.measure import evaluate
+from streamsed.evaluate.metrics.detections import operating_point
 from streamsed.evaluate.report import write_report
 from tests.evaluate.browser import ask, chromium, show
-from tests.evaluate.report_material import draw_material, publish, write_audio
+from tests.evaluate.report_data import draw_data, publish, write_audio
 
 LABELS = ("Alarm_bell_ringing", "Electric_shaver_toothbrush", "<script>boo()</script>" * 3, "Cat")
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=alert(1)>" * 2 + ".wav"
@@ -32,21 +32,21 @@ class Written:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder = tmp_path_factory.mktemp("report")
-    material = draw_material(classes=LABELS, recordings=(HOSTILE, "b.wav", "c.wav", "d.wav"))
-    point = operating_point(material)
+    data = draw_data(classes=LABELS, recordings=(HOSTILE, "b.wav", "c.wav", "d.wav"))
+    point = operating_point(data)
     assert point is not None
-    material = replace(
-        material,
+    data = replace(
+        data,
         events=point.events,
         decided=publish(point.events, delay_s=0.6),
-        audio=write_audio(folder, material),
+        audio=write_audio(folder, data),
         class_thresholds=dict.fromkeys(LABELS, 0.5),
         evaluated="bundle <b>it</b>",
     )
-    evaluation = evaluate(material, bootstrap=20)
+    evaluation = evaluate(data, bootstrap=20)
     assert evaluation.latency
     assert evaluation.f1_over_threshold
-    return Written(write_report(evaluation, material, folder), evaluation)
+    return Written(write_report(evaluation, data, folder), evaluation)
 
 
 @pytest.fixture(scope="module")

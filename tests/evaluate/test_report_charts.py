@@ -22,11 +22,11 @@ from streamsed.evaluate.report.sound import read_part, sound_url
 from streamsed.evaluate.report.spectrogram import BANDS, band_edges_hz, log_mel
 from streamsed.evaluate.report.windows import WHOLE_S, WINDOW_S, choose_windows
 from streamsed.evaluate.report.wording import clock, figure_of_merit, legible, length, rate
-from tests.evaluate.report_material import draw_material
+from tests.evaluate.report_data import draw_data
 
 
 def test_the_area_under_the_thick_line_is_the_psds() -> None:
-    evaluation = evaluate(draw_material(), bootstrap=0)
+    evaluation = evaluate(draw_data(), bootstrap=0)
     values = {metric.key: metric.value for metric in evaluation.metrics}
     assert evaluation.roc
     for curve in evaluation.roc:

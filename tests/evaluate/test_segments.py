@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from sed_scores_eval.base_modules.scores import create_score_dataframe
 from sed_scores_eval.segment_based import best_fscore
 
-from streamsed.evaluate.material import Material, ScoreTable
-from streamsed.evaluate.over_every_threshold import best_figures
-from streamsed.evaluate.segments import best_segment_f1
+from streamsed.evaluate.criteria.segments import best_segment_f1
+from streamsed.evaluate.data import EvaluationData, ScoreTable
+from streamsed.evaluate.metrics.over_every_threshold import best_figures
 from streamsed.evaluate.tables import event_table
-from tests.evaluate.drawn import CLASSES, DURATION_S, materials
+from tests.evaluate.drawn import CLASSES, DURATION_S, datasets
 
 SECONDS = 20
 # Two cafes and two streets of 20 s. Talk: 15 s of each cafe, 5 s of each street; cars: 10 s of
@@ -73,26 +73,26 @@ def test_no_truth_is_undefined() -> None:
     assert per_class == {}
 
 
-@given(material=materials())
+@given(data=datasets())
 @settings(max_examples=25)
-def test_of_all_thresholds_the_best(material: Material) -> None:
+def test_of_all_thresholds_the_best(data: EvaluationData) -> None:
     """Frames of 100 ms: a segment scores the maximum of its ten."""
-    assume(len(material.truth) > 0)
-    assert material.scores is not None
+    assume(len(data.truth) > 0)
+    assert data.scores is not None
     value, per_class = best_segment_f1(
-        material.scores,
-        material.truth,
-        durations_s=material.durations_s,
+        data.scores,
+        data.truth,
+        durations_s=data.durations_s,
         classes=CLASSES,
         time_decimals=6,
     )
     expected = {}
     for column, label in enumerate(CLASSES):
-        own = material.truth[material.truth["event_label"] == label]
+        own = data.truth[data.truth["event_label"] == label]
         if own.empty:
             continue
         scores, true = [], []
-        for name, table in material.scores.items():
+        for name, table in data.scores.items():
             scores += table.scores[:, column].reshape(int(DURATION_S), 10).max(axis=1).tolist()
             events = own[own["filename"] == name]
             true += [
@@ -118,13 +118,13 @@ def test_the_official_call_is_the_library_s_with_what_it_rounds_away() -> None:
         present[onset:offset] = 1.0
     events = [(float(onset), float(offset), "talk") for onset, offset in spans]
     edges_s = np.arange(seconds + 1, dtype=np.float64)
-    material = Material(
+    data = EvaluationData(
         classes=("talk",),
         durations_s={"cafe": float(seconds)},
         truth=event_table([("cafe", *event) for event in events]),
         scores={"cafe": ScoreTable(edges_s, present)},
     )
-    metrics = {figure.metric.key: figure.metric for figure in best_figures(material)}
+    metrics = {figure.metric.key: figure.metric for figure in best_figures(data)}
     for key, decimals in (("f1mo", 30), ("f1mo_exact", 6)):
         wanted, *_ = best_fscore(
             {"cafe": create_score_dataframe(present, edges_s, ["talk"])},

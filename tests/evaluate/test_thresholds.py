@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sed_scores_eval.base_modules.detection import scores_to_event_list
 from sed_scores_eval.base_modules.scores import create_score_dataframe
 
-from streamsed.evaluate.material import Material, ScoreTable
-from streamsed.evaluate.thresholds import THRESHOLDS, threshold_events
-from tests.evaluate.drawn import CLASSES, materials
+from streamsed.evaluate.data import EvaluationData, ScoreTable
+from streamsed.evaluate.metrics.thresholds import THRESHOLDS, threshold_events
+from tests.evaluate.drawn import CLASSES, datasets
 
 
 def frame_by_frame(table: ScoreTable, threshold: float) -> list[tuple[float, float, str]]:
@@ -33,14 +33,14 @@ def rows(table: pd.DataFrame, name: str) -> list[tuple[float, float, str]]:
     return sorted(own[["onset", "offset", "event_label"]].itertuples(index=False, name=None))
 
 
-@given(material=materials(), threshold=st.sampled_from(THRESHOLDS))
+@given(data=datasets(), threshold=st.sampled_from(THRESHOLDS))
 @settings(max_examples=40)
 def test_all_recordings_at_once_are_each_frame_by_frame(
-    material: Material, threshold: float
+    data: EvaluationData, threshold: float
 ) -> None:
-    assert material.scores is not None
-    found = threshold_events(material.scores, threshold, classes=CLASSES)
-    for name, table in material.scores.items():
+    assert data.scores is not None
+    found = threshold_events(data.scores, threshold, classes=CLASSES)
+    for name, table in data.scores.items():
         assert rows(found, name) == frame_by_frame(table, threshold)
         library = scores_to_event_list(
             create_score_dataframe(table.scores, table.edges_s, list(CLASSES)),

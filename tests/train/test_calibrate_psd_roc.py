@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from streamsed.evaluate.psds import PSDS1, psds
+from streamsed.evaluate.criteria.psds import PSDS1, psds
+from streamsed.evaluate.metrics.thresholds import THRESHOLDS
 from streamsed.evaluate.tables import event_table
-from streamsed.evaluate.thresholds import THRESHOLDS
 from train.postprocess.clips import Clips
 from train.postprocess.decoding import Decoding, decode_intervals
 from train.postprocess.intervals import Intervals

@@ -14,8 +14,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from streamsed.bundle import load
-from streamsed.evaluate.f1 import macro
-from streamsed.evaluate.intersection import intersection_counts
+from streamsed.evaluate.criteria.error_counts import macro
+from streamsed.evaluate.criteria.intersection import intersection_counts
 from tests.train.tiny_bank import write_bank
 from tests.train.tone_set import CLIP_S, write_tone_set
 from train.assemble import assemble

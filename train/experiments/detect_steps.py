@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter
 
-from streamsed.evaluate.collar import event_counts
-from streamsed.evaluate.f1 import ErrorCounts, macro
+from streamsed.evaluate.criteria.collar import event_counts
+from streamsed.evaluate.criteria.error_counts import ErrorCounts, macro
 from train.checkpoint import load_model
 from train.data.clips import ClipSet
 from train.data.desed import Part, read_desed

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from scipy.ndimage import median_filter
 
-from streamsed.evaluate.detections import merge_overlapping
-from streamsed.evaluate.material import Material, ScoreTable
+from streamsed.evaluate.data import EvaluationData, ScoreTable
 from streamsed.evaluate.measure import evaluate
+from streamsed.evaluate.metrics.detections import merge_overlapping
 from train.data.batches import Batch, OrderedBatches
 from train.data.clips import ClipSet
 from train.data.inputs import AudioInputs
@@ -130,7 +130,7 @@ def figures(scores: Mapping[str, Scores], clips: ClipSet, *, frame_s: float) -> 
         for name, values in scores.items()
     }
     evaluation = evaluate(
-        Material(
+        EvaluationData(
             classes=clips.classes,
             durations_s=durations_s,
             truth=merge_overlapping(truth, touching=True),

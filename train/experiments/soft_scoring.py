@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsed.evaluate.material import ScoreTable
-from streamsed.evaluate.segments import OFFICIAL_DECIMALS, best_segment_f1
+from streamsed.evaluate.criteria.segments import OFFICIAL_DECIMALS, best_segment_f1
+from streamsed.evaluate.data import ScoreTable
 from streamsed.evaluate.tables import event_table
 from train.data.crops import PRESENT
 from train.stages.validation import best_f1, f1_at

@@ -81,7 +81,7 @@ def run(request: Request) -> None:
         ground_truth=_name(request.ground_truth),
         ground_truth_sha256=_sha256(request.ground_truth),
         windows_from=None if windows is None else _in_words(request, windows),
-        notes=(*replayed.material.notes, *notes, *calibration.notes),
+        notes=(*replayed.data.notes, *notes, *calibration.notes),
     )
     account.show(figures_console())
     if request.target is None:

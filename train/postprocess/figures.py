@@ -15,15 +15,15 @@ from streamsed.bundle.manifest import ClassPostprocessing, Manifest
 from streamsed.detect.decoder import Decoder
 from streamsed.detect.events import Kind, Reason
 from streamsed.detect.postprocessing import FrameRules
-from streamsed.evaluate.collar import event_counts
-from streamsed.evaluate.counts import class_counts
-from streamsed.evaluate.f1 import macro
-from streamsed.evaluate.intersection import intersection_counts
+from streamsed.evaluate.criteria.collar import event_counts
+from streamsed.evaluate.criteria.error_counts import macro
+from streamsed.evaluate.criteria.intersection import intersection_counts
+from streamsed.evaluate.criteria.psds import PSDS1, PSDS2, psds
+from streamsed.evaluate.data import ScoreTable
 from streamsed.evaluate.intervals import Intervals
-from streamsed.evaluate.material import ScoreTable
-from streamsed.evaluate.psds import PSDS1, PSDS2, psds
+from streamsed.evaluate.metrics.counts import class_counts
+from streamsed.evaluate.metrics.thresholds import THRESHOLDS, ScoreStack
 from streamsed.evaluate.tables import event_table
-from streamsed.evaluate.thresholds import THRESHOLDS, ScoreStack
 from train.postprocess.replayed import Replayed
 
 Postprocessing = Mapping[str, ClassPostprocessing]
@@ -65,12 +65,12 @@ def measure(replayed: Replayed, postprocessing: Mapping[str, Postprocessing]) ->
     """
     rows: list[EventRow] = []
     filtered: dict[str, ScoreTable] = {}
-    material = replayed.material
-    assert material.scores is not None
+    data = replayed.data
+    assert data.scores is not None
     for index, name in enumerate(replayed.clips.names):
         events, scores = decode_recording(replayed, index, postprocessing[name])
         rows += events
-        filtered[name] = ScoreTable(material.scores[name].edges_s, scores)
+        filtered[name] = ScoreTable(data.scores[name].edges_s, scores)
     return _figures(replayed, event_table(rows), filtered)
 
 
@@ -127,8 +127,8 @@ def _decoder(manifest: Manifest, postprocessing: Postprocessing) -> Decoder:
 def _figures(
     replayed: Replayed, events: pd.DataFrame, filtered: Mapping[str, ScoreTable]
 ) -> Figures:
-    material = replayed.material
-    truth, durations_s, classes = material.truth, material.durations_s, material.classes
+    data = replayed.data
+    truth, durations_s, classes = data.truth, data.durations_s, data.classes
     names = tuple(durations_s)
     event = event_counts(events, truth, recordings=names, classes=classes)
     (intersection,) = intersection_counts([events], truth, durations_s=durations_s, classes=classes)
@@ -140,7 +140,7 @@ def _figures(
         Intervals.of(events, recordings=names, classes=classes),
         Intervals.of(truth, recordings=names, classes=classes),
         classes=classes,
-        hours=material.hours,
+        hours=data.hours,
     )
     alarms = {label: count.false_alarms_per_hour for label, count in counts.items()}
     event_f1, intersection_f1 = event.f1(), intersection.f1()

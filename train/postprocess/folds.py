@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsed.evaluate.naming import without_extension
+from streamsed.evaluate.reading.naming import without_extension
 
 _RUNS_A_FOLD = 4
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from streamsed.errors import DataError
-from streamsed.evaluate.delimited import counted, few
-from streamsed.evaluate.event_tables import merge_connected, read_durations
-from streamsed.evaluate.ground_truth import read_ground_truth
-from streamsed.evaluate.naming import RecordingNames
+from streamsed.evaluate.reading.delimited import counted, few
+from streamsed.evaluate.reading.event_tables import merge_connected, read_durations
+from streamsed.evaluate.reading.ground_truth import read_ground_truth
+from streamsed.evaluate.reading.naming import RecordingNames
 from train.postprocess.windows import Durations
 
 

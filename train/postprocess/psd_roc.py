@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsed.evaluate.psds import PSDS1, PSDSCriteria
-from streamsed.evaluate.thresholds import THRESHOLDS
+from streamsed.evaluate.criteria.psds import PSDS1, PSDSCriteria
+from streamsed.evaluate.metrics.thresholds import THRESHOLDS
 from train.postprocess.clips import Clips, Track
 from train.postprocess.decoding import Decoding, decode_intervals
 from train.postprocess.intervals import Intervals, covered_share

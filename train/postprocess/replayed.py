@@ -14,9 +14,9 @@ from streamsed.bundle import load
 from streamsed.bundle.manifest import ClassPostprocessing, Manifest
 from streamsed.config import Config
 from streamsed.errors import DataError, SourceError
-from streamsed.evaluate.ground_truth import read_ground_truth
-from streamsed.evaluate.material import Material
-from streamsed.evaluate.reading import read_replay
+from streamsed.evaluate.data import EvaluationData
+from streamsed.evaluate.reading.evaluation_data import read_replay
+from streamsed.evaluate.reading.ground_truth import read_ground_truth
 from streamsed.replay.folder import ReplayFolder
 from streamsed.replay.grouping import grouped
 from streamsed.replay.job import Job
@@ -35,34 +35,34 @@ class Replayed:
 
     Attributes:
         manifest: the bundle's.
-        material: truth, and scores before the median filter; it has no detections.
+        data: truth, and scores before the median filter; it has no detections.
         clips: the same scores, for the search.
         truth: true events by class, with indices of ``clips``.
     """
 
     manifest: Manifest
-    material: Material
+    data: EvaluationData
     clips: Clips
     truth: Mapping[str, Intervals]
 
     @classmethod
-    def of(cls, manifest: Manifest, material: Material) -> Self:
+    def of(cls, manifest: Manifest, data: EvaluationData) -> Self:
         """Arrange what was read."""
-        assert material.scores is not None
-        names = tuple(material.durations_s)
-        warm = np.array([_warm_up(manifest, len(material.scores[name].scores)) for name in names])
+        assert data.scores is not None
+        names = tuple(data.durations_s)
+        warm = np.array([_warm_up(manifest, len(data.scores[name].scores)) for name in names])
         clips = Clips(
             names=names,
             scores=tuple(
-                np.ascontiguousarray(material.scores[name].scores[first:])
+                np.ascontiguousarray(data.scores[name].scores[first:])
                 for name, first in zip(names, warm.tolist(), strict=True)
             ),
             first_frames=warm.astype(np.int64),
-            durations_s=np.array([material.durations_s[name] for name in names]),
+            durations_s=np.array([data.durations_s[name] for name in names]),
             frame_s=manifest.frame_s,
         )
         place = {name: index for index, name in enumerate(names)}
-        table = material.truth.assign(clip=material.truth["filename"].map(place))
+        table = data.truth.assign(clip=data.truth["filename"].map(place))
         truth = {
             label: Intervals.of(
                 table.loc[table["event_label"] == label, ["clip", "onset", "offset"]].itertuples(
@@ -71,7 +71,7 @@ class Replayed:
             )
             for label in manifest.classes
         }
-        return cls(manifest, material, clips, truth)
+        return cls(manifest, data, clips, truth)
 
 
 def _warm_up(manifest: Manifest, frames: int) -> int:
@@ -134,11 +134,11 @@ def replay_scores(
             show,
         )
         _check_whole(read_journal(ReplayFolder(job.folder)).values())
-        material = read_replay(job.folder, ground_truth=ground_truth, classes=manifest.classes)
-    material = replace(material, events=None, decided=None)
-    if not len(material.truth):
+        data = read_replay(job.folder, ground_truth=ground_truth, classes=manifest.classes)
+    data = replace(data, events=None, decided=None)
+    if not len(data.truth):
         raise DataError(f"{ground_truth}: holds no event of the recordings that were given")
-    return Replayed.of(manifest, material)
+    return Replayed.of(manifest, data)
 
 
 def _check_whole(outcomes: Iterable[Outcome]) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 from torch import Tensor
 
-from streamsed.evaluate.f1 import f1, macro
-from streamsed.evaluate.intersection import intersection_counts
+from streamsed.evaluate.criteria.error_counts import f1, macro
+from streamsed.evaluate.criteria.intersection import intersection_counts
 from streamsed.evaluate.tables import event_table
 from train.data.batches import Batch
 from train.data.clips import ClipSet

@@ -12,9 +12,9 @@ from markupsafe import Markup, escape
 
 from streamsed import __version__
 from streamsed.evaluate.comparison import Comparison
-from streamsed.evaluate.detections import operating_point
+from streamsed.evaluate.data import EvaluationData
 from streamsed.evaluate.evaluation import Evaluation, Metric
-from streamsed.evaluate.material import Material
+from streamsed.evaluate.metrics.detections import operating_point
 from streamsed.evaluate.report.class_tables import (
     average_rows,
     confusion_rows,
@@ -73,7 +73,7 @@ class Headline:
 
 def write_report(
     evaluation: Evaluation,
-    material: Material,
+    data: EvaluationData,
     folder: Path,
     *,
     title: str = "Evaluation",
@@ -86,7 +86,7 @@ def write_report(
 
     Args:
         evaluation: the figures.
-        material: what they are of; for the pictures.
+        data: what they are of; for the pictures.
         folder: where to; made if it is not there.
         title: of the page.
         worst: how many pictures of the recordings with most errors.
@@ -100,7 +100,7 @@ def write_report(
     Raises:
         OSError: it cannot be written.
     """
-    thresholds = _thresholds(material)
+    thresholds = _thresholds(data)
     environment = Environment(
         loader=PackageLoader("streamsed.evaluate.report", "templates"),
         autoescape=True,
@@ -115,7 +115,7 @@ def write_report(
     with themed():
         html = environment.get_template("report.html").render(
             title=legible(title),
-            evaluated=legible(material.evaluated),
+            evaluated=legible(data.evaluated),
             version=__version__,
             recordings=count(evaluation.recordings),
             length=length(evaluation.hours),
@@ -157,12 +157,10 @@ def write_report(
             wrong=[(legible(e.recording), e) for e in wrong[:LISTED]],
             wrong_in_all=count(len(wrong)),
             pictures=tuple(
-                worst_pictures(
-                    evaluation, material, worst=worst, thresholds=thresholds, sounds=sounds
-                )
+                worst_pictures(evaluation, data, worst=worst, thresholds=thresholds, sounds=sounds)
             ),
             thresholds_known=bool(thresholds),
-            scores_known=material.scores is not None,
+            scores_known=data.scores is not None,
         )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
@@ -214,14 +212,14 @@ def _intervals(metrics: Iterable[Metric]) -> str:
     return "; ".join(map(legible, how))
 
 
-def _thresholds(material: Material) -> Mapping[str, float]:
+def _thresholds(data: EvaluationData) -> Mapping[str, float]:
     """Return the thresholds in use by class: at which errors are counted; empty if not known."""
-    if material.class_thresholds:
-        return material.class_thresholds
-    point = operating_point(material)
+    if data.class_thresholds:
+        return data.class_thresholds
+    point = operating_point(data)
     if point is None or point.threshold is None:
         return {}
-    return dict.fromkeys(material.classes, point.threshold)
+    return dict.fromkeys(data.classes, point.threshold)
 
 
 def _dash_patterns(lines: int) -> Sequence[str]:

@@ -10,11 +10,11 @@ import pandas as pd
 import soundfile as sf
 from markupsafe import Markup
 
-from streamsed.evaluate.collar import partners
-from streamsed.evaluate.detections import operating_point
+from streamsed.evaluate.criteria.collar import partners
+from streamsed.evaluate.data import EvaluationData
 from streamsed.evaluate.evaluation import Evaluation, RecordingErrors
 from streamsed.evaluate.intervals import Floats, Intervals
-from streamsed.evaluate.material import Material
+from streamsed.evaluate.metrics.detections import operating_point
 from streamsed.evaluate.report.scene import Lane, Scene, draw, margin_in
 from streamsed.evaluate.report.sound import read_part, sound_url
 from streamsed.evaluate.report.spectrogram import log_mel
@@ -61,7 +61,7 @@ class _Judged:
 
 def worst_pictures(
     evaluation: Evaluation,
-    material: Material,
+    data: EvaluationData,
     *,
     worst: int,
     thresholds: Mapping[str, float],
@@ -71,7 +71,7 @@ def worst_pictures(
 
     Args:
         evaluation: has the worst in order.
-        material: what happens in them.
+        data: what happens in them.
         worst: how many pictures.
         thresholds: by class, to be drawn with the scores; may be empty.
         sounds: whether to add what is shown as sound.
@@ -79,33 +79,33 @@ def worst_pictures(
     errors = {e.recording: e for e in evaluation.by_recording[:worst] if e.errors}
     if not errors:
         return
-    judged = _judged(material, tuple(errors))
+    judged = _judged(data, tuple(errors))
     windows = choose_windows(
-        {name: judged[name].errors_s() for name in errors}, material.durations_s, most=worst
+        {name: judged[name].errors_s() for name in errors}, data.durations_s, most=worst
     )
     for index, window in enumerate(windows):
         yield _picture(
             window,
             errors[window.recording],
             judged[window.recording],
-            material,
+            data,
             thresholds=thresholds,
             sounds=sounds,
             name=f"picture{index}",
         )
 
 
-def _judged(material: Material, recordings: tuple[str, ...]) -> Mapping[str, _Judged]:
+def _judged(data: EvaluationData, recordings: tuple[str, ...]) -> Mapping[str, _Judged]:
     """Return the events of some recordings, matched as the error counts are."""
-    point = operating_point(material)
+    point = operating_point(data)
     assert point is not None, "errors were counted, so there are detections"
     truth, detections = (
         table[table["filename"].isin(recordings)].reset_index(drop=True)
-        for table in (material.truth, point.events)
+        for table in (data.truth, point.events)
     )
     partner = partners(
         *(
-            Intervals.of(table, recordings=recordings, classes=material.classes)
+            Intervals.of(table, recordings=recordings, classes=data.classes)
             for table in (detections, truth)
         )
     )
@@ -122,13 +122,13 @@ def _picture(
     window: Window,
     errors: RecordingErrors,
     judged: _Judged,
-    material: Material,
+    data: EvaluationData,
     *,
     thresholds: Mapping[str, float],
     sounds: bool,
     name: str,
 ) -> Picture:
-    lanes = _lanes(window, judged, material, thresholds)
+    lanes = _lanes(window, judged, data, thresholds)
     remarks = []
     if len(lanes) > LANES:
         left_out = len(lanes) - LANES
@@ -142,7 +142,7 @@ def _picture(
         lanes = sorted(lanes, key=lambda lane: order[lane.label])
     level, rate, sound = None, 0, ""
     remark = "No spectrogram and no sound: the audio was not found."
-    if path := material.audio.get(window.recording):
+    if path := data.audio.get(window.recording):
         try:
             samples, rate = read_part(path, begin_s=window.begin_s, end_s=window.end_s)
             level = log_mel(samples, rate, length_s=window.end_s - window.begin_s)
@@ -159,7 +159,7 @@ def _picture(
         f"{count(errors.errors)} errors: {count(missed)} of {count(errors.truth)} events missed, "
         f"{count(errors.wrong)} wrong detections"
     )
-    shown = _shown(window, material.durations_s[window.recording])
+    shown = _shown(window, data.durations_s[window.recording])
     text = f"{legible(window.recording)}, {shown} {summary}. " + "; ".join(
         f"{legible(lane.label)}: {len(lane.truth)} true, {len(lane.detections)} detected"
         for lane in lanes
@@ -168,7 +168,7 @@ def _picture(
         recording=legible(window.recording),
         summary=summary,
         remarks=(shown, *remarks),
-        chart=draw(scene, margin=margin_in(material.classes), name=name, text=text),
+        chart=draw(scene, margin=margin_in(data.classes), name=name, text=text),
         sound=sound,
     )
 
@@ -184,11 +184,11 @@ def _shown(window: Window, duration_s: float) -> str:
 
 
 def _lanes(
-    window: Window, judged: _Judged, material: Material, thresholds: Mapping[str, float]
+    window: Window, judged: _Judged, data: EvaluationData, thresholds: Mapping[str, float]
 ) -> list[Lane]:
     """Return a lane for each class that has something in the window, in the classes' order."""
-    scores = None if material.scores is None else material.scores.get(window.recording)
-    values, edges_s = np.empty((0, len(material.classes)), np.float32), np.zeros(1)
+    scores = None if data.scores is None else data.scores.get(window.recording)
+    values, edges_s = np.empty((0, len(data.classes)), np.float32), np.zeros(1)
     if scores is not None:
         first = max(0, int(np.searchsorted(scores.edges_s, window.begin_s, "right")) - 1)
         last = int(np.searchsorted(scores.edges_s, window.end_s, "left"))
@@ -196,7 +196,7 @@ def _lanes(
     peaks = values.max(axis=0, initial=0.0)
     truth, detections = (_within(t, window) for t in (judged.truth, judged.detections))
     lanes = []
-    for c, label in enumerate(material.classes):
+    for c, label in enumerate(data.classes):
         lane = Lane(
             label=label,
             truth=_triples(truth[truth["event_label"] == label]),
