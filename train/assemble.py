@@ -14,13 +14,13 @@ import structlog
 from streamsed.bundle import load, write_manifest
 from streamsed.bundle.manifest import MANIFEST_FILE
 from streamsed.errors import BundleError
-from train.card import Told, write_card
+from train.card import CardContent, write_card
 from train.data.audio import read_audio
 from train.data.desed import part_files
 from train.ensemble import Ensemble
 from train.held_out import HeldOut
 from train.latency import draw_latency, latency_curve
-from train.postprocess.figures import Figures, measure
+from train.postprocess.metrics import Metrics, measure
 from train.postprocess.replayed import Replayed
 from train.postprocess.rewriting import (
     CARD_FILE,
@@ -44,7 +44,7 @@ def assemble(
     *,
     latency_s: float | None = None,
     version: str = "1",
-) -> Figures:
+) -> Metrics:
     """Write a bundle, whole or not at all, and return what it reaches.
 
     Args:
@@ -78,7 +78,7 @@ def assemble(
             )
         if points:
             draw_latency(points, draft / LATENCY_FILE)
-        told = Told(
+        content = CardContent(
             name=target.name,
             ensemble=ensemble,
             held_out=held_out,
@@ -96,15 +96,15 @@ def assemble(
             history=history(target),
             command=held_out.command(folder if not folder.is_absolute() else Path(folder.name)),
         )
-        (draft / CARD_FILE).write_text(write_card(told), encoding="utf-8")
-        manifest |= {"version": version, **_described(told)}
+        (draft / CARD_FILE).write_text(write_card(content), encoding="utf-8")
+        manifest |= {"version": version, **_described(content)}
         write_manifest(draft, manifest, files=[CARD_FILE, LATENCY_FILE, *ensemble.files])
         load(draft)  # as the daemon will
         move_into_place(draft, target, Path(beside) / "before")
     return figures
 
 
-def _reached(bundle: Path, held_out: HeldOut) -> tuple[FittedRules, Replayed, Figures]:
+def _reached(bundle: Path, held_out: HeldOut) -> tuple[FittedRules, Replayed, Metrics]:
     """Fit a bundle, and measure with what was fitted."""
     fitted = fit_rules(bundle, held_out)
     replayed = held_out.replay(bundle, held_out.recipe.postprocessing.report, title="measuring")
@@ -113,7 +113,7 @@ def _reached(bundle: Path, held_out: HeldOut) -> tuple[FittedRules, Replayed, Fi
 
 def _alone(
     ensemble: Ensemble, look_ahead: Sequence[int], held_out: HeldOut, beside: Path
-) -> dict[str, Figures]:
+) -> dict[str, Metrics]:
     """Return what each of several members reaches without the others, fitted by itself."""
     if len(ensemble.members) == 1:
         return {}
@@ -126,25 +126,26 @@ def _alone(
     return reached
 
 
-def _described(told: Told) -> dict[str, Any]:
-    """Return what a manifest says of the same, as plain values."""
-    trained_by = [member.trained_by(told.held_out.recipe.name) for member in told.ensemble.members]
+def _described(content: CardContent) -> dict[str, Any]:
+    """Return the manifest's part of the same, as plain values."""
+    recipe = content.held_out.recipe
+    trained_by = [member.trained_by(recipe.name) for member in content.ensemble.members]
     scores = {
-        "part": told.held_out.recipe.postprocessing.report,
-        "recordings": told.recordings,
-        "hours": told.hours,
-        "overall": asdict(told.figures.overall),
-        "classes": {label: asdict(one) for label, one in told.figures.classes.items()},
-        "alone": {name: asdict(one.overall) for name, one in told.alone.items()},
-        "look_ahead": [{"s": p.look_ahead_s, **asdict(p.reached)} for p in told.points],
-        "history": list(told.history),
+        "part": recipe.postprocessing.report,
+        "recordings": content.recordings,
+        "hours": content.hours,
+        "overall": asdict(content.figures.overall),
+        "classes": {label: asdict(one) for label, one in content.figures.classes.items()},
+        "alone": {name: asdict(one.overall) for name, one in content.alone.items()},
+        "look_ahead": [{"s": p.look_ahead_s, **asdict(p.reached)} for p in content.points],
+        "history": list(content.history),
     }
     return {
-        "postprocessing": {k: v.model_dump(mode="json") for k, v in told.fitted.rules.items()},
+        "postprocessing": {k: v.model_dump(mode="json") for k, v in content.fitted.rules.items()},
         "provenance": {
             "recipe": ", ".join(dict.fromkeys(trained_by)),
-            "data": "soundscapes; see card.md" if told.held_out.synthetic else "see card.md",
-            "licences": sorted({licence for _, licence, _, _ in told.sources}),
+            "data": "soundscapes; see card.md" if content.held_out.synthetic else "see card.md",
+            "licences": sorted({licence for _, licence, _, _ in content.sources}),
             "scores": _plain(scores),
         },
     }
@@ -158,7 +159,7 @@ def _probes(held_out: HeldOut, ensemble: Ensemble) -> list[Any]:
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """Return what the bundle that is replaced, and those before it, said that they reach."""
+    """Return what the replaced bundle, and those before it, reach by their own manifests."""
     if not (folder / MANIFEST_FILE).exists():
         return []
     try:

@@ -12,20 +12,20 @@ from train.data.soundscape_set import SOURCES
 from train.ensemble import Ensemble
 from train.held_out import HeldOut, SourceRow
 from train.latency import FIGURES, Point, curve_rows
-from train.postprocess.figures import ClassFigures, Figures
+from train.postprocess.metrics import ClassMetrics, Metrics
 from train.rules import FittedRules
 
 WORKS_INTERSECTION_F1, WORKS_EVENT_F1 = 0.5, 0.25
-"""A class that reaches both is said to work."""
+"""A class that reaches both counts as working."""
 FAILS_INTERSECTION_F1, FAILS_FALSE_ALARMS = 0.25, 60.0
-"""A class below the first, or above the second an hour, is said not to work."""
+"""A class below the first, or above the second an hour, counts as not working."""
 FEW_RECORDINGS = 12
-"""Figures of a class with fewer recordings say little about others of its kind."""
+"""Figures of a class with fewer recordings mean little for others of its kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """All that a card tells.
+class CardContent:
+    """All that a card states.
 
     Attributes:
         name: of the bundle.
@@ -52,8 +52,8 @@ class Told:
     look_ahead: Sequence[int]
     differences: Mapping[str, float]
     fitted: FittedRules
-    figures: Figures
-    alone: Mapping[str, Figures]
+    figures: Metrics
+    alone: Mapping[str, Metrics]
     events: Mapping[str, int]
     recordings: int
     hours: float
@@ -64,29 +64,29 @@ class Told:
     command: str
 
 
-def write_card(told: Told) -> str:
+def write_card(content: CardContent) -> str:
     """Return the card as Markdown."""
-    ensemble = told.ensemble
-    ahead_s = max(told.look_ahead) * ensemble.frame_s
+    ensemble = content.ensemble
+    ahead_s = max(content.look_ahead) * ensemble.frame_s
     head = (
         f"Detects {len(ensemble.classes)} sound events in a stream: {', '.join(ensemble.classes)}. "
         f"One step takes {ensemble.chunk_s:.3f} s of {ensemble.sample_rate / 1000:g} kHz mono and "
         f"scores frames of {ensemble.frame_s * 1e3:.0f} ms, {ahead_s:.3f} s behind its end."
     )
     sections = {
-        "Members": _members(told),
-        "Trained on": "\n\n".join(_trained_on(told)),
-        "What it reaches": "\n\n".join(_reached(told)),
-        "Accuracy against look-ahead": _look_ahead(told),
-        "Thresholds and windows": _rules(told),
-        "Sources and licences": _sources(told),
-        "History": _history(told),
+        "Members": _members(content),
+        "Trained on": "\n\n".join(_trained_on(content)),
+        "What it reaches": "\n\n".join(_reached(content)),
+        "Accuracy against look-ahead": _look_ahead(content),
+        "Thresholds and windows": _rules(content),
+        "Sources and licences": _sources(content),
+        "History": _history(content),
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
-    return "\n\n".join([f"# {told.name}", head, *parts]) + "\n"
+    return "\n\n".join([f"# {content.name}", head, *parts]) + "\n"
 
 
-def _members(told: Told) -> str:
+def _members(content: CardContent) -> str:
     return _table(
         (
             "member",
@@ -103,23 +103,23 @@ def _members(told: Told) -> str:
                 member.model.config.kind,
                 f"{member.parameters:,}",
                 f"{member.weight:g}",
-                f"{frames * told.ensemble.frame_s:.3f}",
+                f"{frames * content.ensemble.frame_s:.3f}",
                 member.checkpoint.step,
-                f"{told.differences[member.name]:.1e}",
+                f"{content.differences[member.name]:.1e}",
             )
-            for member, frames in zip(told.ensemble.members, told.look_ahead, strict=True)
+            for member, frames in zip(content.ensemble.members, content.look_ahead, strict=True)
         ],
     )
 
 
-def _trained_on(told: Told) -> Iterator[str]:
-    data, held_out = told.held_out.recipe.data, told.held_out
-    for member in told.ensemble.members:
+def _trained_on(content: CardContent) -> Iterator[str]:
+    data, held_out = content.held_out.recipe.data, content.held_out
+    for member in content.ensemble.members:
         run = member.run
         counts = "" if run is None else ", ".join(f"{n} {name}" for name, n in run.clips.items())
         what = f" ({counts})" if counts else ""
         yield f"{member.name}: `{member.trained_by(held_out.recipe.name)}`{what}."
-    minutes = sum(row[3] for row in told.sources) / 60
+    minutes = sum(row[3] for row in content.sources) / 60
     if isinstance(data, ScenesConfig):
         shares = ", ".join(
             f"{label} ({plan.synthetic_share:.0%})"
@@ -146,23 +146,25 @@ def _trained_on(told: Told) -> Iterator[str]:
         )
 
 
-def _reached(told: Told) -> Iterator[str]:
-    config = told.held_out.recipe.postprocessing
-    mixed = told.held_out.synthetic and SOURCES[config.part].split == SOURCES[config.report].split
+def _reached(content: CardContent) -> Iterator[str]:
+    config = content.held_out.recipe.postprocessing
+    mixed = (
+        content.held_out.synthetic and SOURCES[config.part].split == SOURCES[config.report].split
+    )
     other = "other scenes of the same recordings" if mixed else f"the part `{config.part}`"
     yield (
-        f"{told.recordings} clips of the part `{config.report}`, {told.hours:.2f} hours, of "
+        f"{content.recordings} clips of the part `{config.report}`, {content.hours:.2f} hours, of "
         f"recordings that nothing was trained on; thresholds were fitted on {other}. Measured "
         "through the runtime with the thresholds below. Where the data set lies in DATA, "
-        f"`{told.command}` prints it."
+        f"`{content.command}` prints it."
     )
-    if isinstance(told.held_out.recipe.data, ScenesConfig):
-        data = told.held_out.recipe.data
+    if isinstance(content.held_out.recipe.data, ScenesConfig):
+        data = content.held_out.recipe.data
         yield (
             f"`streamsed-train soundscapes -o DATA --bank BANK --duration {data.duration_s:g} "
             f"--{config.report} {data.held_out_clips}` writes these scenes."
         )
-    systems = {**told.alone, "all together" if told.alone else told.name: told.figures}
+    systems = {**content.alone, "all together" if content.alone else content.name: content.figures}
     yield _table(
         ("system", *FIGURES.values()),
         [
@@ -170,19 +172,19 @@ def _reached(told: Told) -> Iterator[str]:
             for name, one in systems.items()
         ],
     )
-    if told.alone:
+    if content.alone:
         yield "A member alone has thresholds and windows of its own, fitted in the same way."
     yield _table(
         ("class", "events", *FIGURES.values(), "false alarms an hour", "verdict"),
         [
             (
                 label,
-                told.events[label],
+                content.events[label],
                 *(_two(getattr(one, key)) for key in FIGURES),
                 f"{one.false_alarms_per_hour:.1f}",
                 _verdict(one),
             )
-            for label, one in told.figures.classes.items()
+            for label, one in content.figures.classes.items()
         ],
     )
     yield (
@@ -193,17 +195,17 @@ def _reached(told: Told) -> Iterator[str]:
         f"of {WORKS_EVENT_F1}, and does not below {FAILS_INTERSECTION_F1} or beyond "
         f"{FAILS_FALSE_ALARMS:.0f} false alarms an hour."
     )
-    yield from _few(told)
+    yield from _few(content)
 
 
-def _few(told: Told) -> Iterator[str]:
-    """Say of which classes there is next to nothing to validate on."""
-    bank = told.held_out.bank
+def _few(content: CardContent) -> Iterator[str]:
+    """Name the classes that have next to nothing to validate on."""
+    bank = content.held_out.bank
     if bank is None:
         return
     counts = {
         label: len({c.recording for c in bank.select("foreground", split="valid", label=label)})
-        for label in told.ensemble.classes
+        for label in content.ensemble.classes
     }
     if none := [label for label, count in counts.items() if not count]:
         yield f"{', '.join(none)}: validated on synthetic sounds alone, never on real ones."
@@ -215,51 +217,51 @@ def _few(told: Told) -> Iterator[str]:
         )
 
 
-def _look_ahead(told: Told) -> str:
-    if not told.points:
+def _look_ahead(content: CardContent) -> str:
+    if not content.points:
         return ""
-    table = _table(("look-ahead s", *FIGURES.values()), curve_rows(told.points))
+    table = _table(("look-ahead s", *FIGURES.values()), curve_rows(content.points))
     return (
-        f"![]({told.picture})\n\n{table}\n\nThe same recordings, thresholds and windows; "
+        f"![]({content.picture})\n\n{table}\n\nThe same recordings, thresholds and windows; "
         "`--latency` of `streamsed-train export` chooses."
     )
 
 
-def _rules(told: Told) -> str:
-    config = told.held_out.recipe.postprocessing
+def _rules(content: CardContent) -> str:
+    config = content.held_out.recipe.postprocessing
     table = _table(
         ("class", "enter", "exit", "median s", "min on s", "min off s"),
         [
             (label, p.enter, p.exit, *(f"{s:.2f}" for s in (p.median_s, p.min_on_s, p.min_off_s)))
-            for label, p in told.fitted.rules.items()
+            for label, p in content.fitted.rules.items()
         ],
     )
-    notes = "".join(f"\n- {note}" for note in told.fitted.notes)
+    notes = "".join(f"\n- {note}" for note in content.fitted.notes)
     return (
-        f"{table}\n\nFitted on the part `{config.part}` for {told.fitted.objective}. "
-        f"Median windows: {told.fitted.windows}." + (f"\n{notes}" if notes else "")
+        f"{table}\n\nFitted on the part `{config.part}` for {content.fitted.objective}. "
+        f"Median windows: {content.fitted.windows}." + (f"\n{notes}" if notes else "")
     )
 
 
-def _sources(told: Told) -> str:
-    if not told.sources:
+def _sources(content: CardContent) -> str:
+    if not content.sources:
         return "The data set says nothing of sources and licences; those of its makers hold."
-    table = _table(("source", "licence", "clips", "seconds"), told.sources)
+    table = _table(("source", "licence", "clips", "seconds"), content.sources)
     return f"Sources under CC BY ask for attribution: this table gives it.\n\n{table}"
 
 
-def _history(told: Told) -> str:
-    if not told.history:
+def _history(content: CardContent) -> str:
+    if not content.history:
         return ""
     rows = [
         (row["version"], row["recipe"], *(_three(row.get(key)) for key in FIGURES))
-        for row in told.history
+        for row in content.history
     ]
     table = _table(("version", "recipe", *FIGURES.values()), rows)
     return f"Earlier versions and what their own cards said.\n\n{table}"
 
 
-def _verdict(figures: ClassFigures) -> str:
+def _verdict(figures: ClassMetrics) -> str:
     if math.isnan(figures.intersection_f1):
         return "not measured"
     if (

@@ -114,7 +114,7 @@ class Ensemble:
                 as far as they were trained to; None leaves all as they are configured.
 
         Raises:
-            ConfigError: it cannot be met; the line says what could be.
+            ConfigError: it cannot be met; the line has what could be.
         """
         if latency_s is None:
             return tuple(member.model.config.latency_frames for member in self.members)

@@ -1,4 +1,4 @@
-"""What a bundle is fitted to and reported on, as the recipe of its training says."""
+"""What a bundle is fitted to and reported on, by the recipe of its training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class HeldOut:
     """Recordings and labels below a recipe's data set or made of its bank.
 
     Args:
-        recipe: says which parts. Of a fold of recordings with soft labels, they are its ``train``,
+        recipe: names the parts. Of a fold of recordings with soft labels, they are its ``train``,
             ``val`` and ``test``, where these reach 0.5.
         source: the data set, or the bank.
 
@@ -153,10 +153,10 @@ class HeldOut:
         description = self.root / DESCRIPTION
         if not description.is_file():
             return ()
-        said = json.loads(description.read_text(encoding="utf-8"))
+        described = json.loads(description.read_text(encoding="utf-8"))
         return tuple(
             (row["source"], row["licence"], row["files"], row["s"])
-            for row in said["sources"]
+            for row in described["sources"]
             if row["split"] == "train"
         )
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from streamsed.bundle.manifest import ClassPostprocessing
 from train.ensemble import Ensemble
 from train.held_out import HeldOut
-from train.postprocess.figures import ClassFigures, measure
+from train.postprocess.metrics import ClassMetrics, measure
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ class Point:
     """
 
     look_ahead_s: float
-    reached: ClassFigures
+    reached: ClassMetrics
 
 
 def distinct(ensemble: Ensemble) -> list[tuple[int, ...]]:
@@ -57,7 +57,7 @@ def latency_curve(
     held_out: HeldOut,
     *,
     postprocessing: Mapping[str, ClassPostprocessing],
-    measured: Mapping[tuple[int, ...], ClassFigures] | None = None,
+    measured: Mapping[tuple[int, ...], ClassMetrics] | None = None,
 ) -> list[Point]:
     """Export with one look-ahead after another and replay the part that is reported.
 

@@ -112,7 +112,7 @@ def laid_over(base: Mapping[str, Any], top: Mapping[str, Any], *, key: str = "")
         key: of both, for messages.
 
     Raises:
-        ConfigError: a mapping's ``kind`` is another than that below: what was said for one kind
+        ConfigError: a mapping's ``kind`` is another than that below: what was given for one kind
             means nothing to another.
     """
     merged = dict(base)
@@ -124,8 +124,8 @@ def laid_over(base: Mapping[str, Any], top: Mapping[str, Any], *, key: str = "")
             merged[name] = {k: v for k, v in value.items() if k != REPLACE}
         elif KIND in value and value[KIND] != below.get(KIND, value[KIND]):
             raise ConfigError(
-                f"{path}.kind: {value[KIND]!r} over {below[KIND]!r}; say the same, or "
-                f"{REPLACE}: true beside it to leave out all that was said of the other"
+                f"{path}.kind: {value[KIND]!r} over {below[KIND]!r}; give the same, or "
+                f"{REPLACE}: true beside it to leave out all that was given for the other"
             )
         else:
             merged[name] = laid_over(below, value, key=path)
@@ -141,7 +141,7 @@ def settled(content: Any) -> Any:
 
 
 def delta(base: Mapping[str, Any], other: Mapping[str, Any]) -> Plain:
-    """Return what ``other`` says that ``base`` does not, mapping by mapping."""
+    """Return what ``other`` has that ``base`` does not, mapping by mapping."""
     found: Plain = {}
     for key, value in other.items():
         below = base.get(key)

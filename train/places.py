@@ -1,7 +1,7 @@
 """Where things are found and kept, whatever the working directory.
 
 Recipes, plans and descriptions of scenes are part of the package and known by name; runs and what
-is the same for many runs lie where the user's system keeps such things, or where told.
+is the same for many runs lie where the user's system keeps such things, or where given.
 """
 
 from __future__ import annotations
@@ -73,23 +73,23 @@ def name_of(shelf: Shelf, file: Path) -> str:
         return file.as_posix()
 
 
-def runs_folder(told: Path | None = None) -> Path:
-    """Return the folder below which runs lie: as told, by the environment, or the user's own."""
+def runs_folder(given: Path | None = None) -> Path:
+    """Return the folder below which runs lie: as given, by the environment, or the user's own."""
     from platformdirs import user_data_path  # noqa: PLC0415 - of the extra, as torch is
 
-    return _told(told, RUNS) or user_data_path("streamsed") / "runs"
+    return _chosen(given, RUNS) or user_data_path("streamsed") / "runs"
 
 
-def cache_folder(told: Path | None = None) -> Path:
+def cache_folder(given: Path | None = None) -> Path:
     """Return the folder of what is the same for many runs, such as simulated rooms."""
     from platformdirs import user_cache_path  # noqa: PLC0415 - of the extra, as torch is
 
-    return _told(told, CACHE) or user_cache_path("streamsed") / "train"
+    return _chosen(given, CACHE) or user_cache_path("streamsed") / "train"
 
 
-def _told(told: Path | None, variable: str) -> Path | None:
-    if told is not None:
-        return told
+def _chosen(given: Path | None, variable: str) -> Path | None:
+    if given is not None:
+        return given
     value = os.environ.get(variable)
     return Path(value) if value else None
 

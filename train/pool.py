@@ -13,7 +13,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
-    """End this process with its parent, however that ends: no pool tells one that it was killed.
+    """End this process with its parent, however that ends: a pool's processes outlive its kill.
 
     Where the kernel can be asked to see to it, it is: a thread of this process waits as long as
     computing or a system call keeps it from running.

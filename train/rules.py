@@ -34,7 +34,7 @@ class FittedRules:
 
 
 def fit_rules(bundle: Path, held_out: HeldOut) -> FittedRules:
-    """Fit windows and thresholds as the recipe says.
+    """Fit windows and thresholds by the recipe.
 
     Those that the bundle has count for nothing, but for its gate by tags.
 

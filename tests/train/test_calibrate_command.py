@@ -96,7 +96,7 @@ Calibrate = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def few_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     """PSDS over fifty takes seconds, and is not what these tests are about."""
-    monkeypatch.setattr("train.postprocess.figures.THRESHOLDS", (0.3, 0.7))
+    monkeypatch.setattr("train.postprocess.metrics.THRESHOLDS", (0.3, 0.7))
 
 
 def test_bad_thresholds_become_good_ones(

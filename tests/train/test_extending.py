@@ -21,7 +21,7 @@ from tests.train.tone_set import write_tone_set
 from train.checkpoint import load_model
 from train.data.sets.registry import DATA
 from train.engine.fitting import fit_recipe
-from train.engine.journal import read_history
+from train.engine.training_log import read_history
 from train.ensemble import read_ensemble
 from train.models.registry import MODELS
 from train.recipe.schema import dump_recipe, load_recipe, parse_recipe

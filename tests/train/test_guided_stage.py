@@ -13,7 +13,7 @@ from tests.train.stage_run import EPOCH_STEPS, StageRun
 from tests.train.tone_set import write_tone_set
 from train.data.sets.registry import DATA
 from train.engine.fitting import fit_recipe
-from train.engine.journal import read_history
+from train.engine.training_log import read_history
 from train.layering import laid_over, read_layers
 from train.recipe.schema import Recipe, parse_recipe
 

@@ -12,7 +12,7 @@ from tests.train.tone_set import write_tone_set
 from train.checkpoint import load_model, load_separator
 from train.cli import app
 from train.engine.folder import read_run
-from train.engine.journal import read_history
+from train.engine.training_log import read_history
 from train.experiments.engine import DONE, Engine
 from train.experiments.plan import load_plan
 from train.models.jss import JSS

@@ -15,12 +15,12 @@ from train.ensemble import Ensemble, read_ensemble
 from train.held_out import HeldOut
 from train.latency import LOOK_AHEADS_S, distinct, latency_curve
 from train.models.registry import build
-from train.postprocess.figures import ClassFigures
+from train.postprocess.metrics import ClassMetrics
 from train.postprocess.replayed import Replayed
 from train.recipe.schema import HeldOutPart, load_recipe
 
 RECIPE = Path("train/recipes/tiny-streaming-windowed.yaml")
-KNOWN = ClassFigures(
+KNOWN = ClassMetrics(
     event_f1=0.1, intersection_f1=0.2, psds1=0.3, psds2=0.4, false_alarms_per_hour=5.0
 )
 

@@ -20,7 +20,7 @@ import torch
 from tests.train.tiny_bank import write_bank
 from tests.train.tone_set import write_tone_set
 from train.engine.fitting import fit_recipe
-from train.engine.journal import read_history
+from train.engine.training_log import read_history
 from train.layering import read_layers
 from train.recipe.schema import Recipe, load_recipe
 from train.stages.streamed import StreamedConfig

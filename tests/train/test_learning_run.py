@@ -22,7 +22,7 @@ from train.assemble import assemble
 from train.checkpoint import load_model
 from train.data.desed import part_files
 from train.engine.fitting import fit_recipe
-from train.engine.journal import read_history
+from train.engine.training_log import read_history
 from train.ensemble import read_ensemble
 from train.held_out import HeldOut
 from train.recipe.schema import Recipe, load_recipe

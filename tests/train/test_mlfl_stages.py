@@ -23,7 +23,7 @@ from train.data.events import Event, read_tsv
 from train.data.labels import LabelGrid
 from train.data.tables import read_rows
 from train.engine.fitting import fit_recipe
-from train.engine.journal import read_history
+from train.engine.training_log import read_history
 from train.layering import REPLACE, laid_over, read_layers
 from train.models.mlfl import MLFL
 from train.models.registry import MODELS, build

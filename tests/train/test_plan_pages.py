@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from streamsed.errors import ConfigError
-from train.engine.journal import HISTORY
+from train.engine.training_log import HISTORY
 from train.experiments.page import Results
 from train.experiments.plan import Plan, load_plan
 from train.experiments.score_steps import FIGURES, Fuse, Score, Scored, ScoreFile, Scoring, fused

@@ -21,9 +21,9 @@ from train.data.fuss import Mixture
 from train.data.mixtures import MixtureBatches, OrderedMixtures, Pairs, Sources
 from train.data.sets.mixtures import MixturesConfig, PairsConfig
 from train.engine.fitting import fit_recipe
-from train.engine.journal import read_history
 from train.engine.machine import MachineConfig
 from train.engine.networks import OptimiserConfig
+from train.engine.training_log import read_history
 from train.models.presets import SMALL_SEPARATOR
 from train.recipe.schema import Recipe, ValidationConfig, load_recipe
 from train.stages.registry import AverageConfig

@@ -16,11 +16,11 @@ from tests.train.stage_run import StageRun
 from train.checkpoint import load_model, load_network
 from train.data.sets.registry import DATA
 from train.engine.fitting import fit_recipe
-from train.engine.journal import read_history
 from train.engine.networks import Frozen, Learned, Networks, OptimiserConfig, Role
 from train.engine.schedules import At
 from train.engine.stage import Terms
 from train.engine.trainer import Trainer
+from train.engine.training_log import read_history
 from train.losses.detection import weak_bce
 from train.models.registry import MODELS, build
 from train.recipe.schema import dump_recipe, parse_recipe

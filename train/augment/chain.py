@@ -1,4 +1,4 @@
-"""All changes that a recipe asks for, at the three places of a step where they belong."""
+"""All changes that a recipe lists, at the three places of a step where they belong."""
 
 from __future__ import annotations
 

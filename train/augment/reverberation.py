@@ -61,7 +61,7 @@ def reverberate(audio: Tensor, response: Tensor) -> Tensor:
     """Convolve clips with impulse responses.
 
     The direct sound, the response's highest peak, keeps its time and its level: onsets stay where
-    the labels say, and the room comes on top.
+    the labels have it, and the room comes on top.
 
     Args:
         audio: ``(B, N)``.

@@ -20,7 +20,7 @@ WeightsOption = Annotated[
     str | None, typer.Option(metavar="W,W...", help="Of the members in their mean; else equal.")
 ]
 RecipeOption = Annotated[
-    Path | None, typer.Option(help="Recipe that says what to fit on; else that of the run.")
+    Path | None, typer.Option(help="Recipe that names what to fit on; else that of the run.")
 ]
 DataOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Data set of the recipe; else that of the run.")
@@ -35,7 +35,7 @@ def export(
     output: Annotated[Path, typer.Option("-o", help="Folder of the bundle, e.g. models/NAME.")],
     latency: Annotated[
         float | None,
-        typer.Option(metavar="S", help="Look ahead at most so far; else as the models say."),
+        typer.Option(metavar="S", help="Look ahead at most so far; else by the models."),
     ] = None,
     weights: WeightsOption = None,
     recipe: RecipeOption = None,

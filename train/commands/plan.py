@@ -149,7 +149,7 @@ def compare(
 ) -> None:
     """Train every run of a comparison, score it on validation clips, and write a page.
 
-    The data is --data, or mixed from --bank as the comparison says. What each run prints stands
+    The data is --data, or mixed from --bank as the comparison has it. What each run prints stands
     in its folder, in step.log.
     """
     if (data is None) == (bank is None):

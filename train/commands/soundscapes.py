@@ -52,7 +52,7 @@ def soundscapes(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clips.")] = 1,
     duration: Annotated[
-        float | None, typer.Option(min=1.0, help="Seconds of a clip; else 10, or as --scenes says.")
+        float | None, typer.Option(min=1.0, help="Seconds of a clip; else 10, or by --scenes.")
     ] = None,
     jobs: Annotated[
         int, typer.Option(min=0, help="Processes that mix; 0 is one a processor core.")
@@ -111,8 +111,8 @@ def soundscapes(
         parts |= {f"{SEPARATION}/{split}": count for split, count in sources.mixtures.items()}
         writing.append(sources.write)
     _write(writing, output, total=sum(parts.values()), jobs=jobs)
-    said = ", ".join(f"{count} {part}" for part, count in parts.items())
-    echo(f"{output}: {said}")
+    counted = ", ".join(f"{count} {part}" for part, count in parts.items())
+    echo(f"{output}: {counted}")
 
 
 def _write_recordings(

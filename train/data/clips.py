@@ -38,15 +38,15 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A file and what is known of what is heard in it.
+    """A file and what is known of the sounds in it.
 
     Attributes:
         name: unique in its set, as the set's tables write it.
         path: the file.
         recording: key of splits; clips of one recording never part.
-        duration_s: if a table says it.
+        duration_s: if a table has it.
         events: strong or soft labels; None if they are not known.
-        tags: classes heard somewhere in it, sorted; None if they are not known.
+        tags: classes that occur somewhere in it, sorted; None if they are not known.
         further: labels of other sources, by the name of the target that they become.
     """
 
@@ -183,7 +183,7 @@ class ClipSet:
         return replace(self, clips=clips, further={**self.further, name: form})
 
     def durations(self) -> dict[str, float]:
-        """Seconds of every clip, by name; read from the file's header where no table said it.
+        """Seconds of every clip, by name; read from the file's header where no table has it.
 
         Raises:
             DataError: a file cannot be read.

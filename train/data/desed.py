@@ -18,7 +18,7 @@ A folder of audio may end in ``_16k``, as the recipes call their resampled copie
 preferred. Everything may lie below ``dataset/``, the synthetic sets below ``dcase_synth/``, and
 ``audio/validation/`` may hold the validation files themselves. Tables are tab-separated: weak
 ``filename event_labels`` (labels joined by commas), strong ``filename onset offset event_label``,
-durations ``filename duration``. Durations are optional: where no table says them, headers do.
+durations ``filename duration``. Durations are optional: where no table has them, headers do.
 """  # noqa: E501 - a table of paths
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def read_desed(
             clips are downloaded from YouTube, where some are gone. To leave them out is logged.
 
     Raises:
-        DataError: the folder or the table is missing or wrong; the line says where they should be.
+        DataError: the folder or the table is missing or wrong; the line names where they should be.
     """
     if part not in get_args(Part):
         raise DataError(f"{part}: no part of DESED; must be one of {', '.join(get_args(Part))}")
@@ -150,7 +150,7 @@ def part_files(root: Path, part: Part) -> tuple[Path, Path]:
     """Return the folder of a part's audio and its table of labels.
 
     Raises:
-        DataError: the folder is missing; the line says where it should be.
+        DataError: the folder is missing; the line names where it should be.
     """
     place = PLACES[part]
     assert place.table is not None, "unlabelled clips have none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from train.data.bank import Bank, Split
-from train.data.material import Sound
+from train.data.class_sounds import Sound
 from train.data.soundscape_config import SoundscapeConfig
 from train.synthesis.catalogue import NEGATIVES, synthesise
 from train.synthesis.draw import log_uniform, pick

@@ -23,7 +23,7 @@ class Inputs(Protocol):
 
     @property
     def grid(self) -> LabelGrid:
-        """The labels' grid, which says how long a crop is."""
+        """The labels' grid, which gives the length of a crop."""
         ...
 
     def samples(self, clip: Clip) -> int:

@@ -40,7 +40,7 @@ class MixtureBatch(Generic[Array]):
         return MixtureBatch(change(self.mixture), change(self.parts))
 
 
-class Material(Protocol):
+class MixtureSet(Protocol):
     """Mixtures that can be made."""
 
     @property
@@ -133,20 +133,20 @@ class MixtureBatches:
     """Training batches without end, each a function of seed and step.
 
     Args:
-        material: what mixtures are made of.
+        mixtures: what is drawn from.
         batch: mixtures in each.
         seed: of orders, crops and gains.
-        steps_per_epoch: None ends an epoch with the material.
+        steps_per_epoch: None ends an epoch with the mixtures.
         rank: of this process among ``ranks`` that share each batch.
         ranks: ``batch`` must be a multiple of it.
 
     Raises:
-        DataError: there is too little material, or the batch cannot be shared.
+        DataError: there is too few clips, or the batch cannot be shared.
     """
 
     def __init__(
         self,
-        material: Material,
+        mixtures: MixtureSet,
         *,
         batch: int,
         seed: int,
@@ -156,14 +156,14 @@ class MixtureBatches:
     ) -> None:
         if batch % ranks:
             raise DataError(f"{batch} mixtures a batch; must be a multiple of {ranks} processes")
-        if len(material) < material.takes:
-            raise DataError(f"{len(material)} clips; mixtures are made of {material.takes}")
-        self.material, self.seed = material, seed
+        if len(mixtures) < mixtures.takes:
+            raise DataError(f"{len(mixtures)} clips; mixtures are made of {mixtures.takes}")
+        self.mixtures, self.seed = mixtures, seed
         self.rank, self.ranks = rank, ranks
         try:
             self.composition = Composition(
-                sizes=(len(material),),
-                counts=(batch * material.takes,),
+                sizes=(len(mixtures),),
+                counts=(batch * mixtures.takes,),
                 seed=seed,
                 steps_per_epoch=steps_per_epoch,
             )
@@ -178,9 +178,9 @@ class MixtureBatches:
     def __getitem__(self, step: int) -> MixtureBatch[Signal]:
         """Read and mix the batch of a step, counted over all epochs."""
         (drawn,) = self.composition.rows(step)
-        rows = drawn.reshape(-1, self.material.takes)
+        rows = drawn.reshape(-1, self.mixtures.takes)
         made = [
-            self.material.parts(
+            self.mixtures.parts(
                 items.tolist(), np.random.default_rng([self.seed, _CROPS, step, row])
             )
             for row, items in enumerate(rows)
@@ -190,27 +190,27 @@ class MixtureBatches:
 
 
 class OrderedMixtures:
-    """One pass over material: each mixture from its beginning, each clip with the next.
+    """One pass over mixtures: each mixture from its beginning, each clip with the next.
 
     Args:
-        material: what mixtures are made of.
+        mixtures: what is drawn from.
         batch: mixtures at a time; the last batch may be short.
     """
 
-    def __init__(self, material: Material, *, batch: int) -> None:
-        self.material, self.batch = material, batch
+    def __init__(self, mixtures: MixtureSet, *, batch: int) -> None:
+        self.mixtures, self.batch = mixtures, batch
 
     def __len__(self) -> int:
-        return math.ceil(len(self.material) / self.batch)
+        return math.ceil(len(self.mixtures) / self.batch)
 
     def __getitem__(self, step: int) -> MixtureBatch[Signal]:
         """Read and mix batch ``step``."""
-        count = len(self.material)
+        count = len(self.mixtures)
         first = step * self.batch
         made = []
         for index in range(first, min(first + self.batch, count)):
-            items = [(index + offset) % count for offset in range(self.material.takes)]
-            made.append(self.material.parts(items, None))
+            items = [(index + offset) % count for offset in range(self.mixtures.takes)]
+            made.append(self.mixtures.parts(items, None))
         return _together(made)
 
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from streamsed.errors import ConfigError
 from train.data.bank import Bank, Split
 from train.data.beds import Beds
+from train.data.class_sounds import ClassSounds, Sound
 from train.data.classes import CLASSES
 from train.data.colour import colour, equaliser_db, random_low_pass
 from train.data.device import record
 from train.data.distractors import Distractors
 from train.data.events import Event, merge
 from train.data.level import energy, level_db, loudness_signal
-from train.data.material import Material, Sound
 from train.data.rooms import LEAD_S, Room, bank_rooms, simulate_rooms
 from train.data.soundscape_config import ClassPlan, SoundscapeConfig
 from train.synthesis.draw import log_uniform, pick
@@ -92,8 +92,8 @@ class SoundscapeGenerator:
         self._n = round(config.duration_s * config.sample_rate)
         self._beds = Beds(bank, split=split, config=config)
         self._distractors = Distractors(bank, split=split, config=config)
-        self._material = Material(bank, split=split, config=config)
-        self._labels = tuple(label for label in CLASSES if self._material.available(label))
+        self._sounds = ClassSounds(bank, split=split, config=config)
+        self._labels = tuple(label for label in CLASSES if self._sounds.available(label))
         weights = np.array([config.plans[label].weight for label in self._labels])
         if not weights.sum() > 0.0:
             wanted = ", ".join(label for label, plan in config.plans.items() if plan.weight > 0.0)
@@ -235,7 +235,7 @@ class SoundscapeGenerator:
         plan, rate = self.config.plans[label], self.config.sample_rate
         scene_s = self.config.duration_s
         if plan.texture == "bursts":
-            sound = self._material.bursts(rng, label, limit_s=scene_s)
+            sound = self._sounds.bursts(rng, label, limit_s=scene_s)
             length_s = len(sound.audio) / rate
             earliest = -0.35 * length_s if rng.random() < 0.2 else 0.0
             latest = max(scene_s - min(0.7 * length_s, 0.9 * scene_s), earliest + 0.1)
@@ -243,10 +243,10 @@ class SoundscapeGenerator:
         if rng.random() < plan.whole_scene:
             # Longer than the scene at any speed, so that both its ends lie outside.
             duration_s = (scene_s + _BEFORE_SCENE_S) * plan.speed[1] + 0.1
-            sound = self._material.steady(rng, label, duration_s=duration_s, whole=True)
+            sound = self._sounds.steady(rng, label, duration_s=duration_s, whole=True)
             return sound, -int(_BEFORE_SCENE_S * rate)
         duration_s = log_uniform(rng, *plan.duration_s)
-        sound = self._material.steady(rng, label, duration_s=duration_s, whole=False)
+        sound = self._sounds.steady(rng, label, duration_s=duration_s, whole=False)
         length_s = len(sound.audio) / rate
         onset_s = rng.uniform(-0.4 * length_s, scene_s - min(0.6 * length_s, 0.8 * scene_s))
         return sound, int(onset_s * rate)

@@ -122,7 +122,7 @@ def _plans() -> dict[str, ClassPlan]:
 class SoundscapeConfig:
     """A distribution over scenes.
 
-    Levels are root mean squares above 150 Hz; ranges are drawn uniformly unless said.
+    Levels are root mean squares above 150 Hz; ranges are drawn uniformly unless noted.
 
     Attributes:
         sample_rate: in Hz; the bank's.
@@ -230,7 +230,7 @@ class SoundscapeConfig:
 
 
 def load_soundscapes(path: Path) -> SoundscapeConfig:
-    """Read what scenes are like from a YAML file; what it does not say is the default.
+    """Read what scenes are like from a YAML file; what it does not have is the default.
 
     Raises:
         ConfigError: the file is missing, or keys or values are wrong; the line names each.

@@ -1,4 +1,4 @@
-"""Tab-separated tables with a header, read row by row; a wrong one is a line that says where."""
+"""Tab-separated tables with a header, read row by row; a wrong one is one line with its place."""
 
 from __future__ import annotations
 

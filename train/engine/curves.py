@@ -20,7 +20,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw a history's curves as a PNG; replaces the file in one go.
 
     Args:
-        records: as :class:`train.engine.journal.Journal` writes them.
+        records: as :class:`train.engine.training_log.TrainingLog` writes them.
         path: of the picture.
     """
     validations = [record for record in records if record["kind"] == "validation"]

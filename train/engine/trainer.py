@@ -18,11 +18,11 @@ from streamsed.errors import StreamsedError
 from train.data.loading import load
 from train.engine.display import Display
 from train.engine.folder import RunFolder
-from train.engine.journal import Journal
 from train.engine.networks import Networks
 from train.engine.schedules import At
 from train.engine.stage import Sets, Stage
 from train.engine.stopping import StopRequest
+from train.engine.training_log import TrainingLog
 from train.recipe.schema import Recipe
 
 OBJECTIVE = "objective"
@@ -98,7 +98,7 @@ class Trainer:
         first, quiet = self.progress.step, not self.fabric.is_global_zero
         if self._is_done():
             return True
-        self.journal = None if quiet else Journal(self.folder.path, step=first)
+        self.log = None if quiet else TrainingLog(self.folder.path, step=first)
         self.display = Display(steps=self.steps, step=first, quiet=quiet)
         self._since = time.monotonic()
         with self.display:
@@ -111,8 +111,8 @@ class Trainer:
                 self._step(batches)
                 if self._after_step(stop):
                     break
-        if self.journal is not None:
-            self.journal.close()
+        if self.log is not None:
+            self.log.close()
         return self._is_done()
 
     def _awaited(self, batches: Iterator[Any]) -> Iterator[Any]:
@@ -195,9 +195,9 @@ class Trainer:
                 "a lower optimiser.learning_rate or a clip_norm may help"
             )
         took_s = max(time.monotonic() - self._since, 1e-9)
-        if self.journal is not None:
+        if self.log is not None:
             rates = self.rates(self.progress.step)
-            self.journal.losses(step=self.progress.step, terms=terms, rates=rates)
+            self.log.losses(step=self.progress.step, terms=terms, rates=rates)
             self.display.losses(
                 self.progress.step,
                 terms,
@@ -210,7 +210,7 @@ class Trainer:
     def _validate(self) -> None:
         """Validate in the first process; the others wait for its outcome."""
         began = time.monotonic()
-        if self.journal is not None:
+        if self.log is not None:
             self._note(
                 {
                     name: self.stage.figures(name, self.networks, self.sets)
@@ -224,7 +224,7 @@ class Trainer:
 
     def _note(self, found: dict[str, dict[str, float]]) -> None:
         """Keep the best of each network, and write down the figures."""
-        assert self.journal is not None
+        assert self.log is not None
         step = self.progress.step
         self.progress.stale += 1
         figures: dict[str, dict[str, float | None]] = {}
@@ -238,7 +238,7 @@ class Trainer:
             figures[name] = {k: None if math.isnan(v) else v for k, v in values.items()}
             shown = ", ".join(f"{k} {v:.3f}" for k, v in values.items())
             self.display.line(f"step {step}: {name}: {shown} (best {self.progress.best[name]:.3f})")
-        self.journal.validation(step=step, epoch=step // self.epoch_steps, figures=figures)
+        self.log.validation(step=step, epoch=step // self.epoch_steps, figures=figures)
 
     def _save(self) -> None:
         self.fabric.barrier()

@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 
 from streamsed.errors import ConfigError
 from train.data.desed import read_desed
-from train.engine.journal import read_history
+from train.engine.training_log import read_history
 from train.experiments.detect_steps import F1, Detect, Detected, read_detected
 from train.experiments.joint_pictures import draw_confusions, draw_durations
 from train.experiments.model_steps import Fit

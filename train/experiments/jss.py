@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from pydantic import ConfigDict
 
 from streamsed.validation_messages import Location, suggest
-from train.engine.journal import read_history
+from train.engine.training_log import read_history
 from train.experiments.model_steps import Fit
 from train.experiments.page import Page, Results, table
 from train.experiments.score_steps import Fuse, Scored

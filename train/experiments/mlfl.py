@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 from scipy.stats import t as student
 
 from streamsed.errors import ConfigError
-from train.engine.journal import read_history
+from train.engine.training_log import read_history
 from train.experiments.model_steps import Fit
 from train.experiments.page import Page, Results, table
 from train.experiments.score_steps import Scored

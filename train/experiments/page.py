@@ -63,7 +63,7 @@ class Page(ABC):
     kind: Any
 
     def mistakes(self, steps: Mapping[str, Step]) -> Iterator[tuple[Location, str]]:
-        """Yield what the page asks of steps that are not there: by which key, and the problem."""
+        """Yield what the page needs of steps that are not there: by which key, and the problem."""
         del steps
         yield from ()
 

@@ -19,7 +19,7 @@ from pydantic import ConfigDict
 from streamsed.errors import ConfigError
 from streamsed.validation_messages import Location
 from train.data.tables import read_rows
-from train.engine.journal import read_history
+from train.engine.training_log import read_history
 from train.experiments.model_steps import Fit
 from train.experiments.page import Page, Results, table
 from train.experiments.soft_scoring import OFFICIAL, Pooled

@@ -243,7 +243,7 @@ class Floors(_OfFolds):
     """What is reached without any audio.
 
     Attributes:
-        which: ``positive`` has every class in every second; ``scene_rate`` is told the scene of a
+        which: ``positive`` has every class in every second; ``scene_rate`` is given the scene of a
             recording, and scores a class by how often it is present in the fold's training
             recordings of that scene.
     """

@@ -150,7 +150,7 @@ def draw_fold_losses(histories: Mapping[str, Sequence[Mapping[str, Any]]], path:
     """Draw the losses of several folds, of training and of validation, as a PNG.
 
     Args:
-        histories: records as :class:`train.engine.journal.Journal` writes them, by fold.
+        histories: records as :class:`train.engine.training_log.TrainingLog` writes them, by fold.
         path: of the PNG.
     """
     figure = Figure(figsize=(10.0, 3.8), layout="constrained")

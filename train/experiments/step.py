@@ -31,7 +31,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Machine:
-    """What steps are computed with, instead of what recipes say; it changes no result's name.
+    """What steps are computed with, instead of what recipes have; it changes no result's name.
 
     Attributes:
         recipes: laid over each recipe's ``machine``.

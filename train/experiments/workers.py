@@ -216,7 +216,7 @@ class Worker:
 
 def _work(connection: Connection) -> None:
     """Run the steps that come, until there are no more."""
-    os.setpgid(0, 0)  # Ctrl-C is for the first process, which asks the others to stop, once
+    os.setpgid(0, 0)  # Ctrl-C is for the first process, which stops the others, once
     end_with_parent()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while (task := connection.recv()) is not None:

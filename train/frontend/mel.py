@@ -87,7 +87,7 @@ class LogMel(nn.Module):
                 them or as a stream holds them.
 
         Returns:
-            ``(B, T, n_mels)``, of magnitudes or of powers as the configuration says.
+            ``(B, T, n_mels)``, of magnitudes or of powers by the configuration.
         """
         config = self.config
         spectrum = self.dft(self.frames(samples) * self.window)

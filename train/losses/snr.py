@@ -44,7 +44,7 @@ def si_snr(estimate: Tensor, source: Tensor) -> Tensor:
     """Return the scale-invariant SNR in dB, ``(...)``, of signals ``(..., N)`` without their mean.
 
     Le Roux et al. 2019, "SDR: half-baked or well done?". For figures, not for training: what a
-    detector hears has a level. A silent source gives about -infinity.
+    detector is given has a level. A silent source gives about -infinity.
     """
     estimate = estimate.float() - estimate.float().mean(dim=-1, keepdim=True)
     source = source.float() - source.float().mean(dim=-1, keepdim=True)

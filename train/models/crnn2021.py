@@ -45,7 +45,7 @@ class CRNN2021Config:
         padding: what padded frames weigh; see there.
         window_frames: of the sliding window when the model is run on a stream: 156, the baseline's
             clip of 10 s.
-        latency_frames: look-ahead of scores unless export or validation asks for another; at most
+        latency_frames: look-ahead of scores unless export or validation sets another; at most
             the window less one chunk.
         chunk_samples: the hop of the exported step. Each step costs as much as a clip, so it is
             longer than that of the other models.

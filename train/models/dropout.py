@@ -13,7 +13,7 @@ class Dropout(nn.Module):
 
     There torch draws a double an element, one thread alone, which is a quarter of a training step
     of the 2021 CRNN. A byte rounds the probability to a 256th; what is kept is scaled by what the
-    rounded probability asks for. Elsewhere, and in evaluation, this is torch's own.
+    rounded probability gives. Elsewhere, and in evaluation, this is torch's own.
     """
 
     def __init__(self, probability: float) -> None:

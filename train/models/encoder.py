@@ -35,7 +35,7 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Size of a causal encoder, and what all models with one say.
+    """Size of a causal encoder, and what all models with one have.
 
     Attributes:
         classes: class names, in output order.

@@ -47,7 +47,7 @@ class FBCRNNConfig(ConvModelConfig):
         rnn_units: of each of the two recurrent networks, and of the heads' hidden layer.
         rnn_layers: of each.
         context_frames: frames before and after the one that is scored that its window holds,
-            unless export or validation asks for another look-ahead. The paper tunes it per class
+            unless export or validation sets another look-ahead. The paper tunes it per class
             among 0.1, 0.2, 0.3 and 0.4 s.
         longest_context_frames: the most that can be asked for.
         window_frames: of the running tags on a stream. By default 156, 10 s of 64 ms frames.

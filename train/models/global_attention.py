@@ -39,7 +39,7 @@ class GlobalAttentionConfig:
 
     Attributes:
         classes: class names, in output order.
-        scenes: names of the scenes that the scene head tells apart; none for no such head.
+        scenes: names of the scenes that the scene head distinguishes; none for no such head.
         front_end: log-mel bands, of 100 ms every 50 ms.
         frame_hops: hops of a score frame: 20 are 1 s.
         query: the local network: a CRNN on the second's mel bands, or wav2vec 2.0 on its audio.

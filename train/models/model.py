@@ -17,7 +17,7 @@ from train.models.frozen import hold
 
 
 class ModelConfig(Protocol):
-    """What all configurations say, whatever the model.
+    """What all configurations have, whatever the model.
 
     Attributes:
         kind: names the model's class; see :mod:`train.models.registry`.

@@ -2,7 +2,7 @@
 
 Embeddings are computed once, as audio comes, and kept for ``window_frames``. Each step runs a
 bidirectional GRU or self-attention over the window that ends now; a frame's score is the weighted
-mean of what the windows said of it that ended up to ``latency_frames`` after it. The look-ahead
+mean of the scores from the windows that ended up to ``latency_frames`` after it. The look-ahead
 is not trained in, so it can be chosen when the model is exported.
 """
 
@@ -38,7 +38,7 @@ class WindowedCRNNConfig(EncoderConfig):
         rnn_units: width of the embeddings, and of the context network: of each direction of the
             GRU, or of the attention as a whole.
         rnn_layers: layers of the context network.
-        latency_frames: look-ahead of scores unless export or validation asks for another; at most
+        latency_frames: look-ahead of scores unless export or validation sets another; at most
             the window less one chunk.
         context: bidirectional GRU, or self-attention.
         attention_heads: of the latter.
@@ -153,9 +153,9 @@ class WindowedCRNN(CausalEncoder):
         features = self.front_end(self.front_end.pad(audio))
         x, _ = self.encode(features, self.first_halos(len(audio), audio.device))
         x = nn.functional.pad(x, (0, 0, window - hop, 0))
-        heard = torch.arange(x.shape[1], device=x.device) >= window - hop
+        received = torch.arange(x.shape[1], device=x.device) >= window - hop
         windows = x.unfold(1, window, hop).transpose(2, 3).flatten(0, 1)  # (B * K, W, D)
-        valid = heard.unfold(0, window, hop).repeat(len(audio), 1)
+        valid = received.unfold(0, window, hop).repeat(len(audio), 1)
         hidden = [
             self.context(part, part_valid)[:, -overlap.taken :]
             for part, part_valid in zip(
@@ -197,7 +197,7 @@ class _WindowedStep(Step):
         shapes = {
             **self.model.encoder_shapes(),
             "window": (config.window_frames - config.frames_per_chunk, config.rnn_units),
-            "heard": (1,),
+            "received": (1,),
         }
         if self.latency_frames:
             shapes["unfinished"] = (self.latency_frames, len(config.classes))
@@ -206,12 +206,12 @@ class _WindowedStep(Step):
     def forward(self, chunk: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         model, config = self.model, self.model.config
         rest, unfinished = (state[:-1], state[-1]) if self.latency_frames else (state, None)
-        samples, *halos, window, heard = rest
+        samples, *halos, window, received = rest
         features, samples = model.chunk_features(chunk, samples)
         x, halos = model.encode(features, halos)
         window = torch.cat([window, x], dim=1)
-        heard = torch.clamp(heard + config.frames_per_chunk, max=float(config.window_frames))
-        valid = self.places >= config.window_frames - heard
+        received = torch.clamp(received + config.frames_per_chunk, max=float(config.window_frames))
+        valid = self.places >= config.window_frames - received
         hidden = model.context(window, valid)
         logits = model.head(hidden if self.tags else hidden[:, -self.overlap.taken :])
         newest = torch.sigmoid(logits[:, -self.overlap.taken :])
@@ -220,7 +220,7 @@ class _WindowedStep(Step):
         if self.tags:
             assert model.clip_head is not None
             results.append(model.clip_head(hidden, logits, ~valid))
-        results += [samples, *halos, window[:, config.frames_per_chunk :], heard]
+        results += [samples, *halos, window[:, config.frames_per_chunk :], received]
         if unfinished is not None:
             results.append(unfinished)
         return tuple(results)

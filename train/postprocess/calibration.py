@@ -1,4 +1,4 @@
-"""Calibration: fit a bundle's postprocessing on replayed recordings, and say what it brings."""
+"""Calibration: fit a bundle's postprocessing on replayed recordings, and measure what it brings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from streamsed.bundle.manifest import ClassPostprocessing
 from streamsed.errors import ConfigError
 from train.postprocess.choices import ObjectiveName, WindowMethod
 from train.postprocess.decoding import Decoding
-from train.postprocess.figures import Figures, measure
 from train.postprocess.folds import assign_folds
 from train.postprocess.intervals import Intervals
+from train.postprocess.metrics import Metrics, measure
 from train.postprocess.objective import (
     FALSE_ALARM_PRICE,
     EventF1,
@@ -141,9 +141,9 @@ class Calibration:
 
     previous: Mapping[str, ClassPostprocessing]
     fitted: Mapping[str, ClassPostprocessing]
-    before: Figures
-    after: Figures
-    held_out: Figures | None
+    before: Metrics
+    after: Metrics
+    held_out: Metrics | None
     notes: tuple[str, ...]
 
 
@@ -209,7 +209,7 @@ def calibrate(
 
 
 def _too_short(config: CalibrationConfig, hours: float) -> list[str]:
-    """Say if a limit of false alarms an hour is less than one in all."""
+    """Note if a limit of false alarms an hour is less than one in all."""
     limit = config.limit_per_hour
     if limit is None or limit == 0.0 or limit * hours >= 1.0:
         return []
@@ -217,8 +217,8 @@ def _too_short(config: CalibrationConfig, hours: float) -> list[str]:
     return [f"{line}; {1 / limit:.2g} h or more would be right"]
 
 
-def _doubts(config: CalibrationConfig, before: Figures, held_out: Figures) -> list[str]:
-    """Say if what is fitted on a part of the recordings does worse than what the bundle has."""
+def _doubts(config: CalibrationConfig, before: Metrics, held_out: Metrics) -> list[str]:
+    """Note if what is fitted on a part of the recordings does worse than what the bundle has."""
     key = {
         ObjectiveName.EVENT_F1: "event_f1",
         ObjectiveName.PSDS1: "psds1",

@@ -13,8 +13,8 @@ from streamsed.evaluate.console import figures_console
 from streamsed.replay.progress_display import show_progress
 from streamsed.replay.recordings import find_recordings
 from train.console import echo
-from train.postprocess.account import Account
 from train.postprocess.calibration import CalibrationConfig, calibrate
+from train.postprocess.calibration_report import CalibrationReport
 from train.postprocess.choices import Censored, WindowMethod
 from train.postprocess.labels import read_training_durations
 from train.postprocess.replayed import check_labels, replay_scores
@@ -24,7 +24,7 @@ from train.postprocess.windows import Rule, Window, WindowConfig, class_windows
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the command line asks for.
+    """What the command line has.
 
     Attributes:
         bundle: folder of the bundle.
@@ -53,7 +53,7 @@ def run(request: Request) -> None:
     """Do it.
 
     Raises:
-        StreamsedError: one line says what cannot be done; nothing was written.
+        StreamsedError: one line names what cannot be done; nothing was written.
     """
     _check_options(request)
     manifest = load(request.bundle).manifest
@@ -72,7 +72,7 @@ def run(request: Request) -> None:
         request.config,
         windows_s=None if windows is None else {k: w.window_s for k, w in windows.items()},
     )
-    account = Account(
+    report = CalibrationReport(
         calibration=calibration,
         config=request.config,
         events={label: len(events) for label, events in replayed.truth.items()},
@@ -83,7 +83,7 @@ def run(request: Request) -> None:
         windows_from=None if windows is None else _in_words(request, windows),
         notes=(*replayed.data.notes, *notes, *calibration.notes),
     )
-    account.show(figures_console())
+    report.show(figures_console())
     if request.target is None:
         echo("nothing was written: -o FOLDER writes a new bundle, --write changes this one")
         return
@@ -91,8 +91,8 @@ def run(request: Request) -> None:
         request.bundle,
         request.target,
         postprocessing=calibration.fitted,
-        card_section=account.card_section(),
-        figures=account.manifest_figures(),
+        card_section=report.card_section(),
+        figures=report.manifest_figures(),
         version=request.version,
     )
     echo(f"wrote {request.target}")

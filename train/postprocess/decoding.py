@@ -38,7 +38,7 @@ class Decoding:
     def in_seconds(
         self, frame_s: float, *, base: ClassPostprocessing | None = None
     ) -> ClassPostprocessing:
-        """Return the manifest's form; durations of one frame or less need not be said.
+        """Return the manifest's form; durations of one frame or less may be left out.
 
         Args:
             frame_s: seconds of a frame.

@@ -75,12 +75,12 @@ class Replayed:
 
 
 def _warm_up(manifest: Manifest, frames: int) -> int:
-    """Return how many first frames of a recording are not decoded; a replay says 0 for them."""
+    """Return how many first frames of a recording are not decoded; a replay has 0 for them."""
     return min(manifest.warmup_frames, frames)
 
 
 def check_labels(ground_truth: Path, classes: Sequence[str]) -> None:
-    """Check, before long work, that a ground truth has something to say about a bundle.
+    """Check, before long work, that a ground truth bears on a bundle.
 
     Raises:
         DataError: it cannot be read, or holds no event of any of the classes.

@@ -54,7 +54,7 @@ def write_calibrated(
     figures: Mapping[str, Any],
     version: str | None = None,
 ) -> None:
-    """Write a bundle as it is but for its postprocessing, and what is told of it.
+    """Write a bundle as it is but for its postprocessing, and what describes it.
 
     The manifest's figures become those ``as_exported``, beside ``calibration``. The card's
     section on calibration is replaced, and so is the export's on thresholds.

@@ -45,11 +45,11 @@ class WindowConfig:
         eta: the paper: 1/3 in all experiments.
         from_share: the knee is looked for from this ``y_i`` on, because where most events are
             cut by the clip's end the curve is convex, and its highest point over the chord is at
-            its very beginning. The paper does not say.
-        fewest_events: with fewer the mean of all is taken. The paper does not say.
+            its very beginning. Not in the paper.
+        fewest_events: with fewer the mean of all is taken. Not in the paper.
         least_gap: a knee that rises above the chord by less is none, and the mean of all is
-            taken: durations are evenly spread then. The paper does not say.
-        censored: events cut by the end of their clip last longer than their label says. ``keep``
+            taken: durations are evenly spread then. Not in the paper.
+        censored: events cut by the end of their clip last longer than their label. ``keep``
             as the paper does, or ``exclude``.
         censored_margin_s: an event is cut if its *duration* comes within this of the clip's
             length: it fills the whole clip.

@@ -1,4 +1,4 @@
-"""Which stages there are, and what their configurations say."""
+"""Which stages there are, and their configurations."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ class AverageConfig:
 STAGES: Registry[type[Stage]] = Registry("stage", package="train.stages", default="mean_teacher")
 """Stages of all kinds.
 
-An example returns what a recipe of the stage must say beside its kind, as plain data; a stage
+An example returns what a recipe of the stage must have beside its kind, as plain data; a stage
 that learns from clips with any model needs none.
 """

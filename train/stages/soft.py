@@ -84,7 +84,7 @@ class SoftConfig(StageConfig):
             raise ValueError("stage soft has no augment.frame_shift and no augment.filter")
         scenes = getattr(recipe.model, "scenes", ())
         if self.scene_weight and not scenes:
-            raise ValueError("stage.scene_weight needs model.scenes, which the scene head tells")
+            raise ValueError("stage.scene_weight needs model.scenes, the classes of the scene head")
         known = getattr(recipe.data, "scenes", ())
         if scenes and tuple(scenes) != tuple(known):
             raise ValueError(

@@ -52,8 +52,8 @@ def beeps(
         if decay_s is not None:
             beep *= np.exp(-span * (len(span) / sample_rate / decay_s)).astype(np.float32)
         audio[start:stop] += beep * fade(stop - start, attack=edge, release=edge)
-        heard = len(span) if decay_s is None else int(_DECAY_DB / 8.686 * decay_s * sample_rate)
-        intervals.append((start, min(stop, start + heard)))
+        audible = len(span) if decay_s is None else int(_DECAY_DB / 8.686 * decay_s * sample_rate)
+        intervals.append((start, min(stop, start + audible)))
     return audio, intervals
 
 

@@ -84,8 +84,8 @@ def struck_bells(
             break
         stroke = strokes[number % len(strokes)][: n - start]
         audio[start : start + len(stroke)] += stroke * np.float32(rng.uniform(0.6, 1.0))
-        heard = _audible_length(stroke, sample_rate)
-        intervals.append((start, start + heard))
+        audible = _audible_length(stroke, sample_rate)
+        intervals.append((start, start + audible))
     # A bell still ringing at the end is damped there.
     audio *= fade(n, attack=0, release=int(0.02 * sample_rate))
     return audio, intervals

@@ -99,7 +99,7 @@ class DesedConfig:
 
 @DATA.register(DesedConfig)
 def read_sets(root: Path, recipe: Recipe) -> ClipSets:
-    """Read what a recipe asks for of a data set in DESED's shape.
+    """Read a recipe's parts of a data set in DESED's shape.
 
     Raises:
         DataError: a part is missing or wrong.

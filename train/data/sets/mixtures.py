@@ -13,7 +13,7 @@ from streamsed.errors import ConfigError
 from train.data.desed import Part, read_desed
 from train.data.fuss import MOST_SOURCES, Split, read_fuss
 from train.data.headers import decodable, refuse_undecodable
-from train.data.mixtures import Material, MixtureBatches, Pairs, Sources
+from train.data.mixtures import MixtureBatches, MixtureSet, Pairs, Sources
 from train.data.sets.registry import DATA
 from train.data.soundscape_set import SEPARATION
 from train.engine.stage import Sets
@@ -80,7 +80,7 @@ class PairsConfig:
 
 @dataclass(frozen=True)
 class MixtureSets(Sets):
-    """Material of mixtures.
+    """Mixtures for training and validation.
 
     Attributes:
         recipe: of the run.
@@ -90,8 +90,8 @@ class MixtureSets(Sets):
     """
 
     recipe: Recipe
-    training: Material
-    validation: Material
+    training: MixtureSet
+    validation: MixtureSet
     names: Mapping[str, list[str]]
 
     def batches(self, *, rank: int = 0, ranks: int = 1) -> MixtureBatches:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DataConfig(Protocol):
-    """What all kinds say.
+    """What all kinds have.
 
     Attributes:
         kind: names the kind.

@@ -38,7 +38,7 @@ class Sound:
     active: tuple[Interval, ...]
 
 
-class Material:
+class ClassSounds:
     """Draws sounds of one split."""
 
     def __init__(self, bank: Bank, *, split: Split, config: SoundscapeConfig) -> None:
@@ -105,7 +105,7 @@ class Material:
         clip = self._clip(rng, label)
         first = self._cut(rng, clip, plan)
         repeats = min(int(rng.geometric(1.0 - plan.again)) - 1, _MOST_REPEATS)
-        same = label == "Alarm_bell_ringing"  # a bell rings again; nobody says the same again
+        same = label == "Alarm_bell_ringing"  # a bell rings again; no voice repeats itself
         gap_s = log_uniform(rng, *plan.gap_s)
         audio, active = [first.audio], list(first.active)
         now = len(first.audio)

@@ -1,4 +1,4 @@
-"""Figures: what postprocessing reaches on replayed recordings, by the runtime's own decoder."""
+"""What postprocessing reaches on replayed recordings, by the runtime's own decoder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SLOT = 0  # of the decoder; there is one recording at a time
 
 
 @dataclass(frozen=True)
-class ClassFigures:
+class ClassMetrics:
     """What one class reaches; NaN without truth, but for the false alarms."""
 
     event_f1: float
@@ -44,7 +44,7 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Metrics:
     """What all classes reach.
 
     Attributes:
@@ -52,11 +52,11 @@ class Figures:
         classes: by class; its PSDS are the areas below its own PSD-ROCs.
     """
 
-    overall: ClassFigures
-    classes: Mapping[str, ClassFigures]
+    overall: ClassMetrics
+    classes: Mapping[str, ClassMetrics]
 
 
-def measure(replayed: Replayed, postprocessing: Mapping[str, Postprocessing]) -> Figures:
+def measure(replayed: Replayed, postprocessing: Mapping[str, Postprocessing]) -> Metrics:
     """Decode every recording as the daemon would and compare with the truth.
 
     Args:
@@ -126,7 +126,7 @@ def _decoder(manifest: Manifest, postprocessing: Postprocessing) -> Decoder:
 
 def _figures(
     replayed: Replayed, events: pd.DataFrame, filtered: Mapping[str, ScoreTable]
-) -> Figures:
+) -> Metrics:
     data = replayed.data
     truth, durations_s, classes = data.truth, data.durations_s, data.classes
     names = tuple(durations_s)
@@ -144,8 +144,8 @@ def _figures(
     )
     alarms = {label: count.false_alarms_per_hour for label, count in counts.items()}
     event_f1, intersection_f1 = event.f1(), intersection.f1()
-    return Figures(
-        overall=ClassFigures(
+    return Metrics(
+        overall=ClassMetrics(
             event_f1=float(macro(event_f1)),
             intersection_f1=float(macro(intersection_f1)),
             psds1=first.value,
@@ -153,7 +153,7 @@ def _figures(
             false_alarms_per_hour=float(np.mean(list(alarms.values()))),
         ),
         classes={
-            label: ClassFigures(
+            label: ClassMetrics(
                 event_f1=float(event_f1[column]),
                 intersection_f1=float(intersection_f1[column]),
                 psds1=first.per_class.get(label, math.nan),

@@ -34,7 +34,7 @@ def read_history(folder: Path) -> list[Record]:
     return records
 
 
-class Journal:
+class TrainingLog:
     """Writes the records of a run.
 
     Args:

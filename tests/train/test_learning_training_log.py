@@ -1,21 +1,21 @@
-"""The journal of a run: what it forgets, and its pictures."""
+"""The log of a run: what it forgets, and its pictures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from train.engine.curves import draw_curves
-from train.engine.journal import HISTORY, Journal, read_history
+from train.engine.training_log import HISTORY, TrainingLog, read_history
 
 
 def write(folder: Path, steps: range, *, first: int = 0) -> None:
     folder.mkdir(exist_ok=True)
-    journal = Journal(folder, step=first)
+    log = TrainingLog(folder, step=first)
     for step in steps:
-        journal.losses(step=step, terms={"loss": 1 / step}, rates={"learning_rate": 0.1})
+        log.losses(step=step, terms={"loss": 1 / step}, rates={"learning_rate": 0.1})
         figures = {"student": {"weak_f1": None, "objective": 0.5}}
-        journal.validation(step=step, epoch=step, figures=figures)
-    journal.close()
+        log.validation(step=step, epoch=step, figures=figures)
+    log.close()
 
 
 def test_a_history_goes_on_where_the_state_was(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The account of a calibration: for the terminal, the model card and the manifest."""
+"""The report of a calibration: for the terminal, the model card and the manifest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamsed.bundle.manifest import ClassPostprocessing
 from streamsed.printable import printable
 from train.postprocess.calibration import Calibration, CalibrationConfig
 from train.postprocess.choices import WindowMethod
-from train.postprocess.figures import ClassFigures, Figures
+from train.postprocess.metrics import ClassMetrics, Metrics
 
 _METRICS = {
     "event_f1": "event\nF1",
@@ -32,7 +32,7 @@ _OVERFIT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Account:
+class CalibrationReport:
     """A calibration and what it was made of.
 
     Attributes:
@@ -95,7 +95,7 @@ class Account:
         for line in (self.overfit, *(f"note: {note}" for note in self.notes)):
             console.print(Text(printable(line)), soft_wrap=soft)
 
-    def _columns(self) -> list[tuple[str, Figures]]:
+    def _columns(self) -> list[tuple[str, Metrics]]:
         found = [("before", self.calibration.before), ("after", self.calibration.after)]
         if self.calibration.held_out is not None:
             found.append(("folds", self.calibration.held_out))
@@ -136,7 +136,7 @@ class Account:
         return table
 
     def card_section(self) -> str:
-        """Return what a model card says of it, in Markdown."""
+        """Return the model card's section on it, in Markdown."""
         heads = [
             f"{' '.join(_METRICS[metric].split())} {name}"
             for metric in _METRICS
@@ -189,7 +189,7 @@ def _table() -> Table:
     return Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 
-def _cells(rows: Sequence[ClassFigures], metrics: Sequence[str]) -> list[str]:
+def _cells(rows: Sequence[ClassMetrics], metrics: Sequence[str]) -> list[str]:
     return [_written(metric, getattr(row, metric)) for metric in metrics for row in rows]
 
 
@@ -210,10 +210,10 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _plain(figures: Figures) -> dict[str, Any]:
+def _plain(figures: Metrics) -> dict[str, Any]:
     """Return figures rounded; None where there is none."""
 
-    def rounded(one: ClassFigures) -> dict[str, float | None]:
+    def rounded(one: ClassMetrics) -> dict[str, float | None]:
         return {
             key: None if math.isnan(value) else round(value, 4)
             for key, value in asdict(one).items()
