@@ -112,7 +112,7 @@ uninstall-service:
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# What apt can do it does, as root or through sudo without a password; what it cannot is said in
+# What apt can do it does, as root or through sudo without a password; what it cannot is reported in
 # one line, because the packages may be there under another name or not be needed.
 define apt_install
 	missing=()

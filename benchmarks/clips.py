@@ -68,7 +68,7 @@ def detect(pipeline: Pipeline) -> float:
 
 
 def record(recorder: ClipRecorder, result: StepResult) -> None:
-    """Tell the recorder of a step, as the daemon does."""
+    """Give the recorder a step, as the daemon does."""
     for found in result.transitions:
         event_id = UUID(int=found.number)
         if found.kind is Kind.ONSET:

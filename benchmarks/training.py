@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def again(recipe: Recipe, data: Path) -> str:
-    """Ask for a data set's bands once more, and say how many were there."""
+    """Ask for a data set's bands once more, and count those that were there."""
     sets = read_sets(data, recipe)
     assert recipe.machine.cache is not None
     kept = FeatureCache(recipe.machine.cache, mel_extractor(recipe.model), sets.inputs.grid)

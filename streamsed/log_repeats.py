@@ -85,7 +85,7 @@ class RepeatLimit:
         return event
 
     def flush(self, *, due_only: bool = False) -> None:
-        """Say what was held back; ``due_only``: where the window has ended."""
+        """Log what was held back; ``due_only``: where the window has ended."""
         with self._changing:
             now = self._clock()
             due = [

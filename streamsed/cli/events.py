@@ -1,4 +1,4 @@
-"""``streamsed events``: what was heard, from the journal."""
+"""``streamsed events``: what was detected, from the journal."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def events(
         bool, typer.Option("--json", help="Print the latest message of each event as JSON.")
     ] = False,
 ) -> int:
-    """Print what was heard, one event a line, by onset; from the journal, daemon or not."""
+    """Print what was detected, one event a line, by onset; from the journal, daemon or not."""
     from streamsed.publish.history import history
     from streamsed.publish.messages import EventMessage
 

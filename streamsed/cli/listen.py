@@ -103,7 +103,7 @@ def listen(
 class Reader:
     """Reads messages as far as they are of a kind that this version knows.
 
-    What others publish on the address, or a newer daemon, is said once and passed over.
+    What others publish on the address, or a newer daemon, is reported once and passed over.
     """
 
     def __init__(self, *, topics: tuple[str, ...]) -> None:

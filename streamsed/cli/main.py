@@ -58,7 +58,7 @@ _AT_START = (
     JournalError,
 )
 
-# Typer brings its own copy of click in some versions and asks for click in others; either way
+# Typer brings its own copy of click in some versions and requires click in others; either way
 # its BadParameter derives from the two classes that are wanted here.
 _CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 

@@ -186,7 +186,7 @@ def _summary_line(summary: Summary) -> str:
 
 
 def _check_can_evaluate(ground_truth: Path, classes: Sequence[str]) -> None:
-    """Say now rather than after the replay that its events cannot be scored.
+    """Report now rather than after the replay that its events cannot be scored.
 
     Raises:
         ConfigError: the extra is not installed.

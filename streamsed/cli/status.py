@@ -43,7 +43,7 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, once a second.")] = False,
 ) -> int:
-    """Ask the running daemon how it is: sources, levels, what is heard now, losses, latency.
+    """Ask the running daemon how it is: sources, levels, open events, losses, latency.
 
     The exit code is 1 if no daemon answers.
     """

@@ -304,7 +304,7 @@ class ClipWriter:
         return True
 
     def _fail(self, error: Exception) -> None:
-        """Say once that clips cannot be written, until they can again."""
+        """Log once that clips cannot be written, until they can again."""
         if self.failing is not None:
             return
         self.failing = str(error)

@@ -183,7 +183,7 @@ class Detector:
         self._settle(stream)
 
     def end(self, source: str, reason: Reason) -> None:
-        """Say that a source has no more audio. It is drained by the steps that follow.
+        """End a source: it has no more audio. It is drained by the steps that follow.
 
         Events still open at its last sample end there, for ``reason``. Ending a source that is
         being drained changes nothing.

@@ -175,7 +175,7 @@ class _Worker:
         self.connection.close()
 
     def cause_of_death(self) -> str:
-        """Say how it ended."""
+        """Report how it ended."""
         self._process.join()
         self.connection.close()
         code = self._process.exitcode or 0

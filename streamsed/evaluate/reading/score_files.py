@@ -171,7 +171,7 @@ def _line(text: str, row: int) -> int:
 def _check_scores(
     path: Path, text: str, scores: NDArray[np.float64], classes: tuple[str, ...]
 ) -> None:
-    # Said so that NaN is outside as well.
+    # Written so that NaN is outside as well.
     outside = ~((scores >= -_SCORE_TOLERANCE) & (scores <= 1 + _SCORE_TOLERANCE))
     if not outside.any():
         return
