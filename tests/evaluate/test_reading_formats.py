@@ -55,6 +55,19 @@ def test_tables_that_mean_the_same(tmp_path: Path, head: str | None, columns: st
     assert [(name.removesuffix(".wav"), *rest) for name, *rest in found] == sorted(EVENTS)
 
 
+def test_raven_counts_a_list_of_files_from_the_first(tmp_path: Path) -> None:
+    """And has the times in their own files in another column."""
+    head = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tFile Offset (s)\tCommon Name"
+    rows = ["1\t0.5\t1.25\ta\t0.5\tDog", "2\t2\t3\ta\t2\tCat", "3\t11.1\t12.6\tb\t1\tDog"]
+    assert events(write(tmp_path / "selections.txt", head, *rows)) == sorted(EVENTS)
+
+
+def test_decimal_commas_between_tabs_are_refused_with_the_cure(tmp_path: Path) -> None:
+    """There they may part thousands."""
+    write(tmp_path / "labels" / "a.txt", "0,500000\t1,250000\tDog")
+    assert "'0,500000'; a decimal point" in refusal(tmp_path / "labels")
+
+
 def test_semicolons_with_decimal_commas(tmp_path: Path) -> None:
     path = write(
         tmp_path / "events.csv",

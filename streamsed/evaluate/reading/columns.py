@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from streamsed.evaluate.reading.delimited import Delimited, is_number
+from streamsed.evaluate.reading.delimited import Delimited, is_number, with_points
 from streamsed.evaluate.tables import EVENT_COLUMNS
 
 FILENAME, ONSET, OFFSET, EVENT_LABEL = EVENT_COLUMNS
 SOFT_LABEL = "soft_label"
 SELECTION = "selection"
+FILE_OFFSET = "file offset (s)"
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     FILENAME: (
         *(FILENAME, "file", "file_name", "audio_filename", "recording"),
         "segment_id",  # AudioSet-strong
-        "begin file",  # Raven
+        *("begin file", "begin path"),  # Raven
     ),
     ONSET: (
         *(ONSET, "event_onset", "start", "start_time", "begin"),
-        *("start_time_seconds", "begin time (s)"),
+        *("start_time_seconds", "begin time (s)", "start (s)"),
     ),
     OFFSET: (
         *(OFFSET, "event_offset", "end", "end_time"),
-        *("end_time_seconds", "end time (s)"),
+        *("end_time_seconds", "end time (s)", "end (s)"),
     ),
-    EVENT_LABEL: (EVENT_LABEL, "label", "class", "event", "annotation", "species"),
+    EVENT_LABEL: (EVENT_LABEL, "label", "class", "event", "annotation", "species", "common name"),
     SOFT_LABEL: (SOFT_LABEL, "soft_labels", "confidence"),
     SELECTION: (SELECTION,),
+    FILE_OFFSET: (FILE_OFFSET,),
     "duration": ("duration", "duration_s", "length", "seconds"),
 }
 """What a head may call a column, in small letters; the first is the field's."""
@@ -80,7 +82,7 @@ def event_layout(table: Delimited, *, of_one: bool) -> Layout:
     """
     row = table.rows[0]
     head = row.cells
-    columns = find_columns(head, (*EVENT_COLUMNS, SOFT_LABEL, SELECTION))
+    columns = find_columns(head, (*EVENT_COLUMNS, SOFT_LABEL, SELECTION, FILE_OFFSET))
     timed = ONSET in columns and OFFSET in columns
     if timed and EVENT_LABEL in columns and (FILENAME in columns or of_one):
         _check_twice(table, head)
@@ -90,6 +92,9 @@ def event_layout(table: Delimited, *, of_one: bool) -> Layout:
             if column in EVENT_COLUMNS and head[at] != column
         }
         return Layout(columns, 1, renamed)
+    comma = next((cell for cell in head if with_points(cell) != cell), None)
+    if comma is not None:
+        raise table.error(row.line, f"holds {comma!r}; a decimal point, not a comma")
     numbers = [is_number(cell) for cell in head[:5]]
     if numbers[1:4] == [True, True, False] and len(head) >= 4 and not _is_list(numbers):
         return Layout({name: at for at, name in enumerate(EVENT_COLUMNS)}, 0, {})

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from streamsed.errors import DataError
 from streamsed.evaluate.reading.columns import (
+    FILE_OFFSET,
     FILENAME,
     SELECTION,
     SOFT_LABEL,
@@ -27,6 +28,7 @@ from streamsed.evaluate.reading.delimited import (
 from streamsed.evaluate.tables import EVENT_COLUMNS
 
 DURATION_COLUMNS = ("filename", "duration")
+_DECIMALS = 9
 _NOTHING = frozenset(("", "nan", "na", "none"))
 _HEAD = "a head 'filename onset offset event_label' and tabs between the columns"
 
@@ -239,6 +241,11 @@ def _parsed(table: Delimited, layout: Layout, *, recording: str | None, note: No
         if event is None:
             continue
         (rows if event.onset_s < event.offset_s else without_length).append(event)
+    if SELECTION in columns and FILE_OFFSET not in columns and len(recordings) > 1:
+        note(
+            f"{table.path}: times were taken as seconds of each recording; Raven counts those of a "
+            "list of files from the first, and a column 'File Offset (s)' is read instead"
+        )
     if without_length:
         note(
             f"left out {counted(len(without_length), 'event')} of no length, first "
@@ -257,6 +264,10 @@ def _event(
     if label.lower() in _NOTHING:
         raise ValueError("the event_label is missing")
     onset, offset = number(onset_text, "the onset"), number(offset_text, "the offset")
+    if FILE_OFFSET in columns and FILENAME in columns:
+        # Raven counts a list of files as one; this is the same moment in its own file.
+        within = number(cells[columns[FILE_OFFSET]], "the file offset")
+        onset, offset = within, round(offset + (within - onset), _DECIMALS)
     if onset < 0:
         raise ValueError(f"the onset is {onset:g} s; an event cannot begin before its recording")
     if onset > offset:
