@@ -165,7 +165,7 @@ class BoundSocket:
         if not self._abandoned.detach():
             return
         until = time.monotonic() + self._limits.linger_s
-        self._front.deafen()
+        self._front.stop_reading()
         self.socket.close()
         # In a thread: libzmq looks through all subscriptions for each connection that it closes.
         ending = threading.Thread(target=self._context.term, name="ending", daemon=True)

@@ -15,7 +15,6 @@ import math
 import os
 import select
 import socket
-import struct
 import threading
 import time
 from collections import deque
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from streamsed.publish.front_link import FREE_BYTES, Link, TokenBucket
 from streamsed.publish.listening import keep_alive
 
 _SIGNATURE_BYTES = 10  # of ZMTP (RFC 23): 0xFF, eight bytes, 0x7F
@@ -35,14 +35,13 @@ _OUTWARD_BYTES = 65_536
 _OUTWARD_TURNS = 4
 _LEAST_ROOM_BYTES = 128  # that makes it worth while to read
 _ACCEPTS, _ACCEPTS_S = 64, 500  # connections accepted at once and in a second, if only to be closed
-_FREE_BYTES = 640  # of a connection, counted for itself alone: what a handshake needs
 _CHANGE_S = 0.003  # between changes of libzmq's connections, with nothing held
 _CHANGE_S_A_BYTE = 4e-7  # more for each byte held: several times as long as libzmq is busy
 _CUT_S = 2.0  # between those that are closed because too much is held
 _REST_S = 0.0005  # between turns, so that a busy connection costs few of them
 _THROTTLED_S = 0.02  # how often it is looked whether more may be read
-_LOOK_S = 1.0  # how often connections are looked at
-_PROVE_S = 5.0  # in which what was sent comes to be a subscription, if it is one
+_INSPECT_S = 1.0  # how often connections are looked at
+_DISCOUNT_S = 5.0  # in which what was sent comes to be a subscription, if it is one
 _LOG_S = 60.0  # between warnings of one kind
 
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
@@ -75,61 +74,6 @@ class FrontLimits:
     held_bytes: float = 131_072
 
 
-class _Allowance:
-    """A token bucket."""
-
-    __slots__ = ("_at", "_burst", "_per_s", "left")
-
-    def __init__(self, *, burst: float, per_s: float, now: float) -> None:
-        self._burst, self._per_s, self._at = burst, per_s, now
-        self.left = burst
-
-    def refill(self, now: float) -> float:
-        self.left = min(self._burst, self.left + (now - self._at) * self._per_s)
-        self._at = now
-        return self.left
-
-
-class _Link:
-    """A client's connection, and the one to libzmq that goes with it."""
-
-    __slots__ = (
-        "allowance",
-        "client",
-        "client_readable",
-        "client_writable",
-        "inward",
-        "moved_at",
-        "outward",
-        "passed_at",
-        "peer",
-        "proving",
-        "received",
-        "recent",
-        "server",
-        "server_readable",
-        "since",
-    )
-
-    def __init__(self, client: socket.socket, allowance: _Allowance, now: float) -> None:
-        self.client = client
-        self.server: socket.socket | None = None
-        self.peer = _peer(client)
-        self.allowance = allowance
-        self.since = self.moved_at = now
-        self.passed_at = math.inf  # when libzmq got it
-        self.received = 0  # but for what proved to be no subscription
-        self.recent = self.proving = 0  # of it, in this span of time and in the one before
-        self.inward = b""  # from the client, not yet taken by libzmq
-        self.outward = b""  # from libzmq, not yet taken by the client
-        self.client_readable = self.client_writable = True
-        self.server_readable = False
-
-    @property
-    def held(self) -> int:
-        return max(0, self.received - _FREE_BYTES)
-
-
 class Front:
     """Accepts at some addresses, in a thread of its own, and passes on to another."""
 
@@ -149,28 +93,28 @@ class Front:
         self._limits = limits
         self._key = key
         now = time.monotonic()
-        self._all = _Allowance(burst=limits.all_burst_bytes, per_s=limits.all_bytes_s, now=now)
-        self._accepts = _Allowance(burst=_ACCEPTS, per_s=_ACCEPTS_S, now=now)
+        self._all = TokenBucket(burst=limits.all_burst_bytes, per_s=limits.all_bytes_s, now=now)
+        self._accepts = TokenBucket(burst=_ACCEPTS, per_s=_ACCEPTS_S, now=now)
         self._held = 0
         counts = limits.held_bytes < math.inf  # else libzmq keeps nothing of it to look through
         self._change_s_a_byte = _CHANGE_S_A_BYTE if counts else 0.0
-        self._open: set[_Link] = set()
-        self._links: dict[int, _Link] = {}  # by either descriptor
-        self._active: set[_Link] = set()  # something may be sent to the client
-        self._hungry: set[_Link] = set()  # something may be read from the client
-        self._signed: deque[_Link] = deque()  # to be passed on to libzmq
-        self._left: deque[_Link] = deque()  # whose client is gone; not yet closed for libzmq
+        self._open: set[Link] = set()
+        self._links: dict[int, Link] = {}  # by either descriptor
+        self._outgoing: set[Link] = set()  # something may be sent to the client
+        self._incoming: set[Link] = set()  # something may be read from the client
+        self._greeted: deque[Link] = deque()  # to be passed on to libzmq
+        self._closing: deque[Link] = deque()  # whose client is gone; not yet closed for libzmq
         self._change_at = now
-        self._comes = False  # the last change was one who came; they take turns
+        self._opened_last = False  # the last change was one who came; they take turns
         self._cut_at = now
         self._acceptable = set(self._listeners)
         self._accept_at = -math.inf
-        self._look_at = now + _LOOK_S
+        self._inspect_at = now + _INSPECT_S
         self._logged: dict[str, float] = {}
         self._drop = False
-        self._deaf = False
+        self._stopped_reading = False
         self._subscriptions = self._subscriptions_before = 0
-        self._all_read_at = self._prove_at = now
+        self._all_read_at = self._discount_at = now
         self._end_at = math.inf
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
@@ -207,20 +151,23 @@ class Front:
         self._subscriptions += subscriptions
         self._all_read_at = time.monotonic()
 
-    def _prove(self, now: float) -> None:
+    def _discount(self, now: float) -> None:
         """Count no longer what brought no subscription: probes of connections (RFC 37), mostly."""
-        if self._subscriptions == self._subscriptions_before and self._all_read_at > self._prove_at:
+        if (
+            self._subscriptions == self._subscriptions_before
+            and self._all_read_at > self._discount_at
+        ):
             for link in self._open:
                 self._held -= link.held
-                link.received -= link.proving
+                link.received -= link.earlier
                 self._held += link.held
         for link in self._open:
-            link.proving, link.recent = link.recent, 0
-        self._subscriptions_before, self._prove_at = self._subscriptions, now
+            link.earlier, link.recent = link.recent, 0
+        self._subscriptions_before, self._discount_at = self._subscriptions, now
 
-    def deafen(self) -> None:
-        """Accept and read nothing from now on; what is sent goes on to the clients."""
-        self._deaf = True
+    def stop_reading(self) -> None:
+        """Accept and read nothing from now on; what libzmq has sent still goes to the clients."""
+        self._stopped_reading = True
         os.eventfd_write(self._wake, 1)
 
     def close(self, patience_s: float) -> None:
@@ -232,13 +179,13 @@ class Front:
         if not self._thread.is_alive():
             return
         self._end_at = time.monotonic() + patience_s
-        self.deafen()
+        self.stop_reading()
         self._thread.join()
         os.close(self._wake)
 
     def _run(self) -> None:
         try:
-            while not self._over():
+            while not self._is_finished():
                 self._wait(self._timeout_s())
                 if self._turn(time.monotonic()):
                     time.sleep(_REST_S)
@@ -247,25 +194,25 @@ class Front:
         finally:
             for link in list(self._open):
                 self._close(link)
-            for link in self._left:
-                self._forget(link)
+            for link in self._closing:
+                self._close_server(link)
             for listener in self._listeners.values():
                 listener.close()
             self._epoll.close()
 
-    def _over(self) -> bool:
+    def _is_finished(self) -> bool:
         if self._end_at == math.inf:
             return False
         return not self._open or time.monotonic() >= self._end_at
 
     def _timeout_s(self) -> float:
-        if self._active:
+        if self._outgoing:
             return 0.0
-        if self._signed or self._left:
+        if self._greeted or self._closing:
             return min(_THROTTLED_S, max(0.0, self._change_at - time.monotonic()))
-        if self._hungry or self._acceptable or self._end_at < math.inf:
+        if self._incoming or self._acceptable or self._end_at < math.inf:
             return _THROTTLED_S
-        return max(0.0, self._look_at - time.monotonic())
+        return max(0.0, self._inspect_at - time.monotonic())
 
     def _wait(self, timeout_s: float) -> None:
         for descriptor, events in self._epoll.poll(timeout_s):
@@ -276,22 +223,22 @@ class Front:
             elif (link := self._links.get(descriptor)) is not None:
                 self._note(link, events, of_client=descriptor == link.client.fileno())
 
-    def _note(self, link: _Link, events: int, *, of_client: bool) -> None:
+    def _note(self, link: Link, events: int, *, of_client: bool) -> None:
         if not of_client:
             link.server_readable = True  # or closed, which reading shows
-            self._active.add(link)
+            self._outgoing.add(link)
             if link.inward:
-                self._hungry.add(link)
+                self._incoming.add(link)
             return
         if events & _GONE:
             self._close(link)
             return
         if events & select.EPOLLOUT:
             link.client_writable = True
-            self._active.add(link)
+            self._outgoing.add(link)
         if events & select.EPOLLIN:
             link.client_readable = True
-            self._hungry.add(link)
+            self._incoming.add(link)
 
     def _turn(self, now: float) -> bool:
         """Do some of what there is to do; return whether anything moved."""
@@ -300,16 +247,16 @@ class Front:
             for link in list(self._open):
                 self._close(link)
         moved = False
-        if not self._deaf:
+        if not self._stopped_reading:
             moved |= self._accept(now)
             moved |= self._read(now)
             moved |= self._change(now)
-        for link in list(self._active):
+        for link in list(self._outgoing):
             moved |= self._send(link, now)
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_S
-            if now >= self._prove_at + _PROVE_S:
-                self._prove(now)
+        if now >= self._inspect_at:
+            self._inspect_at = now + _INSPECT_S
+            if now >= self._discount_at + _DISCOUNT_S:
+                self._discount(now)
             for link in list(self._open):
                 if link.server is None and now - link.since > _SIGNATURE_S:
                     self._close(link)
@@ -332,7 +279,7 @@ class Front:
                 continue
             accepted = True
             self._accepts.left -= 1
-            full = len(self._open) + len(self._left) >= self._limits.connections
+            full = len(self._open) + len(self._closing) >= self._limits.connections
             if full and not self._make_room(now):
                 client.close()
                 continue
@@ -340,8 +287,8 @@ class Front:
             with contextlib.suppress(OSError):
                 keep_alive(client)
             limits = self._limits
-            allowance = _Allowance(burst=limits.burst_bytes, per_s=limits.bytes_s, now=now)
-            link = _Link(client, allowance, now)
+            allowance = TokenBucket(burst=limits.burst_bytes, per_s=limits.bytes_s, now=now)
+            link = Link(client, allowance, now)
             self._open.add(link)
             self._links[client.fileno()] = link
             self._epoll.register(client.fileno(), _EVENTS)
@@ -362,8 +309,8 @@ class Front:
         moved = False
         self._all.refill(now)
         full = self._held > self._limits.held_bytes
-        for link in sorted(self._hungry, key=lambda link: link.received):
-            if link.received >= _FREE_BYTES and (full or self._all.left < _LEAST_ROOM_BYTES):
+        for link in sorted(self._incoming, key=lambda link: link.received):
+            if link.received >= FREE_BYTES and (full or self._all.left < _LEAST_ROOM_BYTES):
                 break  # nor may those who have sent more
             if link.server is not None and link.inward:
                 self._forward(link)
@@ -377,9 +324,9 @@ class Front:
                 self._close(most)
         return moved
 
-    def _read_from(self, link: _Link, now: float) -> bool:
+    def _read_from(self, link: Link, now: float) -> bool:
         room = min(link.allowance.refill(now), _INWARD_BYTES)
-        if link.received >= _FREE_BYTES:
+        if link.received >= FREE_BYTES:
             room = min(room, self._all.left)
         if room < _LEAST_ROOM_BYTES:
             if link.allowance.left < _LEAST_ROOM_BYTES:
@@ -391,7 +338,7 @@ class Front:
             came = link.client.recv(int(room))
         except BlockingIOError:
             link.client_readable = False
-            self._hungry.discard(link)
+            self._incoming.discard(link)
             return False
         except OSError:
             came = b""
@@ -399,7 +346,7 @@ class Front:
             self._close(link)
             return False
         link.allowance.left -= len(came)
-        if link.received >= _FREE_BYTES:
+        if link.received >= FREE_BYTES:
             self._all.left -= len(came)
         self._held -= link.held
         link.received += len(came)
@@ -413,10 +360,10 @@ class Front:
             self._check_signature(link)
         return True
 
-    def _check_signature(self, link: _Link) -> None:
-        self._hungry.discard(link)
+    def _check_signature(self, link: Link) -> None:
+        self._incoming.discard(link)
         if link.inward[0] == 0xFF and link.inward[-1] == 0x7F:
-            self._signed.append(link)
+            self._greeted.append(link)
         else:
             self._close(link)
 
@@ -425,65 +372,65 @@ class Front:
 
         One at a time, for each costs the thread that sends; those who come and go take turns.
         """
-        while self._signed and self._signed[0] not in self._open:
-            self._signed.popleft()  # gone meanwhile
-        if now < self._change_at or not (self._left or self._signed):
+        while self._greeted and self._greeted[0] not in self._open:
+            self._greeted.popleft()  # gone meanwhile
+        if now < self._change_at or not (self._closing or self._greeted):
             return False
-        self._comes = bool(self._signed) and not (self._comes and self._left)
-        if not self._comes:
-            self._forget(self._left.popleft())
-        elif not self._pass_on(self._signed.popleft(), now):
+        self._opened_last = bool(self._greeted) and not (self._opened_last and self._closing)
+        if not self._opened_last:
+            self._close_server(self._closing.popleft())
+        elif not self._pass_on(self._greeted.popleft(), now):
             return False
         self._change_at = now + _CHANGE_S + self._held * self._change_s_a_byte
         return True
 
-    def _pass_on(self, link: _Link, now: float) -> bool:
+    def _pass_on(self, link: Link, now: float) -> bool:
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             server.connect(self._to)
         except OSError as error:
             server.close()
             if isinstance(error, BlockingIOError):  # its backlog is full: later
-                self._signed.appendleft(link)
+                self._greeted.appendleft(link)
             else:
                 self._close(link)
             return False
         link.server, link.passed_at = server, now
         self._links[server.fileno()] = link
         self._epoll.register(server.fileno(), _EVENTS)
-        self._hungry.add(link)
+        self._incoming.add(link)
         self._forward(link)
         return True
 
-    def _forward(self, link: _Link) -> None:
+    def _forward(self, link: Link) -> None:
         assert link.server is not None
         try:
             sent = link.server.send(link.inward)
         except BlockingIOError:
-            self._hungry.discard(link)  # until libzmq takes more
+            self._incoming.discard(link)  # until libzmq takes more
             return
         except OSError:
             link.inward = b""  # what it sent before may still be read
-            self._hungry.discard(link)
+            self._incoming.discard(link)
             return
         link.inward = link.inward[sent:]
         if not link.inward and link.client_readable:
-            self._hungry.add(link)
+            self._incoming.add(link)
 
-    def _send(self, link: _Link, now: float) -> bool:
+    def _send(self, link: Link, now: float) -> bool:
         """Pass on what libzmq has for a client; return whether there was something."""
         moved = False
         try:
             for _ in range(_OUTWARD_TURNS):
                 if not self._send_some(link):
-                    self._active.discard(link)
+                    self._outgoing.discard(link)
                     break
                 link.moved_at, moved = now, True
         except OSError:
             self._close(link)
         return moved
 
-    def _send_some(self, link: _Link) -> bool:
+    def _send_some(self, link: Link) -> bool:
         if not link.outward and not self._fetch(link):
             return False
         if not link.client_writable:
@@ -494,7 +441,7 @@ class Front:
             link.client_writable = False
         return link.client_writable
 
-    def _fetch(self, link: _Link) -> bool:
+    def _fetch(self, link: Link) -> bool:
         if link.server is None or not link.server_readable:
             return False
         try:
@@ -506,22 +453,22 @@ class Front:
             self._close(link)
         return bool(link.outward)
 
-    def _close(self, link: _Link) -> None:
+    def _close(self, link: Link) -> None:
         if link not in self._open:
             return
         self._open.discard(link)
         del self._links[link.client.fileno()]
-        self._active.discard(link)
-        self._hungry.discard(link)
+        self._outgoing.discard(link)
+        self._incoming.discard(link)
         link.client.close()
         if link.server is None:
             self._held -= link.held
             return
         del self._links[link.server.fileno()]
         self._epoll.unregister(link.server.fileno())
-        self._left.append(link)
+        self._closing.append(link)
 
-    def _forget(self, link: _Link) -> None:
+    def _close_server(self, link: Link) -> None:
         assert link.server is not None
         link.server.close()
         self._held -= link.held
@@ -531,16 +478,3 @@ class Front:
         if now - self._logged.get(event, -math.inf) >= _LOG_S:
             self._logged[event] = now
             log.warning(event, on=self._key, **details)
-
-
-def _peer(client: socket.socket) -> str:
-    """Return the other end of a connection: an IP address, or user and process."""
-    try:
-        if client.family == socket.AF_UNIX:
-            size = struct.calcsize("3i")
-            found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-            process, user, _ = struct.unpack("3i", found)
-            return f"uid {user}, process {process}"
-        return str(client.getpeername()[0])
-    except OSError:
-        return "unknown"

@@ -180,8 +180,8 @@ def test_who_sends_the_most_is_closed_when_too_much_is_held() -> None:
 def test_who_probes_its_connection_is_not_taken_for_one_who_subscribes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(front, "_LOOK_S", 0.05)
-    monkeypatch.setattr(front, "_PROVE_S", 0.1)
+    monkeypatch.setattr(front, "_INSPECT_S", 0.05)
+    monkeypatch.setattr(front, "_DISCOUNT_S", 0.1)
     with publishing(held_bytes=1000) as address, ExitStack() as made:
         probing: zmq.Socket[bytes] = made.enter_context(zmq.Context.instance().socket(zmq.SUB))
         probing.set(zmq.LINGER, 0)
