@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from streamsed.detect.events import Kind
-from streamsed.publish.journal import Journal, JournalEntry, microseconds
+from streamsed.publish.journal import Journal
+from streamsed.publish.journal_format import JournalEntry, microseconds
 from streamsed.publish.messages import BundleName, EventMessage, EventScore, Moment
 
 GROUPS = (1, 16, 256)

@@ -23,13 +23,11 @@ from streamsed.ages import Ages
 from streamsed.detect.events import Kind
 from streamsed.publish import message_builders
 from streamsed.publish.backlog import Backlog
-from streamsed.publish.journal import (
+from streamsed.publish.journal import Journal, OpenEvent, Retention
+from streamsed.publish.journal_format import (
     BESIDE,
-    Journal,
     JournalEntry,
     NotAJournal,
-    OpenEvent,
-    Retention,
     damage_as_error,
     is_damage,
 )

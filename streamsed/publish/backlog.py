@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from streamsed.detect.events import Kind
-from streamsed.publish.journal import JournalEntry, microseconds
+from streamsed.publish.journal_format import JournalEntry, microseconds
 from streamsed.publish.messages import EventMessage
 from streamsed.publish.recent_messages import RecentMessages
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from streamsed.errors import JournalError
 from streamsed.publish.archive import JOURNAL_NAME
-from streamsed.publish.journal import microseconds
+from streamsed.publish.journal_format import microseconds
 from streamsed.publish.journal_reader import JournalReader
 
 _ALL = 2**62

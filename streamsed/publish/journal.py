@@ -14,11 +14,9 @@ import os
 import sqlite3
 import stat
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -26,49 +24,27 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from streamsed.detect.events import Kind
+from streamsed.publish.journal_format import (
+    APPLICATION_ID,
+    BESIDE,
+    ROW,
+    SCHEMA,
+    VERSION,
+    JournalEntry,
+    NotAJournal,
+    damage_as_error,
+    is_whole,
+    microseconds,
+)
 from streamsed.publish.ledger import LARGEST_NUMBER
-from streamsed.publish.messages import EventMessage, Moment, NumberedMessage
+from streamsed.publish.messages import EventMessage, Moment
 from streamsed.regular_file import kind_of
-
-APPLICATION_ID = 0x53454431  # "SED1"; `file` shows it
-VERSION = 2
-ROW = "seq, published_us, CAST(topic AS BLOB), CAST(body AS BLOB), crc"  # see is_whole
-BESIDE = ("-wal", "-shm", "-journal")  # what SQLite adds to the name for its other files
 
 _PAGE_BYTES = 4096
 _BUSY_S = 0.25  # longest wait for another process's lock
 _SLACK_PAGES = 32  # free pages that are kept, and given back at a time
 _CHECKPOINT_PAGES = 250  # of the write-ahead log, 1 MB
 
-_SCHEMA = """
-CREATE TABLE messages (
-    seq INTEGER PRIMARY KEY,
-    published_us INTEGER NOT NULL,  -- microseconds of UTC since 1970
-    topic TEXT NOT NULL,
-    body TEXT NOT NULL,
-    crc INTEGER NOT NULL            -- of all of that: SQLite itself has no checksums
-);
-CREATE TABLE events (
-    event_id BLOB PRIMARY KEY,
-    source TEXT NOT NULL,
-    label TEXT NOT NULL,
-    onset_us INTEGER NOT NULL,
-    last_seq INTEGER NOT NULL,      -- its latest message
-    open INTEGER NOT NULL,          -- 1 until its offset
-    position TEXT                   -- how far its source has got while it is open: a Moment
-) WITHOUT ROWID;
-CREATE INDEX events_by_onset ON events (onset_us);
-CREATE INDEX events_by_last_message ON events (last_seq);
-CREATE INDEX open_events ON events (last_seq) WHERE open = 1;
-CREATE TABLE gaps (                 -- numbers whose messages are not here, though they may have
-    first INTEGER PRIMARY KEY,      -- been sent: pruned, or used while there was no journal, or
-    last INTEGER NOT NULL           -- (from 0 on) before the first journal of all
-);
-CREATE TABLE unused (               -- numbers that were not used
-    first INTEGER PRIMARY KEY,
-    last INTEGER NOT NULL
-);
-"""
 _ADD_MESSAGE = "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)"
 _ADD_EVENT = """
 INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id) DO UPDATE
@@ -77,92 +53,10 @@ SET last_seq = excluded.last_seq, open = excluded.open,
 """
 _LAST_ROWS = 1000  # looked at for the last message that is whole
 _CHECK_INSTRUCTIONS = 10_000  # of SQLite's machine, between readings of the clock
-# What is wrong with the disk, or the moment; everything else is wrong with the file.
-_NOT_THE_FILE = (
-    "SQLITE_BUSY",
-    "SQLITE_LOCKED",
-    "SQLITE_FULL",
-    "SQLITE_IOERR",
-    "SQLITE_CANTOPEN",
-    "SQLITE_READONLY",
-    "SQLITE_NOMEM",
-    "SQLITE_INTERRUPT",
-    "SQLITE_PERM",
-    "SQLITE_AUTH",
-    "SQLITE_PROTOCOL",
-    "SQLITE_NOLFS",
-)
-_THE_FILE = ("SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS", "SQLITE_IOERR_DATA")
 _OLDEST = """
 SELECT seq, published_us, length(body) FROM messages
 WHERE seq NOT IN (SELECT last_seq FROM events WHERE open = 1) ORDER BY seq LIMIT ?
 """
-
-
-def microseconds(moment: datetime) -> int:
-    """Return microseconds of UTC since 1970."""
-    return round(moment.timestamp() * 1e6)
-
-
-def checksum(seq: int, published_us: int, topic: bytes, body: bytes) -> int:
-    """Return the CRC-32 of a row of ``messages``."""
-    return zlib.crc32(body, zlib.crc32(topic, zlib.crc32(b"%d %d " % (seq, published_us))))
-
-
-def is_whole(row: tuple[int, int, bytes, bytes, int]) -> bool:
-    """Whether a row of ``messages`` is as it was written; its texts are read as bytes."""
-    seq, published_us, topic, body, crc = row
-    try:
-        return checksum(seq, published_us, topic, body) == crc
-    except TypeError:  # it need not even hold a number
-        return False
-
-
-class NotAJournal(sqlite3.DatabaseError):
-    """What is at the path cannot be read as a journal."""
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether the file is at fault, and not the disk or another process's lock."""
-    if isinstance(error, NotAJournal):
-        return True
-    name = getattr(error, "sqlite_errorname", None)
-    if name is None:
-        return False
-    return name in _THE_FILE or not name.startswith(_NOT_THE_FILE)
-
-
-@contextmanager
-def damage_as_error() -> Iterator[None]:
-    """Turn exceptions that damaged content causes into errors of the file."""
-    try:
-        yield
-    except sqlite3.Error:
-        raise
-    except (ValueError, TypeError, OverflowError) as error:  # pydantic's and Unicode's are such
-        raise NotAJournal(f"holds what no journal holds: {type(error).__name__}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """A numbered message as it is journaled and sent."""
-
-    seq: int
-    published_us: int
-    message: NumberedMessage
-    topic: bytes
-    body: bytes
-
-    @classmethod
-    def of(cls, message: NumberedMessage, *, seq: int, published_us: int) -> Self:
-        """Write a message out."""
-        topic, body = message.frames()
-        return cls(seq, published_us, message, topic, body)
-
-    @property
-    def crc(self) -> int:
-        """The checksum of its row."""
-        return checksum(self.seq, self.published_us, self.topic, self.body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +153,7 @@ class Journal:
         execute("PRAGMA cache_size = -512")
         if self.is_new:
             with self._transaction():
-                for statement in _SCHEMA.split(";"):
+                for statement in SCHEMA.split(";"):
                     execute(statement)
                 execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 execute(f"PRAGMA user_version = {VERSION}")
@@ -557,6 +451,6 @@ def _schema_of(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
 
 def _expected_schema() -> list[tuple[object, ...]]:
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        for statement in _SCHEMA.split(";"):
+        for statement in SCHEMA.split(";"):
             connection.execute(statement)
         return _schema_of(connection)

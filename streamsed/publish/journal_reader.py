@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from streamsed.publish.journal import APPLICATION_ID, ROW, VERSION, damage_as_error, is_whole
+from streamsed.publish.journal_format import APPLICATION_ID, ROW, VERSION, damage_as_error, is_whole
 
 _BUSY_S = 0.25
 

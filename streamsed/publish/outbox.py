@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from streamsed.errors import PublishError
-from streamsed.publish.journal import JournalEntry
+from streamsed.publish.journal_format import JournalEntry
 from streamsed.publish.message_builders import MessageBuilder
 from streamsed.publish.sequencer import Sequencer
 

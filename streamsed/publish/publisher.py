@@ -16,7 +16,7 @@ import zmq
 
 from streamsed.publish.authentication import Authentication
 from streamsed.publish.binding import BoundSocket, SocketLimits
-from streamsed.publish.journal import JournalEntry
+from streamsed.publish.journal_format import JournalEntry
 from streamsed.publish.message_builders import LevelBuilder, MessageBuilder
 from streamsed.publish.messages import Heartbeat
 from streamsed.publish.outbox import Outbox

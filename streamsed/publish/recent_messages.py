@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import takewhile
 
-from streamsed.publish.journal import JournalEntry
+from streamsed.publish.journal_format import JournalEntry
 
 RECENT_MESSAGES = 2000
 

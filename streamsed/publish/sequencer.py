@@ -17,7 +17,8 @@ from streamsed.publish import message_builders
 from streamsed.publish.archive import Archive, PositionOf, beyond
 from streamsed.publish.backlog import Backlog
 from streamsed.publish.disk_thread import DiskThread
-from streamsed.publish.journal import JournalEntry, Retention, microseconds
+from streamsed.publish.journal import Retention
+from streamsed.publish.journal_format import JournalEntry, microseconds
 from streamsed.publish.last_value_cache import LastValueCache
 from streamsed.publish.messages import JournalCondition, JournalState
 from streamsed.publish.recent_messages import RecentMessages
