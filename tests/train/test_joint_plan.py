@@ -11,7 +11,15 @@ from streamsed.errors import ConfigError
 from tests.train.tone_set import write_tone_set
 from train.data.clips import Clip, ClipSet
 from train.data.events import Event
-from train.experiments.detect_steps import F1, Detected, event_f1, read_detected, tag_confusion
+from train.experiments.detect_steps import (
+    F1,
+    Detected,
+    Windowed,
+    event_f1,
+    read_detected,
+    segment_f1,
+    tag_confusion,
+)
 from train.experiments.engine import Engine
 from train.experiments.joint import verdicts
 from train.experiments.plan import load_plan
@@ -38,8 +46,15 @@ def test_the_page_has_the_papers_rows_and_names_what_is_not_at_hand(
     page = engine.plan.page
     assert page is not None
     text = page.text(engine.results())
-    assert "/ 81.2 |" in next(line for line in text.splitlines() if line.startswith("| + ESP |"))
-    assert "| + DFD-D | - / not at hand | - / not at hand | - |" in text
+    assert "| mean teacher | - | - / 25.8 | - | - / 53.7 | - | - / 45.8 | - |" in text
+    assert "| + DFD-D | - | 44.4 / 41.7 | - | 73.2 / 71.1 | - | 73.4 / 72.9 | - |" in text
+    whole = next(line for line in text.splitlines() if line.startswith("| + TFD + AFL + ESP |"))
+    assert [cell.strip() for cell in whole.split("|")][3::2][:3] == [
+        "51.6 / 49.8",
+        "76.4 / 75.9",
+        "83.4 / 81.2",
+    ]
+    assert "| gamma 1, tau 15 | - | 45.5 / 44.8 | - | 74.3 / 73.3 | - | 75.3 / 74.4 | - |" in text
     assert "- + TFD, against backbone: not run." in text
     assert "1 of 3 seeds are too few for a claim" in text
     assert "| afl | teacher |" in text
@@ -55,7 +70,8 @@ def test_the_student_and_its_teacher_are_both_scored(engine: Engine) -> None:
     assert student.parameters != teacher.parameters
     for found in (student, teacher):
         assert 0.0 <= found.tags.interval[0] <= found.tags.interval[1] <= 1.0
-        assert found.windows_s["Blender"] == {"average": 0.0, "event_specific": 0.0}
+        for windowed in (found.average, found.event_specific):
+            assert windowed.windows_s["Blender"] == 0.0
 
 
 def test_the_papers_own_plans_can_be_read(tmp_path: Path) -> None:
@@ -109,6 +125,8 @@ def test_events_of_active_frames_reach_their_f1() -> None:
     found = event_f1(events, truth, clips)
     assert found.classes == {"a": pytest.approx(2 / 3), "b": 1.0, "c": None}
     assert found.macro == pytest.approx((2 / 3 + 1) / 2)
+    segments = segment_f1(events, truth, clips)
+    assert segments.classes == {"a": pytest.approx(2 / 3), "b": 1.0, "c": None}
 
 
 def test_confusion_counts_a_wrong_tag_where_the_class_is_not() -> None:
@@ -122,7 +140,8 @@ def test_confusion_counts_a_wrong_tag_where_the_class_is_not() -> None:
 
 def detected(tags: float, events: float) -> Detected:
     f1 = {value: F1(value, (0.0, 1.0), {}) for value in (tags, events)}
-    return Detected(f1[tags], f1[events], f1[events], {}, {}, 1)
+    windowed = Windowed(f1[events], f1[events], f1[tags], {}, {})
+    return Detected(f1[tags], windowed, windowed, 1)
 
 
 def test_a_part_is_said_to_help_only_where_three_seeds_agree() -> None:
@@ -130,7 +149,7 @@ def test_a_part_is_said_to_help_only_where_three_seeds_agree() -> None:
     agree = [detected(0.6, 0.2), detected(0.7, 0.4), detected(0.51, 0.4)]
     lines = list(verdicts({"backbone": backbone, "+ TFD": agree}))
     line = next(line for line in lines if "+ TFD, against backbone" in line)
-    assert "tagging +10.3, better in all 3 seeds" in line
-    assert "detection +3.3, seeds disagree" in line
+    assert "tags +10.3, better in all 3 seeds" in line
+    assert "events +3.3, seeds disagree" in line
     few = list(verdicts({"backbone": backbone[:2], "+ TFD": agree[:2]}))
     assert any("2 of 3 seeds are too few" in line for line in few)

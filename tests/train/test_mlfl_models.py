@@ -213,7 +213,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="is below the tagger's"):
         tag_cnn_config(shift_frames=1)
     with pytest.raises(ValueError, match="lines is empty"):
-        tag_cnn_config(lines=())
+        tag_cnn_config(lines=(), shift_frames=2)
     with pytest.raises(ValueError, match="planes is empty"):
         mlfl_config(planes=())
     with pytest.raises(ValueError, match="window_frames"):

@@ -13,8 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter
 
+from streamsed.errors import ConfigError
 from streamsed.evaluate.criteria.collar import event_counts
 from streamsed.evaluate.criteria.error_counts import ErrorCounts, macro
+from streamsed.evaluate.criteria.segments import segment_counts
 from train.checkpoint import load_model
 from train.data.clips import ClipSet
 from train.data.desed import Part, read_desed
@@ -52,24 +54,40 @@ class F1:
 
 
 @dataclass(frozen=True)
+class Windowed:
+    """What is found with windows of one kind.
+
+    Attributes:
+        events: event-based F1, collars of 200 ms or 20 % of the duration.
+        segments: segment-based F1, of 1 s.
+        tags: F1 of clips' tags: the classes of which an event is left after the windows. So windows
+            change tags, as in the paper's Table 3.
+        windows_s: of each class.
+        confusion: of each class, the share of clips with it that have each class as a tag; of
+            other classes, only the clips without them count. None where there are no such clips.
+    """
+
+    events: F1
+    segments: F1
+    tags: F1
+    windows_s: dict[str, float]
+    confusion: dict[str, dict[str, float | None]]
+
+
+@dataclass(frozen=True)
 class Detected:
     """What a checkpoint tags and detects.
 
     Attributes:
-        tags: F1 of clips' tags.
-        average: event F1 with windows of the average duration.
-        event_specific: event F1 with windows of the durations up to their knee.
-        windows_s: of each class, by the two.
-        confusion: of each class, the share of clips with it that have each class as a tag; of
-            other classes, only the clips without them count. None where there are no such clips.
+        tags: F1 of the tags that gate, before windows.
+        average: with windows of the average duration.
+        event_specific: with windows of the durations up to their knee.
         parameters: number of weights.
     """
 
     tags: F1
-    average: F1
-    event_specific: F1
-    windows_s: dict[str, dict[str, float]]
-    confusion: dict[str, dict[str, float | None]]
+    average: Windowed
+    event_specific: Windowed
     parameters: int
 
 
@@ -85,6 +103,7 @@ class Detect(Step):
 
     Attributes:
         checkpoint: of a detector with a clip-level output.
+        gate: checkpoint whose tags gate, such as the teacher's; null for the detector's own.
         title: of its row in tables; null for none.
         data: data set.
         part: of it, with events.
@@ -100,6 +119,7 @@ class Detect(Step):
     captions: ClassVar[tuple[str, ...]] = ("title",)
 
     checkpoint: str
+    gate: str | None = None
     title: str | None = None
     data: str = "data"
     part: Part = "validation"
@@ -112,10 +132,11 @@ class Detect(Step):
 
     def needs(self) -> Mapping[str, Need]:
         """Return the checkpoint and the data set."""
-        return {
+        needs = {
             "checkpoint": Need("checkpoint", self.checkpoint),
             "data": Need("data", self.data),
         }
+        return needs if self.gate is None else {**needs, "gate": Need("checkpoint", self.gate)}
 
     def yields(self) -> Mapping[str, Artefact]:
         """Return what was tagged and detected."""
@@ -129,9 +150,15 @@ class Detect(Step):
         frame_s = config.frame_samples / config.front_end.sample_rate
         device = make_fabric(MachineConfig(**at.machine.recipes)).device
         found = tagged_scores(model, clips, duration_s=self.duration_s, device=device)
+        tags = found.tags
+        if self.gate is not None:
+            gate = load_model(at.needs["gate"]).model
+            if gate.config.classes != config.classes:
+                raise ConfigError(f"{self.gate}: its classes are not those of {self.checkpoint}")
+            tags = tagged_scores(gate, clips, duration_s=self.duration_s, device=device).tags
         parameters = sum(weights.numel() for weights in model.parameters())
         training = read_desed(at.needs["data"], self.durations_of, classes=config.classes)
-        detected = self._detected(found.frames, found.tags, clips, training, frame_s, parameters)
+        detected = self._detected(found.frames, tags, clips, training, frame_s, parameters)
         with replacing(at.folder / DETECTED) as part:
             part.write_text(json.dumps(asdict(detected), indent=1), encoding="utf-8")
         return True
@@ -147,8 +174,8 @@ class Detect(Step):
     ) -> Detected:
         durations, durations_s = event_durations(training), clips.durations()
         truth = true_events(clips, durations_s=durations_s)
-        windows_s: dict[str, dict[str, float]] = {label: {} for label in clips.classes}
-        of_events: dict[str, F1] = {}
+        true = np.array([[label in clip.labels for label in clips.classes] for clip in clips.clips])
+        found: dict[str, Windowed] = {}
         for name, rule in RULES.items():
             lengths_s = self._windows_s(durations, rule)
             sizes = [odd_frames(lengths_s[label], frame_s) for label in clips.classes]
@@ -165,18 +192,17 @@ class Detect(Step):
             events = active_events(
                 active, classes=clips.classes, frame_s=frame_s, durations_s=durations_s
             )
-            of_events[name] = event_f1(events, truth, clips)
-            for label in clips.classes:
-                windows_s[label][name] = lengths_s[label]
+            left = np.stack([active[clip.name].any(axis=0) for clip in clips.clips])
+            found[name] = Windowed(
+                events=event_f1(events, truth, clips),
+                segments=segment_f1(events, truth, clips),
+                tags=_f1(_tag_counts(left, true), clips.classes),
+                windows_s={label: lengths_s[label] for label in clips.classes},
+                confusion=tag_confusion(left, true, clips.classes),
+            )
         on = np.stack([tags[clip.name] > self.tag_threshold for clip in clips.clips])
-        true = np.array([[label in clip.labels for label in clips.classes] for clip in clips.clips])
         return Detected(
-            tags=_f1(_tag_counts(on, true), clips.classes),
-            average=of_events["average"],
-            event_specific=of_events["event_specific"],
-            windows_s=windows_s,
-            confusion=tag_confusion(on, true, clips.classes),
-            parameters=parameters,
+            tags=_f1(_tag_counts(on, true), clips.classes), parameters=parameters, **found
         )
 
     def _windows_s(self, durations: Mapping[str, Durations], rule: Rule) -> dict[str, float]:
@@ -195,10 +221,16 @@ def event_f1(events: pd.DataFrame, truth: pd.DataFrame, clips: ClipSet) -> F1:
     return _f1(counts, clips.classes)
 
 
+def segment_f1(events: pd.DataFrame, truth: pd.DataFrame, clips: ClipSet) -> F1:
+    """Return the segment-based F1 of an event table, in segments of 1 s."""
+    counts = segment_counts(events, truth, durations_s=clips.durations(), classes=clips.classes)
+    return _f1(counts, clips.classes)
+
+
 def tag_confusion(
     found: NDArray[np.bool_], true: NDArray[np.bool_], classes: Sequence[str]
 ) -> dict[str, dict[str, float | None]]:
-    """Return the shares of :attr:`Detected.confusion` of tags ``(R, C)``."""
+    """Return the shares of :attr:`Windowed.confusion` of tags ``(R, C)``."""
     shares: dict[str, dict[str, float | None]] = {}
     for row, label in enumerate(classes):
         shares[label] = {}

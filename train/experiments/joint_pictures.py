@@ -56,7 +56,9 @@ def _mean(seeds: Sequence[Shares]) -> NDArray[np.float64]:
 
 
 def draw_durations(durations: Mapping[str, Durations], path: Path) -> None:
-    """Draw each class's cumulative distribution of durations, the knee, and the windows, as a PNG.
+    """Draw each class's cumulative distribution of durations, the knee, and two means, as a PNG.
+
+    They are the durations that windows are made of, before they are multiplied by eta.
 
     Args:
         durations: of training events, by class; a class without any has an empty plot.
@@ -97,10 +99,10 @@ def _draw_class(axes: Any, label: str, durations: Durations) -> None:
         axes.plot(lengths[knee - 1], shares[knee - 1], "o", color="C3", label="knee")
     # The wider line shows beside the other where both are the same.
     for rule, text, style in (
-        (Rule.MEAN, "window, Avg", {"color": "C7", "linewidth": 4.0, "alpha": 0.5}),
-        (Rule.KNEE, "window, ESP", {"color": "C3", "linewidth": 1.2, "linestyle": "--"}),
+        (Rule.MEAN, "mean of all (Avg)", {"color": "C2", "linewidth": 4.0, "alpha": 0.5}),
+        (Rule.KNEE, "mean up to the knee (ESP)", {"color": "black", "linewidth": 1.2}),
     ):
-        window = class_window(label, durations, WindowConfig(rule=rule))
+        window = class_window(label, durations, WindowConfig(rule=rule, eta=1.0))
         axes.axvline(window.window_s, label=text, **style)
     axes.set_xlim(left=0.0)
 

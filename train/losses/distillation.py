@@ -1,19 +1,23 @@
 """Distillation of embeddings between two networks, paper (d); see :mod:`train.losses.focal`.
 
-The student's embeddings are brought to the teacher's longer frames by their mean over the frames
-that count (:func:`over_longer_frames`). Then either each frame is compared with its own
-(:func:`feature_mse`), or the distances between frames are compared with the distances between the
-other network's (:func:`distance_loss`). Which frames count makes the difference of the paper's
-rows: all of them, or those of target events in strongly labelled clips (:func:`target_frames`).
+Each network's embeddings are projected, ``F_t W_t`` and ``F_s W_s``, the teacher's longer frames
+spread over the student's, and compared frame by frame by their Euclidean distance (eq. 2)::
 
-Both losses are smallest where all embeddings are equal, which distinguishes nothing. So what is
-compared is standardised (:func:`standardised`), the length of an embedding is no way to a smaller
-loss, and :func:`norms` watches what the networks themselves return.
+    D_j = || (F_t W_t)_j - (F_s W_s)_j ||_2
+
+The paper's rows differ in what becomes of the distances: their squares, in all frames of all clips
+(DFD-MSE, :func:`frame_mse`); the distances themselves in these (DFD-D); or in the frames ``M`` of
+target events of strongly labelled clips (TFD, eq. 1: ``1/T (D . M) A``, divided by all frames of a
+clip, not by those of events). The latter two are :func:`frame_distance`.
+
+All are 0 where both projections are, which distinguishes nothing. So projections are scaled to
+length 1 first (:func:`unit_length`), which leaves the answer that all frames are alike; against it
+the teacher's side may be kept from gradients. :func:`norms` watches what the networks return.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,11 +27,12 @@ from train.losses.known import mean_known
 
 ACTIVE = 0.5
 """A class is active in a frame above this."""
-_EPS = 1e-5
+_EPS = 1e-6
+Alignment = Literal["repeat", "linear"]
 
 
 def target_frames(values: Tensor, known: Tensor, padding: Tensor | None = None) -> Tensor:
-    """Return where a target event is active in a strongly labelled clip, ``(B, T)`` bool.
+    """Return M, where a target event is active in a strongly labelled clip, ``(B, T)`` bool.
 
     Args:
         values: ``(B, T, C)``, 0 to 1; zeros where nothing is known.
@@ -39,7 +44,7 @@ def target_frames(values: Tensor, known: Tensor, padding: Tensor | None = None) 
 
 
 def over_longer_frames(x: Tensor, counts: Tensor, ratio: int) -> tuple[Tensor, Tensor]:
-    """Return the means of embeddings over frames that are ``ratio`` times as long.
+    """Return the means of labels over frames that are ``ratio`` times as long.
 
     Args:
         x: ``(B, T, D)``.
@@ -57,50 +62,56 @@ def over_longer_frames(x: Tensor, counts: Tensor, ratio: int) -> tuple[Tensor, T
     return chosen / number.clamp(min=1)[..., None], number > 0
 
 
-def standardised(x: Tensor) -> Tensor:
-    """Return embeddings ``(..., D)`` of mean 0 and mean square 1 over their features.
-
-    An embedding of equal features has none of either and becomes zeros, with finite gradients.
-    """
-    return F.layer_norm(x.float(), x.shape[-1:], eps=_EPS)
-
-
-def feature_mse(student: Tensor, teacher: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean squared difference ``()`` of standardised embeddings; 0 where none counts.
+def over_shorter_frames(x: Tensor, ratio: int, *, align: Alignment = "repeat") -> Tensor:
+    """Return ``(B, T * ratio, D)``, what ``(B, T, D)`` is in frames ``ratio`` times as short.
 
     Args:
-        student: ``(B, T, D)``.
-        teacher: ``(B, T, D)``.
-        counts: ``(B, T)`` bool, frames that are compared.
+        x: of longer frames.
+        ratio: shorter frames in a longer one.
+        align: ``repeat``, or ``linear`` between the middles of longer frames.
     """
-    return mean_known((standardised(student) - standardised(teacher)).square(), counts)
+    if align == "repeat" or ratio == 1:
+        return x.repeat_interleave(ratio, dim=1)
+    spread = F.interpolate(x.transpose(1, 2).float(), scale_factor=ratio, mode="linear")
+    return spread.transpose(1, 2)
 
 
-def distance_loss(student: Tensor, teacher: Tensor, counts: Tensor) -> Tensor:
-    """Return how far the distances of frames from each other differ in two networks, ``()``.
+def unit_length(x: Tensor) -> Tensor:
+    """Return projections ``(..., D)`` of length 1; zeros stay zeros, with finite gradients."""
+    x = x.float()
+    # Scaled to a largest feature of 1 first, so that no square leaves the range of floats.
+    highest = x.detach().abs().amax(dim=-1, keepdim=True).clamp(min=1e-30)
+    x = x / highest
+    return x / (x.square().sum(dim=-1, keepdim=True) + _EPS**2).sqrt()
 
-    Euclidean distances between all pairs of frames, each network's divided by their own mean, and
-    compared by the Huber loss: relational distillation by distances (W. Park et al. 2019). Widths
-    may differ, and turning or scaling one network's embeddings changes nothing.
+
+def frame_mse(student: Tensor, teacher: Tensor, frames: Tensor) -> Tensor:
+    """Return the mean over frames ``()`` of the squared distances; 0 where no frame counts.
 
     Args:
-        student: ``(B, T, D)``.
-        teacher: ``(B, T, D')``.
-        counts: ``(B, T)`` bool, frames whose pairs are compared; without a pair the loss is 0.
+        student: ``(B, T, D)``, projected.
+        teacher: ``(B, T, D)``, projected.
+        frames: ``(B, T)`` bool, those of the clips that take part.
     """
-    if int(counts.sum()) < 2:
-        none = torch.zeros_like(counts)
-        return mean_known(student.float(), none) + mean_known(teacher.float(), none)
-    mine, theirs = (_relative_distances(x[counts].float()) for x in (student, teacher))
-    return F.smooth_l1_loss(mine, theirs)
+    return mean_known((student.float() - teacher.float()).square().sum(dim=2), frames)
 
 
-def _relative_distances(points: Tensor) -> Tensor:
-    """Return the distances ``(N (N - 1) / 2,)`` of points ``(N, D)``, divided by their mean."""
-    first, second = torch.triu_indices(len(points), len(points), 1, device=points.device)
-    # The root has no finite gradient at 0, where two frames are equal.
-    distances = ((points[first] - points[second]).square().sum(dim=1) + _EPS**2).sqrt()
-    return distances / distances.mean()
+def frame_distance(student: Tensor, teacher: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+    """Return ``1/T sum_j D_j M_j`` (eq. 1), the mean over the clips that take part, ``()``.
+
+    Args:
+        student: ``(B, T, D)``, projected.
+        teacher: ``(B, T, D)``, projected.
+        frames: ``(B, T)`` bool, those of the clips that take part; a clip without any takes none.
+        mask: ``(B, T)`` bool, M.
+    """
+    squares = (student.float() - teacher.float()).square().sum(dim=2)
+    counted = frames & mask
+    # The root has no finite gradient at 0, where two embeddings are equal.
+    distances = (torch.where(counted, squares, torch.zeros_like(squares)) + _EPS**2).sqrt()
+    distances = torch.where(counted, distances, torch.zeros_like(distances))
+    length = frames.sum(dim=1)
+    return mean_known(distances.sum(dim=1) / length.clamp(min=1), length > 0)
 
 
 class Norms(NamedTuple):
@@ -123,35 +134,20 @@ def norms(x: Tensor) -> Norms:
     return Norms(float(x.square().mean().sqrt()), float(spread))
 
 
-def feature_mse_reference(student: Tensor, teacher: Tensor, counts: Tensor) -> float:
-    """Return what :func:`feature_mse` returns, feature by feature."""
-    total, number = 0.0, 0
-    for row, frame in counts.nonzero().tolist():
-        pair = []
-        for x in (student[row, frame].tolist(), teacher[row, frame].tolist()):
-            mean = sum(x) / len(x)
-            variance = sum((value - mean) ** 2 for value in x) / len(x)
-            pair.append([(value - mean) / (variance + _EPS) ** 0.5 for value in x])
-        total += sum((one - other) ** 2 for one, other in zip(*pair, strict=True))
-        number += len(pair[0])
-    return total / max(number, 1)
-
-
-def distance_loss_reference(student: Tensor, teacher: Tensor, counts: Tensor) -> float:
-    """Return what :func:`distance_loss` returns, pair by pair."""
-    places = counts.nonzero().tolist()
-    pairs = [(i, j) for i in range(len(places)) for j in range(i + 1, len(places))]
-    if not pairs:
-        return 0.0
-    relative = []
-    for x in (student, teacher):
-        points = [x[row, frame].tolist() for row, frame in places]
-        distances = [
-            sum((a - b) ** 2 for a, b in zip(points[i], points[j], strict=True)) ** 0.5
-            for i, j in pairs
-        ]
-        mean = sum(distances) / len(distances)
-        relative.append([distance / mean for distance in distances])
-    gaps = [abs(one - other) for one, other in zip(*relative, strict=True)]
-    huber = [0.5 * gap * gap if gap < 1.0 else gap - 0.5 for gap in gaps]
-    return float(sum(huber)) / len(huber)
+def frame_distance_reference(
+    student: Tensor, teacher: Tensor, frames: Tensor, mask: Tensor
+) -> float:
+    """Return what :func:`frame_distance` returns, frame by frame."""
+    clips = []
+    for row in range(len(student)):
+        total, length = 0.0, 0
+        for frame in range(student.shape[1]):
+            if not frames[row, frame]:
+                continue
+            length += 1
+            if mask[row, frame]:
+                pair = zip(student[row, frame].tolist(), teacher[row, frame].tolist(), strict=True)
+                total += sum((one - other) ** 2 for one, other in pair) ** 0.5
+        if length:
+            clips.append(total / length)
+    return sum(clips) / max(len(clips), 1)

@@ -56,7 +56,8 @@ class ConvModelConfig:
         pooling: whether pooling takes the largest value or the mean.
         norm_eps: of batch normalisation.
         dropout: before what follows the convolutions.
-        shift_frames: score frames after the one that is scored that the convolutions see.
+        shift_frames: score frames after the one that is scored that the convolutions see; no more
+            than they see back, or they would not see the frame itself.
         chunk_samples: the hop of the exported step.
     """
 
@@ -82,6 +83,13 @@ class ConvModelConfig:
             raise ValueError(f"shift_frames {self.shift_frames} is negative")
         if self.bands < 1:
             raise ValueError(f"planes pool {self.front_end.n_mels} bands to none")
+        if self.shift_frames * self.pooled_frames > self.frames_behind:
+            raise ValueError(
+                f"shift_frames {self.shift_frames}: the convolutions see {self.frames_behind} "
+                f"feature frames back, and {self.pooled_frames} are one score frame, so they would "
+                f"not see the frame that is scored; "
+                f"at most {self.frames_behind // self.pooled_frames} would be right"
+            )
 
     @property
     def kind(self) -> str:
@@ -100,6 +108,15 @@ class ConvModelConfig:
         for plane in self.planes:
             pooled *= plane.pool[0]
         return pooled
+
+    @property
+    def frames_behind(self) -> int:
+        """Feature frames before those of a score frame that the convolutions see."""
+        behind, pooled = 0, 1
+        for plane in self.planes:
+            behind += (plane.kernel[0] - 1) * pooled
+            pooled *= plane.pool[0]
+        return behind + len(self.lines) * 2 * pooled
 
     @property
     def bands(self) -> int:

@@ -44,7 +44,7 @@ class MLFLConfig(ConvModelConfig):
     """
 
     planes: tuple[PlaneConfig, ...] = PUBLISHED_PLANES
-    shift_frames: int = 4
+    shift_frames: int = 1
     rnn_units: int = 0
     projection: int = 64
     detection: Literal["surface", "branch"] = "surface"

@@ -30,15 +30,35 @@ from train.models.window_step import WindowStep, score_windows
 
 @dataclass(frozen=True)
 class BlockConfig:
-    """Convolutions of 3 by 3, each normalised, ReLU; then pooling.
+    """Square convolutions, each normalised, ReLU; then pooling.
 
     Attributes:
         channels: of each convolution.
         pool: (frames, bands) of which the largest value is taken.
+        kernel: frames and bands of each convolution, odd.
     """
 
     channels: int
     pool: tuple[int, int]
+    kernel: int = 3
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.kernel, *self.pool) < 1 or self.kernel % 2 == 0:
+            raise ValueError(
+                f"channels {self.channels}, pool {self.pool}, kernel {self.kernel}; "
+                "all must be 1 or more, and the kernel odd"
+            )
+
+
+PUBLISHED_BLOCKS = (
+    BlockConfig(16, (4, 4)),
+    BlockConfig(32, (4, 2)),
+    BlockConfig(64, (2, 2)),
+    BlockConfig(128, (2, 2)),
+    BlockConfig(256, (1, 1), kernel=1),
+)
+"""Sized as guided learning's published teacher, of 64 bands 512 features; but for pooling 64 frames
+of 16 ms, which divides chunks, where it pools 100 of 20 ms."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +68,13 @@ class TwoBranchTeacherConfig:
     Attributes:
         classes: class names, in output order.
         front_end: the log-mel front end; the student's, in training with one.
-        blocks: of convolutions; five in the paper. By default 64 frames of time become one, 1.02 s.
+        blocks: of convolutions; five in the paper, whose text gives no sizes. By default 64 frames
+            of time become one, 1.02 s.
         convolutions: of each block; two in the paper.
         norm_eps: of batch normalisation.
         dropout: after each block.
         branches: their widths.
+        projection: width of what is compared with the student's; W_t in the paper.
         window_frames: of the sliding window when the model is run on a stream.
         latency_frames: look-ahead of scores on a stream, unless another is asked for.
         chunk_samples: the hop of the exported step.
@@ -61,17 +83,12 @@ class TwoBranchTeacherConfig:
 
     classes: tuple[str, ...]
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
-    blocks: tuple[BlockConfig, ...] = (
-        BlockConfig(16, (4, 4)),
-        BlockConfig(32, (4, 2)),
-        BlockConfig(64, (2, 2)),
-        BlockConfig(128, (2, 2)),
-        BlockConfig(128, (1, 2)),
-    )
+    blocks: tuple[BlockConfig, ...] = PUBLISHED_BLOCKS
     convolutions: int = 2
     norm_eps: float = 1e-3
     dropout: float = 0.0
     branches: BranchesConfig = field(default_factory=BranchesConfig)
+    projection: int = 128
     window_frames: int = 10
     latency_frames: int = 2
     chunk_samples: int = 16384
@@ -80,6 +97,8 @@ class TwoBranchTeacherConfig:
     def __post_init__(self) -> None:
         if not self.blocks or self.convolutions < 1:
             raise ValueError("blocks and convolutions must be one or more")
+        if self.projection < 1:
+            raise ValueError(f"projection {self.projection}; must be 1 or more")
         check_chunk(self.chunk_samples, self.frame_samples)
         if self.bands < 1:
             raise ValueError(f"blocks pool {self.front_end.n_mels} bands to none")
@@ -130,6 +149,7 @@ def _example(classes: tuple[str, ...]) -> TwoBranchTeacherConfig:
         branches=BranchesConfig(
             rnn_units=6, rnn_layers=2, tagging_units=8, detection_units=8, head_units=4
         ),
+        projection=8,
         window_frames=20,
         latency_frames=6,
         chunk_samples=4096,
@@ -151,7 +171,13 @@ class TwoBranchTeacher(SoundEventModel):
         for block in config.blocks:
             for _ in range(config.convolutions):
                 layers += [
-                    nn.Conv2d(channels, block.channels, 3, padding=1, bias=False),
+                    nn.Conv2d(
+                        channels,
+                        block.channels,
+                        block.kernel,
+                        padding=block.kernel // 2,
+                        bias=False,
+                    ),
                     nn.BatchNorm2d(block.channels, eps=config.norm_eps),
                     nn.ReLU(),
                 ]
@@ -160,6 +186,7 @@ class TwoBranchTeacher(SoundEventModel):
         self.cnn = nn.Sequential(*layers)
         self.tagging = TaggingBranch(config.units, len(config.classes), config.branches)
         self.head = DetectionBranch(config.units, len(config.classes), config.branches)
+        self.projection = nn.Linear(config.units, config.projection, bias=False)
 
     def mels(self, audio: Tensor) -> Tensor:
         """Return linear mel bands of clips."""
@@ -170,14 +197,16 @@ class TwoBranchTeacher(SoundEventModel):
     ) -> Output:
         """Score clips; see the base class. Features beyond the last whole frame are context alone.
 
-        Further outputs: ``embeddings`` ``(B, T, D)`` and ``tags`` ``(B, C)`` logits.
+        Further outputs: ``embeddings`` ``(B, T, D)``, ``tags`` ``(B, C)`` logits, and
+        ``distilled`` ``(B, T, projection)``, what the student's is compared with.
         """
         x = self.cnn(features.unsqueeze(1))  # (B, C, T', F')
         x = x.permute(0, 2, 1, 3).flatten(2)
-        pooled = self.tagging(x, padding if padding is not None and padding.any() else None)
+        tags = self.tagging(x, padding if padding is not None and padding.any() else None)
         with torch.autocast(x.device.type, enabled=False):
-            clip = torch.sigmoid(pooled.tags)
-        return Output(self.head(x), clip, {"embeddings": x, "tags": pooled.tags})
+            clip = torch.sigmoid(tags.float())
+        extra = {"embeddings": x, "tags": tags, "distilled": self.projection(x)}
+        return Output(self.head(x), clip, extra)
 
     def scores(self, audio: Tensor, *, latency_frames: int | None = None) -> Tensor:
         """Score clips as a stream would be, window for window; see the base class."""

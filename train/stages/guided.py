@@ -1,9 +1,10 @@
 """Training of paper (d): a teacher and a student that learn tags from each other.
 
 See :mod:`train.losses.focal` for the paper, which stands on guided learning (L. Lin et al. 2020).
-The teacher compresses time and tags better; the student keeps time and finds where events are.
-Where tags are not known, each is given the other's, binarised and without gradients. The teacher's
-embeddings are distilled into the student's, and losses of labels change in a second stage.
+The teacher compresses time and tags better; the student keeps time and finds where events are. Eqs.
+3 to 6: losses of labels of both, of each with the other's tags, binarised and without gradients
+(the student's, with which the teacher is tuned, weigh ``alpha``), and the teacher's embeddings
+distilled into the student's (weight ``beta``). Losses of labels change in a second stage.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from train.data.classes import CLASSES
 from train.data.sets.clips import ClipSets
 from train.data.targets import STRONG, WEAK
 from train.engine.networks import Learned, Networks, Role
-from train.engine.schedules import Approach, At, Schedule
+from train.engine.schedules import Approach, At, Ramp, Schedule
 from train.engine.stage import Sets, Terms
 from train.losses.distillation import (
-    distance_loss,
-    feature_mse,
+    Alignment,
+    frame_distance,
+    frame_mse,
     norms,
     over_longer_frames,
+    over_shorter_frames,
     target_frames,
+    unit_length,
 )
 from train.losses.focal import adaptive_focal, focal
 from train.losses.known import mean_known
@@ -49,7 +53,9 @@ TAGS = "tags"
 ALPHA, BETA = "alpha", "beta"
 GUIDED, GUIDING = "guided", "guiding"
 """Terms of the student's loss under the teacher's tags, and the other way round."""
-_COMPARED = {STUDENT: "distilled", TEACHER: "embeddings"}
+DISTILLED = "distilled"
+LAMBDA, GUIDING_FROM = 0.996, 30.0
+"""The paper's lambda and s."""
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From logits and targets to the loss of each element."""
 
@@ -61,12 +67,12 @@ class FocalStageConfig:
     Attributes:
         form: ``adaptive`` weighs by ``1 - p_t^gamma`` (the paper), ``lin`` by ``(1 - p_t)^gamma``.
         gamma: of it.
-        from_epoch: tau, the epoch with which the second stage begins.
+        from_epoch: tau, the epochs of the first stage; 15 of 200 in the paper.
     """
 
     form: Literal["adaptive", "lin"] = "adaptive"
     gamma: float = 2.0
-    from_epoch: float = 0.0
+    from_epoch: float = 15.0
 
     def __post_init__(self) -> None:
         if self.gamma <= 0.0 or self.from_epoch < 0.0:
@@ -77,26 +83,38 @@ class FocalStageConfig:
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """Weights of what is distilled; 0 leaves one out.
+    """Weights of what is distilled, each times beta; 0 leaves one out.
 
     Attributes:
-        mse: DFD-MSE, squared differences of embeddings in all frames of all clips.
-        distances: DFD-D, differences of the distances between these.
-        targets: TFD, squared differences in the frames of target events of strongly labelled clips.
-        target_distances: TFD and DFD-D together, distances between those frames.
-        gradients: whether they reach the ``student`` alone, so that the teacher's embeddings stay
-            what its own labels make of them, or ``both``.
+        mse: DFD-MSE, squared distances of projections in all frames of all clips.
+        distances: DFD-D, distances in these.
+        targets: TFD, distances in the frames of target events of strongly labelled clips.
+        unlabelled_distances: DFD-D(w+u), distances in all frames of the other clips.
+        align: how the teacher's frames are spread over the student's.
+        scale: ``unit`` compares projections of length 1, ``none`` as they are, which both networks
+            may make smaller and smaller. The paper does not say.
+        gradients: whether they reach the ``student`` alone, so that the teacher's projections stay
+            what its own labels make of them, or ``both``. The paper does not say.
     """
 
     mse: float = 0.0
     distances: float = 0.0
     targets: float = 0.0
-    target_distances: float = 0.0
+    unlabelled_distances: float = 0.0
+    align: Alignment = "repeat"
+    scale: Literal["unit", "none"] = "unit"
     gradients: Literal["student", "both"] = "student"
 
     def __post_init__(self) -> None:
-        if min(self.mse, self.distances, self.targets, self.target_distances) < 0.0:
+        if min(self.mse, self.distances, self.targets, self.unlabelled_distances) < 0.0:
             raise ValueError("weights of distillation must be 0 or more")
+
+
+@dataclass(frozen=True)
+class BetaConfig(Ramp):
+    """Ramp of what is distilled, up to the paper's 1."""
+
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -106,20 +124,25 @@ class GuidedConfig(DetectionConfig):
     Attributes:
         teacher: null; the teacher is a network of its own.
         teacher_model: a two_branch_teacher of the student's front end.
-        alpha: weight of the teacher's tags in the student's loss of clips without tags.
-        beta: weight of the student's tags in the teacher's. Guided learning's comes late.
+        alpha: weight of the student's tags in the teacher's loss: ``1 - lambda^(e - s)`` in epoch
+            e > s. The teacher's weigh 1 in the student's.
+        beta: weight of what is distilled, ``exp(-5 (1 - x)^2)``; the paper gives no length of the
+            ramp.
+        consistency: clips in which each learns the other's tags: ``all`` (the paper), or those
+            without tags of their own (guided learning).
         focal: second stage; null for the cross-entropy throughout.
         distillation: of the teacher's embeddings.
-        clip_labels: also the tags of clips whose events are known.
     """
 
     teacher: AverageConfig | None = None
     teacher_model: Annotated[ModelConfig, MODELS] | None = None
-    alpha: Approach = field(default_factory=Approach)
-    beta: Approach = field(default_factory=lambda: Approach(start_epochs=5.0, base=0.997))
+    alpha: Approach = field(
+        default_factory=lambda: Approach(start_epochs=GUIDING_FROM, base=LAMBDA)
+    )
+    beta: BetaConfig = field(default_factory=BetaConfig)
+    consistency: Literal["all", "unlabelled"] = "all"
     focal: FocalStageConfig | None = None
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
-    clip_labels: Literal["tags", "all"] = "all"
     kind: Literal["guided"] = "guided"
 
     def network_names(self) -> tuple[str, ...]:
@@ -145,10 +168,10 @@ class GuidedConfig(DetectionConfig):
                 f"stage.teacher_model has frames of {teacher.frame_samples} samples; "
                 f"must be a multiple of the student's {student.frame_samples}"
             )
-        if student.projection != teacher.units:
+        if student.projection != teacher.projection:
             raise ValueError(
-                f"model.projection {student.projection}; must be {teacher.units}, the width of "
-                "the teacher's embeddings"
+                f"model.projection {student.projection}; must be {teacher.projection}, the "
+                "teacher's"
             )
 
 
@@ -159,7 +182,7 @@ def _example() -> dict[str, Any]:
             "teacher_model": asdict(MODELS.example("two_branch_teacher")(CLASSES)),
             "focal": {"from_epoch": 1},
             "distillation": {
-                "mse": 0.1, "distances": 0.1, "targets": 0.1, "target_distances": 0.1
+                "mse": 0.1, "distances": 0.1, "targets": 0.1, "unlabelled_distances": 0.1
             },
         },
     }  # fmt: skip
@@ -186,7 +209,7 @@ class Guided(Detection):
         return self.config.teacher_model.frame_samples // self.recipe.model.frame_samples
 
     def schedules(self) -> dict[str, Schedule]:
-        """Return the weights of each other's tags."""
+        """Return the weights of the student's tags, and of what is distilled."""
         return {ALPHA: self.config.alpha, BETA: self.config.beta}
 
     def terms(self, batch: Batch[Tensor], networks: Networks, at: At) -> Terms:
@@ -194,14 +217,17 @@ class Guided(Detection):
         batch, padding = self.prepare(batch, networks, at)
         student = self.run(networks, STUDENT, batch, padding)
         teacher = self.run(networks, TEACHER, batch, self._teachers_padding(batch, padding))
-        loss, unknown = self._loss(at), ~batch.targets[WEAK].known
+        loss, guided = self._loss(at), ~batch.targets[WEAK].known
+        if self.config.consistency == "all":
+            guided = torch.ones_like(guided)
         terms = {
             **self._labelled(STUDENT, student, batch, padding, loss),
             **self._labelled(TEACHER, teacher, batch, padding, loss),
-            GUIDED: at.weight(ALPHA) * _tags_of_other(student, teacher, unknown),
-            GUIDING: at.weight(BETA) * _tags_of_other(teacher, student, unknown),
+            GUIDED: _tags_of_other(student, teacher, guided),
+            GUIDING: at.weight(ALPHA) * _tags_of_other(teacher, student, guided),
         }
-        return terms | self._distilled(student, teacher, batch, padding)
+        found = self._distilled(student, teacher, batch, padding)
+        return terms | {name: at.weight(BETA) * loss for name, loss in found.items()}
 
     def _loss(self, at: At) -> Loss:
         """Return the loss of labels that the stage at a step has."""
@@ -246,25 +272,26 @@ class Guided(Detection):
     ) -> Terms:
         """Return what is distilled, in all frames or in those of target events, by its name."""
         config = self.config.distillation
-        strong = batch.targets[STRONG]
-        events = target_frames(strong.values, strong.known, padding)
-        parts = {
-            "dfd_mse": (config.mse, feature_mse, ~padding),
-            "dfd_d": (config.distances, distance_loss, ~padding),
-            "tfd": (config.targets, feature_mse, events),
-            "tfd_d": (config.target_distances, distance_loss, events),
-        }
-        theirs = teacher.extra[_COMPARED[TEACHER]]
+        mine = student.extra[DISTILLED]
+        theirs = over_shorter_frames(teacher.extra[DISTILLED], self.ratio, align=config.align)
         theirs = theirs.detach() if config.gradients == "student" else theirs
+        if config.scale == "unit":
+            mine, theirs = unit_length(mine), unit_length(theirs)
+        count = min(mine.shape[1], theirs.shape[1], padding.shape[1])
+        pair, every = (mine[:, :count], theirs[:, :count]), ~padding[:, :count]
+        strong = batch.targets[STRONG]
+        labelled = strong.known[:, None]
+        events = target_frames(strong.values, strong.known, padding)[:, :count]
         terms: Terms = {}
-        for name, (weight, compare, counts) in parts.items():
-            if weight:
-                mine, known = over_longer_frames(
-                    student.extra[_COMPARED[STUDENT]], counts, self.ratio
-                )
-                count = min(mine.shape[1], theirs.shape[1])
-                loss = compare(mine[:, :count], theirs[:, :count], known[:, :count])
-                terms[name] = weight * loss
+        if config.mse:
+            terms["dfd_mse"] = config.mse * frame_mse(*pair, every)
+        if config.distances:
+            terms["dfd_d"] = config.distances * frame_distance(*pair, every, every)
+        if config.targets:
+            terms["tfd"] = config.targets * frame_distance(*pair, every & labelled, events)
+        if config.unlabelled_distances:
+            others = every & ~labelled
+            terms["dfd_d_wu"] = config.unlabelled_distances * frame_distance(*pair, others, others)
         return terms
 
     def figures(self, name: str, networks: Networks, sets: Sets) -> dict[str, float]:
@@ -286,7 +313,7 @@ class Guided(Detection):
             features = model.front_end.features(linear_mels(model, batch.inputs))
             output = model.clip(features)
             model.train(was_training)
-        x, padding = output.extra[_COMPARED[name]], beyond_the_end(batch)
+        x, padding = output.extra[DISTILLED], beyond_the_end(batch)
         counts = (
             ~padding
             if name == STUDENT
@@ -296,8 +323,8 @@ class Guided(Detection):
         return {**found, "embedding_norm": watched.norm, "embedding_spread": watched.spread}
 
 
-def _tags_of_other(mine: Output, other: Output, unknown: Tensor) -> Tensor:
-    """Return the cross-entropy ``()`` with another's tags, above 0.5, of rows without tags."""
+def _tags_of_other(mine: Output, other: Output, rows: Tensor) -> Tensor:
+    """Return the cross-entropy ``()`` with another's tags, above 0.5, of some rows ``(B,)``."""
     given = (other.extra[TAGS].detach() > 0.0).float()
     losses = F.binary_cross_entropy_with_logits(mine.extra[TAGS].float(), given, reduction="none")
-    return mean_known(losses, unknown)
+    return mean_known(losses, rows)
