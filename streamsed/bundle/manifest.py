@@ -20,6 +20,15 @@ SELFTEST_FILE = "selftest.npz"
 SELFTEST_TOLERANCE = 1e-4
 
 
+def class_name(label: str) -> str:
+    """Return what a class of this label is called in a bundle: a slash becomes a hyphen.
+
+    Labels are parts of topics, which slashes divide. MAESTRO Real's ``door opens/closes`` is
+    ``door opens-closes`` from its reader on, in models, messages and evaluations.
+    """
+    return label.replace("/", "-")
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

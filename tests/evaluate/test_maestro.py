@@ -108,3 +108,16 @@ def test_scene_rates_are_cut_where_brute_force_cuts_them(tmp_path: Path) -> None
     assert list(per_class.values()) == pytest.approx(best)
     assert value == pytest.approx(np.mean(best))
     assert value > np.mean(2 * true.sum(0) / (len(true) + true.sum(0)))  # always positive
+
+
+def test_slashes_of_labels_are_hyphens_in_truth_and_detections(tmp_path: Path) -> None:
+    """As in bundles, whose labels are parts of topics."""
+    write(tmp_path / "truth" / "soft_labels_cafe_01.txt", "0\t1\tdoor opens/closes\t0.9")
+    write(
+        tmp_path / "events.tsv",
+        "filename\tonset\toffset\tevent_label",
+        "cafe_01\t0\t1\tdoor opens-closes",
+    )
+    material = read_material(ground_truth=tmp_path / "truth", events=tmp_path / "events.tsv")
+    assert material.classes == ("door opens-closes",)
+    assert any("'door opens/closes' is 'door opens-closes'" in note for note in material.notes)

@@ -33,7 +33,7 @@ from train.augment import (
     shift_pitch,
 )
 from train.augment.filtering import random_curves
-from train.augment.masking import stripes
+from train.augment.masking import Spare, stripes
 from train.augment.pitch import scale_pitch
 
 RATE = 16000
@@ -372,3 +372,17 @@ def test_a_silent_room_is_refused() -> None:
 def test_senseless_strengths_are_refused(make: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r"."):
         make()
+
+
+def test_no_labelled_frame_is_wiped_out_whole() -> None:
+    """Of labelled frames of 4, those that a stripe would cover whole stay as they are."""
+    features, config = torch.ones(200, 32, 2), MaskConfig(2, 12)
+    plain = mask_time(features, config, generator=seeded(9))
+    spared = mask_time(features, config, spare=Spare(8, 24, 4), generator=seeded(9))
+    torch.testing.assert_close(spared[:, :8], plain[:, :8])
+    torch.testing.assert_close(spared[:, 24:], plain[:, 24:])
+    whole = (plain[:, 8:24] == 0.0).unflatten(1, (4, 4)).flatten(2).all(dim=2)
+    assert whole.any()
+    kept = spared[:, 8:24].unflatten(1, (4, 4)).flatten(2)
+    assert (kept[whole] == 1.0).all()
+    torch.testing.assert_close(kept[~whole], plain[:, 8:24].unflatten(1, (4, 4)).flatten(2)[~whole])

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
+from streamsed.bundle.manifest import Label
 from streamsed.errors import DataError
 from tests.train.trees import (
     tone,
@@ -144,6 +146,14 @@ def test_maestro_is_read_with_its_soft_labels(tmp_path: Path) -> None:
     parts = [read_maestro(tmp_path, fold=1, part=p) for p in ("train", "val", "test")]
     names = [clip.recording for part in parts for clip in part.clips]
     assert len(set(names)) == len(names) == 4
+
+
+def test_a_slash_of_a_label_is_a_hyphen_as_in_bundles(tmp_path: Path) -> None:
+    append(annotation(write_maestro(tmp_path)), "0\t1\tdoor opens/closes\t0.7\n")
+    clips = read_maestro(tmp_path, fold=1, part="train", classes=ANNOTATED)
+    assert Event("door opens-closes", 0.0, 1.0, 0.7) in (clips.clips[0].events or ())
+    manifest = TypeAdapter(tuple[Label, ...])
+    assert manifest.validate_python(ANNOTATED) == ANNOTATED
 
 
 def annotation(root: Path) -> Path:

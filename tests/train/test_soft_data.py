@@ -273,8 +273,18 @@ def test_weights_go_from_as_they_come_to_each_class_alike() -> None:
     even = balanced_weights([labels], alpha=1.0)
     assert [even[:6].sum(), even[6:8].sum(), even[8:].sum()] == pytest.approx([1 / 3] * 3)
     half = balanced_weights([labels], alpha=0.5)
-    roots = np.sqrt(np.array([6, 2, 8]) / 16)
-    assert [half[:6].sum(), half[6:8].sum()] == pytest.approx(list(roots[:2] / roots.sum()))
+    wanted = [0.5 / 3 + 0.5 * count / 16 for count in (6, 2, 8)]
+    assert [half[:6].sum(), half[6:8].sum(), half[8:].sum()] == pytest.approx(wanted)
+
+
+def test_the_chances_of_a_second_of_two_classes_add_up() -> None:
+    """Memberships: 2 of a, 1 of b, 1 of none; a class that never is has no share."""
+    labels = np.array([[0.9, 0.5, 0.0], [0.6, 0.1, 0.0], [0.4, 0.4, 0.0]], np.float32)
+    found = balanced_weights([labels], alpha=1.0)
+    assert found == pytest.approx([1 / 3 / 2 + 1 / 3, 1 / 3 / 2, 1 / 3])
+    half = balanced_weights([labels], alpha=0.5)
+    assert half.sum() == pytest.approx(1.0)
+    assert half[2] == pytest.approx(0.5 / 3 + 0.5 / 4)
 
 
 def test_the_sampler_draws_what_its_weights_say(soft_set: Path) -> None:

@@ -118,14 +118,55 @@ def test_windows_are_the_frames_around_each() -> None:
 
 
 @torch.no_grad()
-def test_shift_norm_scales_and_shifts_by_the_condition_alone() -> None:
+def test_shift_norm_is_a_layer_norm_shifted_by_the_condition() -> None:
     norm = ShiftNorm(2, 1)
-    norm.scale.weight.fill_(1.0)
     norm.shift.weight.copy_(torch.tensor([[0.0], [2.0]]))
     found = norm(torch.tensor([[3.0, 5.0]]), torch.tensor([[0.5]]))
-    assert found[0].tolist() == pytest.approx([-1.5, 1.5 + 1.0], abs=1e-4)
+    assert found[0].tolist() == pytest.approx([-1.0, 1.0 + 1.0], abs=1e-4)
     again = norm(torch.tensor([[30.0, 50.0]]), torch.tensor([[0.5]]))
     torch.testing.assert_close(found, again, atol=1e-3, rtol=0)
+
+
+def test_the_papers_sizes() -> None:
+    """Hop 3200 at 16 kHz, 64 bands of 50 to 8000 Hz; 41 s are 205 hops around a second of 5."""
+    of = GlobalAttentionConfig(CLASSES)
+    front = of.front_end
+    assert (front.sample_rate, front.hop_samples, front.window_samples) == (16_000, 3200, 6400)
+    assert (front.n_mels, front.f_min, front.f_max, front.logarithmic) == (64, 50.0, 8000.0, True)
+    assert (of.frame_hops, of.window_frames * of.frame_hops) == (5, 205)
+    assert of.latency_frames == 20
+    assert not of.mean_prediction
+
+
+def test_the_baselines_bands_are_magnitudes_without_a_logarithm() -> None:
+    front = SoftCRNN(SoftCRNNConfig(("a",))).front_end
+    config = front.config
+    assert (config.sample_rate, config.hop_samples, config.window_length) == (44_100, 8820, 17_640)
+    assert (config.n_mels, config.f_min, config.f_max) == (64, 50.0, 14_000.0)
+    tone = torch.sin(2.0 * torch.pi * 1000.0 * torch.arange(44_100) / 44_100)
+    mels = front.mels(front.pad(tone[None]))[0, -1]
+    for scale in (1.0, 3.0):  # a logarithm would add where this multiplies
+        torch.testing.assert_close(
+            front.features(front.mels(front.pad(scale * tone[None])))[0, -1], scale * mels
+        )
+    # Slaney's scale is linear up to 1 kHz: band 18 of 66 edges from 50 Hz to 14 kHz is around it.
+    hertz_to_mel = 3.0 / 200.0
+    top = 15.0 + 27.0 * math.log(14.0) / math.log(6.4)
+    width = (top - 50.0 * hertz_to_mel) / 65.0
+    assert int(mels.argmax()) == round((1000.0 - 50.0) * hertz_to_mel / width) - 1
+
+
+@torch.no_grad()
+def test_the_head_of_scenes_is_the_local_networks() -> None:
+    """What sounds around a second changes what is detected in it, not the scene that it is of."""
+    of = config(before=3, after=2, causal=False)
+    model = settled(of)
+    audio = noise(9, of)
+    changed = audio.clone()
+    changed[:, 5 * of.frame_samples :] *= -3.0
+    one, other = (model.detect(each).extra["scenes"][:, :4] for each in (audio, changed))
+    assert one.std() > 1e-3
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("fusion", ["concatenation", "shift"])
@@ -133,7 +174,7 @@ def test_shift_norm_scales_and_shifts_by_the_condition_alone() -> None:
 @torch.no_grad()
 def test_a_clip_is_scored_as_its_frames_are_one_by_one(fusion: str, mean: bool) -> None:
     """The slow reference: each frame's energies, softmax and mean of values in loops."""
-    of = config(fusion=fusion, mean=mean, before=3, after=2, causal=False)
+    of = config(fusion=fusion, mean_prediction=mean, before=3, after=2, causal=False)
     model = settled(of)
     audio = noise(9, of)
     features = model.front_end.features(model.mels(audio))
@@ -157,12 +198,15 @@ def test_a_clip_is_scored_as_its_frames_are_one_by_one(fusion: str, mean: bool) 
             if not near:
                 continue
             shares = np.exp(energy) / np.exp(energy).sum()
-            scene = sum(float(s) * context[row, o] for s, o in zip(shares, near, strict=True))
+            scene = sum(
+                float(s) * model.attention.value(context[row, o])
+                for s, o in zip(shares, near, strict=True)
+            )
             weights = output.extra["attention"][row, frame]
             assert weights.sum().item() == pytest.approx(1.0, abs=1e-5)
             for share, other in zip(shares, near, strict=True):
                 assert weights[other - frame + 3].item() == pytest.approx(share, abs=1e-5)
-            hops = [query] if mean else list(local[row, frame])
+            hops = list(local[row, frame]) if mean else [query]
             scores = []
             for hop in hops:
                 joined = (
@@ -300,7 +344,7 @@ def test_weights_that_do_not_fit_are_one_line(
         ({"context_hops": 3}, "must divide frame_hops"),
         ({"chunk_samples": 2048}, "must be one score frame"),
         ({"local": BranchConfig((4, 4), (8, 4), 8)}, "leaves none of 16 bands"),
-        ({"mean": False, "query": "wav2vec2"}, "needs query: crnn"),
+        ({"mean_prediction": True, "query": "wav2vec2"}, "needs query: crnn"),
     ],
 )
 def test_impossible_sizes_are_refused(changes: dict[str, object], complaint: str) -> None:

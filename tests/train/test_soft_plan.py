@@ -23,6 +23,7 @@ from train.data.events import Event, merge
 from train.data.maestro import read_maestro
 from train.experiments.engine import Engine
 from train.experiments.plan import load_plan
+from train.experiments.soft import SoftPage
 from train.experiments.soft_scoring import OFFICIAL, SoftScores, official_f1mo, pooled
 from train.experiments.soft_steps import ScoreFolds, read_pooled, second_labels
 from train.layering import laid_over
@@ -165,7 +166,11 @@ def test_each_checkpoint_scores_its_own_folds_recordings(engine: Engine) -> None
 
 def test_the_papers_own_plans_can_be_read() -> None:
     for name in ("soft", "soft-small"):
-        assert load_plan(find("plans", name)).page is not None
+        plan = load_plan(find("plans", name))
+        assert isinstance(plan.page, SoftPage)
+        titles = {getattr(step, "title", None) for step in plan.steps.values()}
+        assert set(plan.page.published) <= titles
+    assert plan.page.published["41 s, augmentation, sampler 0.5"] == 0.467
 
 
 def test_wrong_plans_are_refused(tmp_path: Path) -> None:
@@ -196,7 +201,9 @@ def changed(changes: Mapping[str, Any]) -> Recipe:
         ({"model": {"scenes": []}}, "needs model.scenes"),
         ({"model": {"scenes": ["street", "home"]}}, "must be data.scenes"),
         ({"data": {"fold": 6}}, "must be 1 to 5"),
-        ({"stage": {"beta": -1}}, "must be 0 or more"),
+        ({"model": {"classes": ["Speech", "door opens/closes"]}}, "'door opens-closes' would be"),
+        ({"stage": {"gamma": -1}}, "must be 0 or more"),
+        ({"stage": {"focal_alpha": 0.5}}, "quality_focal has none"),
         ({"augment": {"frame_shift": {}}}, "no augment.frame_shift"),
     ],
 )
@@ -235,12 +242,12 @@ def test_seconds_beyond_a_recording_and_unknown_scenes_count_for_nothing() -> No
     assert terms["scenes"].item() > 0.0
 
 
-def test_each_hop_is_compared_where_hops_are_not_averaged() -> None:
-    """The loss without the mean: over the hops of all seconds, by hand."""
+def test_each_hop_is_compared_where_a_second_is_their_mean() -> None:
+    """The loss of a mean prediction: over the hops of all seconds, by hand."""
     still = {"dropout": 0.0}
     recipe = changed(
         {
-            "model": {"mean": False, "local": still, "context": still, **still},
+            "model": {"mean_prediction": True, "local": still, "context": still, **still},
             "stage": {"loss": "squared", "scene_weight": 0.0},
         }
     )

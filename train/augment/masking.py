@@ -45,13 +45,44 @@ def stripes(
     return masked
 
 
+@dataclass(frozen=True)
+class Spare:
+    """Frames that are labelled, of which none may be wiped out whole.
+
+    Attributes:
+        first: feature frame with which the labelled frames begin.
+        end: one past their last.
+        frames: feature frames of a labelled one.
+    """
+
+    first: int
+    end: int
+    frames: int
+
+
 @torch.no_grad()
 def mask_time(
-    features: Tensor, config: MaskConfig, *, generator: Generator | None = None
+    features: Tensor,
+    config: MaskConfig,
+    *,
+    spare: Spare | None = None,
+    generator: Generator | None = None,
 ) -> Tensor:
-    """Return features ``(B, T, F)`` with stripes of frames wiped out; labels stay as they are."""
+    """Return features ``(B, T, F)`` with stripes of frames wiped out; labels stay as they are.
+
+    Args:
+        features: of clips.
+        config: the stripes.
+        spare: labelled frames that are left as they are where a stripe would cover all of one.
+        generator: of the draws.
+    """
     batch, frames, _ = features.shape
-    masked = stripes(batch, frames, config, generator=generator).to(features.device)
+    masked = stripes(batch, frames, config, generator=generator)
+    if spare is not None:
+        labelled = masked[:, spare.first : spare.end].unflatten(1, (-1, spare.frames))
+        kept = labelled & ~labelled.all(dim=2, keepdim=True)
+        masked[:, spare.first : spare.end] = kept.flatten(1)
+    masked = masked.to(features.device)
     return features.masked_fill(masked[:, :, None], config.fill)
 
 

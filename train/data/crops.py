@@ -188,23 +188,25 @@ class SoftCrops:
 def balanced_weights(labels: Sequence[NDArray[np.float32]], *, alpha: float) -> NDArray[np.float64]:
     """Return how likely each target frame is to be drawn; they sum to 1.
 
-    Frames are put into groups by the class of their highest label, those whose labels are all
-    below 0.5 into one more. A group is drawn with its share of frames to the power ``1 - alpha``,
-    and a frame evenly within it: 0 draws every frame alike, 1 every group alike.
+    A frame belongs to every class whose label is 0.5 or more, and one without any to a group of
+    such frames. Of G groups that are not empty, the one with ``n_g`` of N memberships is drawn with
+    ``alpha / G + (1 - alpha) n_g / N`` and a frame evenly within it, so the chances of a frame's
+    groups add up (khornlund's balanced sampler, which the paper uses, for several labels).
 
     Args:
         labels: ``(T, C)`` of each recording.
-        alpha: 0 to 1.
+        alpha: 0 to 1: groups as they come, or each alike.
 
     Returns:
         ``(frames of all recordings,)`` in their order.
     """
     every = np.concatenate(labels)
-    group = np.where(every.max(axis=1) >= PRESENT, every.argmax(axis=1), every.shape[1])
-    counts = np.bincount(group, minlength=every.shape[1] + 1).astype(np.float64)
-    shares = np.where(counts > 0, (counts / counts.sum()) ** (1.0 - alpha), 0.0)
-    of_frame = shares / shares.sum() / np.maximum(counts, 1.0)
-    weights: NDArray[np.float64] = of_frame[group]
+    present = every >= PRESENT
+    members = np.column_stack([present, ~present.any(axis=1)]).astype(np.float64)
+    counts = members.sum(axis=0)
+    groups = max(int((counts > 0).sum()), 1)
+    shares = np.where(counts > 0, alpha / groups + (1.0 - alpha) * counts / counts.sum(), 0.0)
+    weights: NDArray[np.float64] = members @ (shares / np.maximum(counts, 1.0))
     return weights
 
 

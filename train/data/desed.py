@@ -31,6 +31,7 @@ from typing import Literal, get_args
 
 import structlog
 
+from streamsed.bundle.manifest import class_name
 from streamsed.errors import DataError
 from train.data.audio import SUFFIXES
 from train.data.classes import CLASSES
@@ -202,7 +203,7 @@ def _read_tags(table: Path) -> dict[str, tuple[str, ...]]:
     for where, row in read_rows(table, ("filename", "event_labels")):
         if row["filename"] in tags:
             raise DataError(f"{where}: {row['filename']} stands twice; a weak clip has one row")
-        labels = {label.strip() for label in row["event_labels"].split(",")}
+        labels = {class_name(label.strip()) for label in row["event_labels"].split(",")}
         tags[row["filename"]] = tuple(sorted(labels - {""}))
     return tags
 

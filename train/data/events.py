@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamsed.bundle.manifest import class_name
 from streamsed.errors import DataError
 from train.data.tables import read_rows, write_rows
 
@@ -106,9 +107,13 @@ def read_tsv(path: Path) -> dict[str, tuple[Event, ...]]:
 
 
 def parse_event(row: Mapping[str, str], where: str) -> Event:
-    """Make an event of a row's cells; a wrong one is a DataError that names the row."""
+    """Make an event of a row's cells; a wrong one is a DataError that names the row.
+
+    Its label is what a bundle calls it: a slash is a hyphen.
+    """
     try:
         onset_s, offset_s = float(row["onset"]), float(row["offset"])
-        return Event(row["event_label"], onset_s, offset_s, float(row.get(CONFIDENCE) or 1.0))
+        label = class_name(row["event_label"])
+        return Event(label, onset_s, offset_s, float(row.get(CONFIDENCE) or 1.0))
     except ValueError as error:
         raise DataError(f"{where}: {error}") from error

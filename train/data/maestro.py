@@ -48,12 +48,12 @@ ANNOTATED: tuple[str, ...] = (
     *EVALUATED,
     "furniture dragging",
     "coffee machine",
-    "door opens/closes",
+    "door opens-closes",
     "announcement",
     "shopping cart",
     "cash register beeping",
 )
-"""All 17 classes; the baseline trains on these."""
+"""All 17 classes; the baseline trains on these. Slashes are hyphens, as bundles need them."""
 
 _COLUMNS = ("onset", "offset", "event_label", CONFIDENCE)
 

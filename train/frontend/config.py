@@ -14,7 +14,9 @@ class FrontEndConfig:
         sample_rate: Hz.
         n_fft: window and transform length in samples, a power of two.
         hop_samples: samples between frames.
-        n_mels: mel bands, HTK scale without area normalisation, from ``f_min`` to ``f_max`` Hz.
+        n_mels: mel bands from ``f_min`` to ``f_max`` Hz.
+        mel_scale: ``htk`` without area normalisation, or ``slaney`` with it (librosa's default).
+        logarithmic: whether bands are turned into dB; the MAESTRO baseline's are not.
         floor: magnitudes below this are raised to it before the logarithm.
         window: of each frame.
         periodic: whether the window is one period (``n_fft`` + 1 points, the last left out). The
@@ -47,6 +49,8 @@ class FrontEndConfig:
     clamp_db: tuple[float, float] | None = None
     alignment: Literal["causal", "centred"] = "causal"
     scaler: Literal["statistics", "clip"] = "statistics"
+    mel_scale: Literal["htk", "slaney"] = "htk"
+    logarithmic: bool = True
 
     @property
     def halo_samples(self) -> int:

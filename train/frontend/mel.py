@@ -47,6 +47,8 @@ class LogMel(nn.Module):
             f_max=config.f_max,
             n_mels=config.n_mels,
             sample_rate=config.sample_rate,
+            mel_scale=config.mel_scale,
+            norm="slaney" if config.mel_scale == "slaney" else None,
         )
         # The factored transform yields some bins twice (as conjugates): share their weight.
         bins = self.dft.bins.flatten()
@@ -110,8 +112,13 @@ class LogMel(nn.Module):
         return frames.reshape(samples.shape[0], -1, self.config.n_fft)
 
     def logarithm(self, mels: Tensor) -> Tensor:
-        """Return ``mels`` in dB, not below the floor and within the bounds, any shape."""
+        """Return ``mels`` in dB, not below the floor and within the bounds, any shape.
+
+        Without a logarithm, as they are.
+        """
         config = self.config
+        if not config.logarithmic:
+            return mels
         floor = config.floor**config.power
         decibels = (20.0 / config.power) * torch.log10(torch.clamp(mels, min=floor))
         if config.clamp_db is None:
@@ -148,7 +155,7 @@ class LogMel(nn.Module):
     def features(self, mels: Tensor) -> Tensor:
         """Return what the network sees of linear mel bands ``(B, T, n_mels)``."""
         config = self.config
-        if config.scaler != "statistics" or config.clamp_db is not None:
+        if config.scaler != "statistics" or config.clamp_db is not None or not config.logarithmic:
             return self.scale(self.logarithm(mels))
         # The same with the constants multiplied out: a product and a sum instead of four.
         gain = 20.0 / (config.power * math.log(10.0)) / self.std

@@ -8,50 +8,68 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Sides = Literal["two", "one"]
-Labels = Literal["soft", "hard"]
+from train.losses.focal import focal
+
+SoftLoss = Literal["squared", "quality_focal", "two_sided_focal", "hard_focal"]
 
 
-def quality_focal(
-    logits: Tensor,
-    targets: Tensor,
-    *,
-    beta: float = 2.0,
-    sides: Sides = "two",
-    labels: Labels = "soft",
-) -> Tensor:
+def quality_focal(logits: Tensor, targets: Tensor, *, gamma: float = 2.0) -> Tensor:
     """Return the quality focal loss of every element (Li et al., 2020, equation 3).
 
-    ``|y - p|^b * (-y log p - (1 - y) log(1 - p))``: how far a score is from its soft label weighs
-    the cross-entropy, which for soft labels is least, but not 0, where both agree.
+    ``|y - p|^g * (-y log p - (1 - y) log(1 - p))``: how far a score is from its soft label weighs
+    the cross-entropy. It is least, 0, where both agree; the focal loss is not.
 
     Args:
         logits: any shape.
         targets: the same shape, 0 to 1.
-        beta: how much less an element counts that is near its label; 0 is the cross-entropy.
-        sides: ``two``, as above; ``one`` is without the second term, ``-y log p`` alone, which
-            no score of an absent class adds to.
-        labels: ``soft``, as they are; ``hard``, 1 from 0.5 on and 0 below, which with two sides
-            is the focal loss of hard labels.
+        gamma: how much less an element counts that is near its label; 0 is the cross-entropy.
 
     Raises:
-        ValueError: shapes differ, or ``beta`` is negative.
+        ValueError: shapes differ, or ``gamma`` is negative.
     """
     if logits.shape != targets.shape:
         raise ValueError(f"shapes {tuple(logits.shape)} and {tuple(targets.shape)}; must be equal")
-    if beta < 0.0:
-        raise ValueError(f"beta {beta}; must be 0 or more")
+    if gamma < 0.0:
+        raise ValueError(f"gamma {gamma}; must be 0 or more")
     logits, targets = logits.float(), targets.float()
-    if labels == "hard":
-        targets = (targets >= 0.5).float()
-    entropy = -targets * F.logsigmoid(logits)
-    if sides == "two":
-        entropy = entropy - (1.0 - targets) * F.logsigmoid(-logits)
+    entropy = -targets * F.logsigmoid(logits) - (1.0 - targets) * F.logsigmoid(-logits)
     distance = (targets - torch.sigmoid(logits)).abs()
-    if beta == 0.0:
+    if gamma == 0.0:
         return entropy
-    # The slope of |x|^b at 0 is 0 for b > 1 and none for smaller ones.
-    return distance.clamp(min=1e-12) ** beta * entropy
+    # The slope of |x|^g at 0 is 0 for g > 1 and none for smaller ones.
+    return distance.clamp(min=1e-12) ** gamma * entropy
+
+
+def soft_focal(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    form: Literal["quality_focal", "two_sided_focal", "hard_focal"] = "quality_focal",
+    gamma: float = 2.0,
+    alpha: float | None = None,
+) -> Tensor:
+    """Return a focal loss of every element against soft labels; the paper does not say which.
+
+    Args:
+        logits: any shape.
+        targets: the same shape, 0 to 1.
+        form: ``quality_focal``; ``two_sided_focal``, each side of Lin's focal loss weighed by the
+            soft label, which is least elsewhere than at the label (gamma 2, label 0.2: at 0.37);
+            or ``hard_focal``, Lin's of labels that are 1 from 0.5 on.
+        gamma: of it.
+        alpha: weight of the positive side of Lin's; None weighs neither, and must be with
+            ``quality_focal``.
+
+    Raises:
+        ValueError: shapes differ, or ``gamma`` or ``alpha`` is out of range.
+    """
+    if form == "quality_focal":
+        if alpha is not None:
+            raise ValueError("alpha: the quality focal loss has none")
+        return quality_focal(logits, targets, gamma=gamma)
+    if form == "hard_focal":
+        targets = (targets >= 0.5).float()
+    return focal(logits, targets.float(), gamma=gamma, alpha=alpha)
 
 
 def squared(scores: Tensor, targets: Tensor) -> Tensor:

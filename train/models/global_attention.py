@@ -3,7 +3,8 @@
 A local network turns each second into a query, a context network every second around it into a
 key and a value; additive attention takes the mean of the values (Do et al., "Sound event detection
 with soft labels using self-attention mechanisms for global scene feature extraction", DCASE
-2023). Here a *second* is ``frame_hops`` hops long, and is the score frame.
+2023). The head of scenes is the local network's, as in the paper. Here a *second* is
+``frame_hops`` hops long, and is the score frame.
 
 With a bidirectional context network and frames behind the present, the window runs anew for each
 frame of a stream. With a causal one the keys and values of past frames stay as they are: a stream
@@ -40,22 +41,23 @@ class GlobalAttentionConfig:
     Attributes:
         classes: class names, in output order.
         scenes: names of the scenes that the scene head distinguishes; none for no such head.
-        front_end: log-mel bands, of 100 ms every 50 ms.
-        frame_hops: hops of a score frame: 20 are 1 s.
+        front_end: log-mel bands, of 400 ms every 200 ms, a hop of 3200.
+        frame_hops: hops of a score frame: 5 are 1 s.
         query: the local network: a CRNN on the second's mel bands, or wav2vec 2.0 on its audio.
         local: size of the former.
         wav2vec2: size of the latter.
         context: size of the context network.
         context_hops: hops whose features are averaged before the context network; divides
-            ``frame_hops``. 4 are 200 ms.
+            ``frame_hops``.
         before: frames of the past that a frame attends to.
         after: frames of the future; they are the look-ahead of a stream.
         causal: whether the context network is causal. It must be where ``after`` is 0 and keys
             are to be kept.
         attention_units: width of keys.
         fusion: how a frame and its scene are joined: ``concatenation``, or ``shift`` layer norm.
-        mean: whether hops of a second are averaged before the output. Otherwise each hop is
-            compared with the second's labels, and the mean is of their scores.
+        mean_prediction: whether each hop of a second has a score of its own, compared with the
+            second's labels, and the second's is their mean. Otherwise a second is scored once, from
+            the mean of its hops, which the paper found better.
         dropout: before the output.
         chunk_samples: the hop of the exported step, one score frame.
         kind: names the model.
@@ -64,22 +66,20 @@ class GlobalAttentionConfig:
     classes: tuple[str, ...]
     scenes: tuple[str, ...] = ()
     front_end: PaddedFrontEndConfig = field(
-        default_factory=lambda: PaddedFrontEndConfig(
-            n_fft=2048, window_samples=1600, hop_samples=800
-        )
+        default_factory=lambda: PaddedFrontEndConfig(f_min=50.0)
     )
-    frame_hops: int = 20
+    frame_hops: int = 5
     query: Literal["crnn", "wav2vec2"] = "crnn"
     local: BranchConfig = field(default_factory=BranchConfig)
     wav2vec2: Wav2Vec2Config = field(default_factory=Wav2Vec2Config)
     context: BranchConfig = field(default_factory=BranchConfig)
-    context_hops: int = 4
+    context_hops: int = 1
     before: int = 20
     after: int = 20
     causal: bool = False
     attention_units: int = 32
     fusion: Literal["concatenation", "shift"] = "concatenation"
-    mean: bool = True
+    mean_prediction: bool = False
     dropout: float = 0.2
     chunk_samples: int = 16_000
     kind: Literal["global_attention"] = "global_attention"
@@ -101,8 +101,8 @@ class GlobalAttentionConfig:
         check_chunk(self.chunk_samples, self.frame_samples)
         for branch in (self.local, self.context):
             branch.bands(self.front_end.n_mels)
-        if not self.mean and self.query != "crnn":
-            raise ValueError("mean: false needs query: crnn, which has an output for every hop")
+        if self.mean_prediction and self.query != "crnn":
+            raise ValueError("mean_prediction needs query: crnn, which has an output for every hop")
 
     @property
     def frame_samples(self) -> int:
@@ -144,7 +144,7 @@ class GlobalAttention(SoundEventModel):
 
     ``Output.extra`` has the logits of scenes ``(B, T, S)`` as ``scenes``, the attention's weights
     ``(B, T, before + 1 + after)`` as ``attention``, what the output is given as ``embeddings``, and
-    the logits ``(B, T, H, C)`` of a second's hops as ``hops`` where they are not averaged before.
+    the logits ``(B, T, H, C)`` of a second's hops as ``hops`` with a mean prediction.
     """
 
     config: GlobalAttentionConfig
@@ -170,7 +170,7 @@ class GlobalAttention(SoundEventModel):
             self.fusion = nn.Linear(width + units, width)
         self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(width, len(config.classes))
-        self.scene_head = nn.Linear(units, len(config.scenes)) if config.scenes else None
+        self.scene_head = nn.Linear(width, len(config.scenes)) if config.scenes else None
 
     def mels(self, audio: Tensor) -> Tensor:
         """Return linear mel bands of clips."""
@@ -272,7 +272,8 @@ class GlobalAttention(SoundEventModel):
         """Return the output of frames, each with its window ``(B, T, W, ...)``."""
         query = self.attention.query(local.mean(dim=2))
         weights = self.attention.weights(query, keys, inside)
-        frames, extra = self.decide(local, (weights.unsqueeze(-1) * values).sum(dim=2))
+        scene = self.attention.value((weights.unsqueeze(-1) * values).sum(dim=2))
+        frames, extra = self.decide(local, scene)
         return Output(frames, None, {**extra, "attention": weights})
 
     def decide(self, local: Tensor, scene: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -282,8 +283,9 @@ class GlobalAttention(SoundEventModel):
             local: ``(B, T, H, width)``.
             scene: ``(B, T, units)``.
         """
-        if self.config.mean:
-            local = local.mean(dim=2, keepdim=True)
+        pooled = local.mean(dim=2)
+        if not self.config.mean_prediction:
+            local = pooled.unsqueeze(2)
         over = scene.unsqueeze(2).expand(-1, -1, local.shape[2], -1)
         if isinstance(self.fusion, ShiftNorm):
             joined = self.fusion(local, over)
@@ -292,8 +294,8 @@ class GlobalAttention(SoundEventModel):
         hops = self.head(self.dropout(joined))
         extra = {"embeddings": joined.mean(dim=2)}
         if self.scene_head is not None:
-            extra["scenes"] = self.scene_head(scene)
-        if self.config.mean:
+            extra["scenes"] = self.scene_head(pooled)
+        if not self.config.mean_prediction:
             return hops.squeeze(2), extra
         scores = torch.sigmoid(hops.float()).mean(dim=2)
         return torch.logit(scores, eps=1e-6), {**extra, "hops": hops}
@@ -391,7 +393,7 @@ class _KeptKeys(Step):
         weights = model.attention.weights(
             model.attention.query(present.mean(dim=2)).squeeze(1), keys, inside
         )
-        scene = (weights.unsqueeze(-1) * values).sum(dim=1, keepdim=True)
+        scene = model.attention.value((weights.unsqueeze(-1) * values).sum(dim=1, keepdim=True))
         logits, _ = model.decide(present, scene)
         after = [samples, *branch]
         if "keys" in held:

@@ -25,6 +25,8 @@ class AdditiveAttention(nn.Module):
         super().__init__()
         self.query = nn.Linear(query, units)
         self.key = nn.Linear(key, units, bias=False)
+        # Applied to the weighted sum: one product, not a window's, and the same by linearity.
+        self.value = nn.Linear(key, key, bias=False)
         self.energy = nn.Linear(units, 1, bias=False)
 
     def weights(self, query: Tensor, keys: Tensor, inside: Tensor) -> Tensor:
@@ -49,22 +51,21 @@ def windows(frames: Tensor, *, before: int, after: int) -> Tensor:
 
 
 class ShiftNorm(nn.Module):
-    """Layer norm whose scale and shift come from another vector, and from nothing else.
+    """Layer norm that another vector shifts.
+
+    The paper names a shift layer norm and gives no equation.
 
     Args:
         units: width of what is normalised.
-        condition: width of what it is scaled and shifted by.
+        condition: width of what it is shifted by.
     """
 
     def __init__(self, units: int, condition: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(units, elementwise_affine=False)
-        self.scale = nn.Linear(condition, units)
-        self.shift = nn.Linear(condition, units)
-        nn.init.ones_(self.scale.bias)
-        nn.init.zeros_(self.shift.bias)
+        self.norm = nn.LayerNorm(units)
+        self.shift = nn.Linear(condition, units, bias=False)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Return ``scale(c) * norm(x) + shift(c)`` of ``(..., units)`` and ``(..., condition)``."""
-        shifted: Tensor = self.scale(condition) * self.norm(x) + self.shift(condition)
+        """Return ``norm(x) + shift(c)`` of ``(..., units)`` and ``(..., condition)``."""
+        shifted: Tensor = self.norm(x) + self.shift(condition)
         return shifted

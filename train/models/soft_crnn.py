@@ -147,9 +147,9 @@ class SoftCRNNConfig:
 
     Attributes:
         classes: class names, in output order; all 17 that are annotated, in the baseline.
-        front_end: log-mel bands. The baseline's are 64, of 400 ms every 200 ms at 44.1 kHz. Ours
-            end with their frame where the baseline's are centred, and have the HTK scale; both are
-            scaled band by band.
+        front_end: the baseline's: magnitudes of 64 Slaney bands from 50 Hz to 14 kHz, without a
+            logarithm, of 400 ms every 200 ms at 44.1 kHz, scaled band by band. Ours end with their
+            frame where the baseline's are centred, and are of more bins (the window is padded).
         branch: the network but for its output.
         window_frames: frames of the sliding window when the model is run on a stream; the
             baseline's sequences of 200 frames are 40 s.
@@ -166,7 +166,11 @@ class SoftCRNNConfig:
             window_samples=17_640,
             hop_samples=8820,
             n_mels=64,
-            f_max=22_050.0,
+            f_min=50.0,
+            f_max=14_000.0,
+            power=1,
+            mel_scale="slaney",
+            logarithmic=False,
         )
     )
     branch: BranchConfig = field(default_factory=BranchConfig)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
+from streamsed.bundle.manifest import class_name
 from streamsed.errors import ConfigError
 from streamsed.validation_messages import Mistake, suggest
 from streamsed.yaml_document import Document, all_mistakes
@@ -136,6 +137,12 @@ class Recipe:
     machine: MachineConfig = field(default_factory=MachineConfig)
 
     def __post_init__(self) -> None:
+        for label in getattr(self.model, "classes", ()):
+            if class_name(label) != label:
+                raise ValueError(
+                    f"model.classes: {label!r} has a slash, which no bundle's class may; "
+                    f"{class_name(label)!r} would be right"
+                )
         if min(self.epochs, self.statistics_batches, self.accumulate) < 1:
             raise ValueError("epochs, statistics_batches and accumulate must be 1 or more")
         names, selection = self.stage.network_names(), self.validation.selection

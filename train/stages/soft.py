@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.augment import AugmentConfig, augment_audio, mask_bands, mask_time
+from train.augment.masking import Spare
 from train.data.crops import PRESENT, CropBatch, OrderedCrops
 from train.data.loading import load
 from train.data.sets.maestro import MaestroSets
@@ -18,7 +19,7 @@ from train.engine.networks import Learned, Networks, Role
 from train.engine.schedules import At
 from train.engine.stage import Sets, Stage, Terms
 from train.losses.known import mean_known
-from train.losses.soft import Labels, Sides, quality_focal, squared
+from train.losses.soft import SoftLoss, soft_focal, squared
 from train.models.model import Output, SoundEventModel
 from train.models.registry import MODELS
 from train.stages.beginning import QUIETEST_DEVIATION_DB, linear_mels, new_model, room_responses
@@ -36,28 +37,31 @@ class SoftConfig(StageConfig):
     """Options of :class:`SoftLabels`.
 
     Attributes:
-        loss: of seconds: ``squared`` difference of score and label, the baseline's, or
-            ``quality_focal``; see :func:`train.losses.soft.quality_focal`.
-        beta: of the latter.
-        sides: of the latter.
-        labels: of the latter.
+        loss: of seconds: ``squared`` difference of score and label, the baseline's, or a focal
+            loss; see :func:`train.losses.soft.soft_focal`.
+        gamma: of the latter.
+        focal_alpha: of the latter.
         scene_weight: weight of the cross-entropy of scenes; 0 for none.
         selection: what checkpoints are compared by on the part ``val``: ``loss``, or ``f1mo``.
     """
 
-    loss: Literal["squared", "quality_focal"] = "quality_focal"
-    beta: float = 2.0
-    sides: Sides = "two"
-    labels: Labels = "soft"
+    loss: SoftLoss = "quality_focal"
+    gamma: float = 2.0
+    focal_alpha: float | None = None
     scene_weight: float = 0.0
     selection: Literal["loss", "f1mo"] = "loss"
     kind: Literal["soft"] = "soft"
 
     def __post_init__(self) -> None:
-        if self.beta < 0.0 or self.scene_weight < 0.0:
+        if self.gamma < 0.0 or self.scene_weight < 0.0:
             raise ValueError(
-                f"beta {self.beta} and scene_weight {self.scene_weight}; must be 0 or more"
+                f"gamma {self.gamma} and scene_weight {self.scene_weight}; must be 0 or more"
             )
+        if self.focal_alpha is not None:
+            if self.loss not in ("two_sided_focal", "hard_focal"):
+                raise ValueError(f"focal_alpha: loss {self.loss} has none")
+            if not 0.0 < self.focal_alpha < 1.0:
+                raise ValueError(f"focal_alpha {self.focal_alpha}; must be in (0, 1)")
 
     def network_names(self) -> tuple[str, ...]:
         """Return the network's name."""
@@ -91,6 +95,9 @@ class SoftConfig(StageConfig):
                 f"model.scenes {', '.join(scenes)}; must be data.scenes, {', '.join(known)}"
             )
 
+
+QUIETEST_MAGNITUDE = 1e-8
+"""A band of magnitudes is scaled up no further."""
 
 SMALL_SCENES = ("home", "street")
 SMALL_MODEL = {
@@ -158,7 +165,9 @@ class SoftLabels(Stage):
             rows = mels.shape[1] // moved.inside.shape[1]
             decibels.append(mels[moved.inside.repeat_interleave(rows, dim=1) > 0.0])
         every = torch.cat(decibels)
-        model.front_end.set_statistics(every.mean(0), every.std(0).clamp(min=QUIETEST_DEVIATION_DB))
+        logarithmic = self.recipe.model.front_end.logarithmic
+        quietest = QUIETEST_DEVIATION_DB if logarithmic else QUIETEST_MAGNITUDE
+        model.front_end.set_statistics(every.mean(0), every.std(0).clamp(min=quietest))
 
     @torch.no_grad()
     def prepare(
@@ -172,7 +181,11 @@ class SoftLabels(Stage):
         mels = linear_mels(model, batch.inputs if audio is None else audio)
         features = model.front_end.features(mels)
         if changes.time_masks is not None:
-            features = mask_time(features, changes.time_masks)
+            rows = features.shape[1] // batch.inside.shape[1]
+            before = self.recipe.model.before if hasattr(self.recipe.model, "before") else 0
+            first = before * rows
+            spare = Spare(first, first + batch.values.shape[1] * rows, rows)
+            features = mask_time(features, changes.time_masks, spare=spare)
         if changes.band_masks is not None:
             features = mask_bands(features, changes.band_masks)
         return audio, features
@@ -204,8 +217,12 @@ class SoftLabels(Stage):
         if options.loss == "squared":
             losses = squared(torch.sigmoid(logits.float()), values)
         else:
-            losses = quality_focal(
-                logits, values, beta=options.beta, sides=options.sides, labels=options.labels
+            losses = soft_focal(
+                logits,
+                values,
+                form=options.loss,
+                gamma=options.gamma,
+                alpha=options.focal_alpha,
             )
         return mean_known(losses, batch.known)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from streamsed.bundle.manifest import class_name
 from streamsed.evaluate.reading.delimited import Note, counted
 from streamsed.evaluate.reading.event_tables import EventFile, read_event_file
 from streamsed.evaluate.reading.label_folders import JAMS, read_jams, read_label_folder
 
 SOFT_THRESHOLD = 0.5
+_NAMED = 3
 
 
 def read_ground_truth(path: Path, *, note: Note) -> EventFile:
@@ -34,6 +37,8 @@ def read_ground_truth(path: Path, *, note: Note) -> EventFile:
 def read_events(path: Path, *, note: Note, may_be_empty: bool = False) -> EventFile:
     """Read events of any form: a table, a folder with a file a recording, or a JAMS file.
 
+    A slash in a label becomes a hyphen, as in the classes of bundles.
+
     Args:
         path: of the file or folder.
         note: is called with each line that people should read.
@@ -43,10 +48,19 @@ def read_events(path: Path, *, note: Note, may_be_empty: bool = False) -> EventF
         DataError: file and line of what cannot be used.
     """
     if path.is_dir():
-        return read_label_folder(path, note=note)
-    if path.suffix.lower() == JAMS:
-        return read_jams(path)
-    return read_event_file(path, note=note, may_be_empty=may_be_empty)
+        events = read_label_folder(path, note=note)
+    elif path.suffix.lower() == JAMS:
+        events = read_jams(path)
+    else:
+        events = read_event_file(path, note=note, may_be_empty=may_be_empty)
+    changed = sorted({row.label for row in events.rows if class_name(row.label) != row.label})
+    if not changed:
+        return events
+    names = ", ".join(f"{label!r} is {class_name(label)!r}" for label in changed[:_NAMED])
+    more = f", and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+    note(f"{path}: slashes of labels are hyphens: {names}{more}")
+    rows = tuple(row._replace(label=class_name(row.label)) for row in events.rows)
+    return replace(events, rows=rows)
 
 
 def _hardened(truth: EventFile, *, note: Note) -> EventFile:
