@@ -118,6 +118,11 @@ def test_slashes_of_labels_are_hyphens_in_truth_and_detections(tmp_path: Path) -
         "filename\tonset\toffset\tevent_label",
         "cafe_01\t0\t1\tdoor opens-closes",
     )
-    material = read_material(ground_truth=tmp_path / "truth", events=tmp_path / "events.tsv")
+    write(tmp_path / "durations.tsv", "filename\tduration", "cafe_01\t2")
+    material = read_material(
+        ground_truth=tmp_path / "truth",
+        events=tmp_path / "events.tsv",
+        durations=tmp_path / "durations.tsv",
+    )
     assert material.classes == ("door opens-closes",)
     assert any("'door opens/closes' is 'door opens-closes'" in note for note in material.notes)

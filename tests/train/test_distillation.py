@@ -128,7 +128,8 @@ def left(scale: Any, *, teacher_learns: bool) -> tuple[float, float]:
         theirs = teacher(scene)
         theirs = theirs if teacher_learns else theirs.detach()
         optimiser.zero_grad()
-        frame_distance(scale(mine), scale(theirs), every, every).backward()
+        loss = frame_distance(scale(mine), scale(theirs), every, every)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     found = norms(scale(teacher(scene))[0])
     return found.norm, found.spread

@@ -32,7 +32,7 @@ def test_each_form_is_its_equation(gamma: float) -> None:
 def test_the_quality_focal_loss_alone_is_least_at_the_label(label: float, elsewhere: float) -> None:
     p = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
     losses = {
-        form: soft_focal(torch.logit(p), torch.full_like(p, label), form=form)  # type: ignore[arg-type]
+        form: soft_focal(torch.logit(p), torch.full_like(p, label), form=form)
         for form in ("quality_focal", "two_sided_focal")
     }
     least = {form: float(p[values.argmin()]) for form, values in losses.items()}
@@ -54,7 +54,7 @@ def test_gradients_are_finite_at_any_score_and_label() -> None:
     targets = torch.tensor([1.0, 0.0, 0.5, 0.0])
     for form in ("quality_focal", "two_sided_focal", "hard_focal"):
         for gamma in (0.5, 1.0, 2.0):
-            loss = soft_focal(logits, targets, form=form, gamma=gamma).sum()  # type: ignore[arg-type]
+            loss = soft_focal(logits, targets, form=form, gamma=gamma).sum()
             (gradient,) = torch.autograd.grad(loss, logits)
             assert gradient.isfinite().all()
 

@@ -170,7 +170,7 @@ def test_the_papers_own_plans_can_be_read() -> None:
         assert isinstance(plan.page, SoftPage)
         titles = {getattr(step, "title", None) for step in plan.steps.values()}
         assert set(plan.page.published) <= titles
-    assert plan.page.published["41 s, augmentation, sampler 0.5"] == 0.467
+        assert plan.page.published["41 s, augmentation, sampler 0.5"] == 0.467
 
 
 def test_wrong_plans_are_refused(tmp_path: Path) -> None:

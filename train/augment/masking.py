@@ -79,9 +79,9 @@ def mask_time(
     batch, frames, _ = features.shape
     masked = stripes(batch, frames, config, generator=generator)
     if spare is not None:
-        labelled = masked[:, spare.first : spare.end].unflatten(1, (-1, spare.frames))
+        labelled = masked[:, spare.first : spare.end].reshape(batch, -1, spare.frames)
         kept = labelled & ~labelled.all(dim=2, keepdim=True)
-        masked[:, spare.first : spare.end] = kept.flatten(1)
+        masked[:, spare.first : spare.end] = kept.reshape(batch, -1)
     masked = masked.to(features.device)
     return features.masked_fill(masked[:, :, None], config.fill)
 
