@@ -119,10 +119,10 @@ def test_slashes_of_labels_are_hyphens_in_truth_and_detections(tmp_path: Path) -
         "cafe_01\t0\t1\tdoor opens-closes",
     )
     write(tmp_path / "durations.tsv", "filename\tduration", "cafe_01\t2")
-    material = read_material(
+    data = read_evaluation_data(
         ground_truth=tmp_path / "truth",
         events=tmp_path / "events.tsv",
         durations=tmp_path / "durations.tsv",
     )
-    assert material.classes == ("door opens-closes",)
-    assert any("'door opens/closes' is 'door opens-closes'" in note for note in material.notes)
+    assert data.classes == ("door opens-closes",)
+    assert any("'door opens/closes' is 'door opens-closes'" in note for note in data.notes)
