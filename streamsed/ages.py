@@ -126,8 +126,14 @@ class Ages:
                 )
         except FileNotFoundError:
             self.save()
-        except (OSError, ValidationError) as error:
-            log.warning("clock_record_unreadable", path=str(self._path), reason=str(error)[:200])
+        except OSError as error:
+            log.warning("clock_record_unreadable", path=str(self._path), reason=str(error))
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            log.warning(
+                "clock_record_unreadable", path=str(self._path), reason=f"damaged: {reason}"
+            )
+            self.save()  # in its place
         self._saved_us = self._record.passed_us
         if now.boot != self._record.boot or now.running_us < self._record.running_us:
             self._started_anew(now)

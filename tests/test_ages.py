@@ -164,7 +164,11 @@ def test_a_record_that_is_damaged_is_begun_anew(tmp_path: Path) -> None:
         with structlog.testing.capture_logs() as logged:
             ages = begun(machine, path)
         assert logged[0]["event"] == "clock_record_unreadable"
+        assert "\n" not in logged[0]["reason"]
         assert ages.age_us(machine.wall_us) == 0
+        with structlog.testing.capture_logs() as logged:
+            begun(machine, path)
+        assert logged == []
     begun(machine, path / "in no folder").save()  # known here, if nowhere else
 
 

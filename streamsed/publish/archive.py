@@ -211,20 +211,26 @@ class Archive:
         self._lock = descriptor
         if self._past is None or not self._adopted:
             self._past = self.ledger.read()
-            self._restored = self._past.changed and self._changed_after(self._past.written_ns)
+            self._restored = self._is_copy(self._past)
             self._used_elsewhere = self.unrecorded.read()
         else:  # this run's numbers hold, whatever was put there
             self.ledger.read()
         self._ages.open()
 
-    def _changed_after(self, moment_ns: int) -> bool:
-        """Whether the journal's files, too, were changed after something was written here."""
+    def _is_copy(self, past: LedgerContent) -> bool:
+        """Whether ledger and journal are copies from an earlier time, as of a backup.
+
+        Both are whole then, and were changed after the last that was written to the ledger. One
+        that is damaged lacks its latest records, and so shows nothing about the journal.
+        """
+        if not (past.whole and past.changed):
+            return False
         changed_ns = []
         for suffix in ("", "-wal"):
             with contextlib.suppress(OSError):
                 path = self.path.with_name(self.path.name + suffix)
                 changed_ns.append(path.stat().st_ctime_ns)
-        return bool(changed_ns) and min(changed_ns) > moment_ns + SAME_TIME_NS
+        return bool(changed_ns) and min(changed_ns) > past.written_ns + SAME_TIME_NS
 
     def _attach(self) -> None:
         try:

@@ -52,7 +52,7 @@ class LedgerContent:
         whole: whether what is there is as it was written, and so complete up to ``last``.
         closed: whether the last run ended in good order.
         written_ns: when the last record was written, in nanoseconds since 1970.
-        changed: whether the file was changed after that, by others.
+        changed: whether the file was changed after that, by others; also where it is damaged.
     """
 
     last: int = 0
@@ -147,6 +147,7 @@ class Ledger:
                 os.posix_fallocate(descriptor, 0, _FILE_BYTES)
         except OSError:
             os.close(descriptor)
+            path.unlink(missing_ok=True)  # there is nothing in it, and it would count as cut off
             raise
         self.release()
         self._turn = 1 - self._turn
@@ -260,6 +261,7 @@ def _read(path: Path) -> _File:
     lines = list(_lines(content))
     records = tuple(record for line in lines if (record := _parsed(line)) is not None)
     damaged = len(records) < len(lines) or bool(records and not records[0].snapshot)
+    damaged |= len(content) < _FILE_BYTES  # it was cut off; where, perhaps between two records
     return _File(records, damaged, changed_ns)
 
 

@@ -270,6 +270,24 @@ def test_a_crash_while_the_disk_is_full_uses_no_number_twice(tmp_path: Path) -> 
     assert numbers(opened(tmp_path)) == [last + 1]
 
 
+@pytest.mark.parametrize("of_last_record", [0, 10], ids=["between records", "in a record"])
+def test_a_ledger_that_was_cut_off_is_not_taken_for_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_last_record: int
+) -> None:
+    """Of a copy all events have ended since; of this one none has."""
+    monkeypatch.setattr(archive_module, "SAME_TIME_NS", 0)
+    monkeypatch.setattr(ledger_module, "SAME_TIME_NS", 0)
+    sequencer = opened(tmp_path)
+    for onset in range(3):
+        sequencer.record([event(Kind.ONSET, onset_s=onset)])
+    crash(sequencer)
+    (path,) = (tmp_path / name for name in NAMES if b"onset" in (tmp_path / name).read_bytes())
+    records = path.read_bytes().partition(b"\0")[0].splitlines(keepends=True)
+    path.write_bytes(b"".join(records[:-1]) + records[-1][:of_last_record])
+    interrupted = opened(tmp_path).take_interrupted()
+    assert len(interrupted) == 3
+
+
 def test_open_events_are_recorded_where_no_file_can_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
