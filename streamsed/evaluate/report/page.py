@@ -42,6 +42,8 @@ MOST_CLASSES = 40
 LISTED = 100
 """Recordings in the list of the worst at most."""
 _INTERVAL = "interval"
+_WITHOUT_COLUMN = frozenset({"f1mo_exact"})
+"""Metrics that are not shown by class: they hardly differ from another there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def write_report(
     )
     environment.filters["breakable"] = breakable
     areas = {metric.key: metric.value for metric in evaluation.metrics}
-    by_class = [metric for metric in evaluation.metrics if metric.per_class]
+    by_class = [m for m in evaluation.metrics if m.per_class and m.key not in _WITHOUT_COLUMN]
     wrong = [errors for errors in evaluation.by_recording if errors.errors]
     with themed():
         html = environment.get_template("report.html").render(
