@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from train.losses.focal import focal
-from train.losses.known import mean_known
+from train.losses.known import mean_known, parts_of_mean
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
@@ -71,3 +71,15 @@ def test_the_mean_is_over_what_is_known() -> None:
         mean_known(losses, torch.ones(2))
     with pytest.raises(ValueError, match="lead"):
         mean_known(losses, torch.ones(3, dtype=torch.bool))
+
+
+def test_losses_of_several_origins_add_up_to_one_mean() -> None:
+    torch.manual_seed(0)
+    losses, origin = torch.rand(6, 5, 3), torch.randint(0, 3, (6, 5))
+    each = {name: (losses, origin == index) for index, name in enumerate(("true", "pseudo"))}
+    parts = parts_of_mean(each)
+    assert sum(parts.values()).item() == pytest.approx(losses[origin < 2].mean().item())
+    alone = parts_of_mean({"true": each["true"]})
+    assert alone["true"].item() == pytest.approx(mean_known(*each["true"]).item())
+    none = torch.zeros(6, 5, dtype=torch.bool)
+    assert parts_of_mean({"true": (losses, none), "pseudo": (losses, none)})["true"].item() == 0.0

@@ -23,7 +23,7 @@ from train.engine.schedules import At, Ramp, Schedule
 from train.engine.stage import Sets, Terms
 from train.losses.detection import strong_consistency, weak_consistency
 from train.losses.focal import focal
-from train.losses.known import mean_known
+from train.losses.known import mean_known, parts_of_mean
 from train.losses.metric import Adaptation, Frames, domain_adaptation
 from train.models.attention_pooling import disentangled_shares
 from train.models.mlfl import MLFL
@@ -238,13 +238,17 @@ class MLFLStage(Detection):
         return terms
 
     def _labelled(self, output: Output, batch: Batch[Tensor], padding: Tensor) -> Terms:
+        """Return what labels of each origin add to the means of the first two branches' losses.
+
+        A branch has one mean, of all clips: labels of two origins do not make it count twice.
+        """
         config = self.config
-        terms: Terms = {}
+        clips, frames = {}, {}
         for name in config.clip_targets:
             target, known = batch.targets[name], batch.targets[name].known
             if name == WEAK and config.clip_labels == "tags":
                 known = known & ~batch.targets[STRONG].known
-            terms[name] = config.weights.pooling * _tags(output, target.values, known)
+            clips[name] = _tags(output, target.values), known
         for name in config.frame_targets:
             target = batch.targets[name]
             known = target.known[:, None] & ~padding
@@ -255,8 +259,13 @@ class MLFLStage(Detection):
                 gamma=config.focal.gamma,
                 alpha=config.focal.alpha,
             )
-            terms[name] = config.weights.detection * mean_known(losses, known)
-        return terms
+            frames[name] = losses, known
+        branches = (config.weights.pooling, clips), (config.weights.detection, frames)
+        return {
+            name: weight * part
+            for weight, losses in branches
+            for name, part in parts_of_mean(losses).items()
+        }
 
     def _consistent(
         self,
@@ -289,9 +298,9 @@ class MLFLStage(Detection):
         rise = min(1.0, (at.epoch + 1) / config.guided_epochs)
         theirs, mine = ((of.clip.detach() > 0.5).float() for of in (guide, student))  # type: ignore[union-attr]
         return {
-            "guide": config.weights.pooling * _tags(guide, weak.values, known),
-            "guided": rise * _tags(student, theirs, ~weak.known),
-            "guiding": rise * _tags(guide, mine, ~weak.known),
+            "guide": config.weights.pooling * mean_known(_tags(guide, weak.values), known),
+            "guided": rise * mean_known(_tags(student, theirs), ~weak.known),
+            "guiding": rise * mean_known(_tags(guide, mine), ~weak.known),
         }
 
     def _adapted(
@@ -339,8 +348,7 @@ class MLFLStage(Detection):
         return synthetic.rows(~recorded & strong.known), real.rows(recorded & known)
 
 
-def _tags(output: Output, targets: Tensor, known: Tensor) -> Tensor:
-    """Return the cross-entropy ``()`` of tags, from logits, of known rows."""
+def _tags(output: Output, targets: Tensor) -> Tensor:
+    """Return the cross-entropies ``(B, C)`` of tags, from logits."""
     logits = output.extra["tags"].float()
-    losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return mean_known(losses, known)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")

@@ -17,7 +17,7 @@ from train.data.targets import WEAK
 from train.engine.networks import Learned, Networks, Role
 from train.engine.schedules import At
 from train.engine.stage import Terms
-from train.losses.known import mean_known
+from train.losses.known import parts_of_mean
 from train.models.mlfl import MLFL
 from train.models.registry import MODELS
 from train.models.tag_cnn import TAGS, TagCNN, TagCNNConfig
@@ -98,7 +98,7 @@ class TagCNNStage(Detection):
         return {STUDENT: Learned(TagCNN(sized, tagger=tagger))}
 
     def terms(self, batch: Batch[Tensor], networks: Networks, at: At) -> Terms:
-        """Return the loss of each kind of labels; see the base class."""
+        """Return what each kind of labels adds to the mean of all frames; see the base class."""
         batch, padding = self.prepare(batch, networks, at)
         model = cast(TagCNN, model_of(networks, STUDENT))
         weak = batch.targets[WEAK]
@@ -106,16 +106,16 @@ class TagCNNStage(Detection):
         tags = given_tags(own, weak.values, weak.known, self.config.tags)
         tags = with_false_tags(tags, self.config.false_tags)
         output = self.run(networks, STUDENT, batch, padding, {TAGS: tags})
-        terms: Terms = {}
+        losses = {}
         for name in self.config.frame_targets:
             target = batch.targets[name]
             known = target.known[:, None] & ~padding
             known = known if target.frames is None else known & target.frames
-            losses = F.binary_cross_entropy_with_logits(
+            each = F.binary_cross_entropy_with_logits(
                 output.frames.float(), target.values, reduction="none"
             )
-            terms[name] = mean_known(losses.sum(dim=2), known)
-        return terms
+            losses[name] = each.sum(dim=2), known
+        return parts_of_mean(losses)
 
 
 def given_tags(
