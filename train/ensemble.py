@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from streamsed.bundle import write_manifest, write_selftest
 from streamsed.bundle.manifest import SCHEMA
 from streamsed.errors import ConfigError
+from streamsed.validation_messages import suggest
 from train.checkpoint import Checkpoint, load_model, save_model
 from train.engine.folder import RunRecord, read_run
 from train.export import check_parity, export_step, run_graph
@@ -211,6 +212,7 @@ def read_ensemble(
     weights: Sequence[float] | None = None,
     *,
     tag_threshold: float | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Ensemble:
     """Read checkpoints that are to be one bundle.
 
@@ -220,15 +222,18 @@ def read_ensemble(
         paths: of the checkpoints.
         weights: one each; None for equal ones.
         tag_threshold: of the gate; see :class:`Ensemble`.
+        changes: by kind of model, what is laid over the configuration of each member of it, such
+            as ``{"mlfl": {"detection": "branch"}}``; what has weights must stay as it is.
 
     Raises:
-        ConfigError: a file is no checkpoint, or the members do not fit together.
+        ConfigError: a file is no checkpoint, the members do not fit together, or the changes do
+            not fit them.
     """
     if weights is not None and len(weights) != len(paths):
         raise ConfigError(f"--weights: {len(weights)} for {len(paths)} checkpoints; one each")
     if weights is not None and not all(0.0 < weight < float("inf") for weight in weights):
         raise ConfigError("--weights: must be positive numbers")
-    checkpoints = [load_model(path) for path in paths]
+    checkpoints = _changed([load_model(path) for path in paths], paths, changes or {})
     runs = [read_run(path.parent) for path in paths]
     first = checkpoints[0].model.config
     for path, checkpoint in zip(paths, checkpoints, strict=True):
@@ -257,6 +262,22 @@ def read_ensemble(
         if not any(member.tags for member in ensemble.members):
             raise ConfigError("--tag-threshold: no member yields tags")
     return ensemble
+
+
+def _changed(
+    checkpoints: Sequence[Checkpoint], paths: Sequence[Path], changes: Mapping[str, Any]
+) -> list[Checkpoint]:
+    """Return the checkpoints with what is laid over their models' configurations."""
+    kinds = [checkpoint.model.config.kind for checkpoint in checkpoints]
+    for kind, laid in changes.items():
+        if kind not in kinds:
+            raise ConfigError(f"--models: no member is a {kind}; {suggest(kind, kinds)}")
+        if not isinstance(laid, Mapping):
+            raise ConfigError(f"--models: {kind}: must hold keys of the model, such as in a recipe")
+    return [
+        load_model(path, changes=changes[kind]) if kind in changes else checkpoint
+        for path, checkpoint, kind in zip(paths, checkpoints, kinds, strict=True)
+    ]
 
 
 def _names(wanted: Sequence[str]) -> list[str]:

@@ -103,6 +103,38 @@ def test_wrong_gates_are_refused(fused: tuple[Ensemble, Path]) -> None:
         read_ensemble([shipped], tag_threshold=1.0)
 
 
+def test_what_is_laid_over_members_is_exported(
+    fused: tuple[Ensemble, Path], tmp_path: Path
+) -> None:
+    """MLFL by its other branch, and windows of an FBCRNN that differ from class to class."""
+    paths = [fused[1].parent / f"{kind}.pt" for kind in ("fbcrnn", "mlfl")]
+    contexts = [4, 0, *[2] * (len(fused[0].classes) - 2)]
+    changes = {"fbcrnn": {"context_frames": contexts}, "mlfl": {"detection": "surface"}}
+    ensemble = read_ensemble(paths, changes=changes)
+    _, differences = ensemble.write(
+        tmp_path / "bundle", ensemble.look_ahead(None), probes=[noise(12)]
+    )
+    assert max(differences.values()) < 1e-4
+    kept = load_model(tmp_path / "bundle" / "fbcrnn.pt").model.config
+    assert kept.latency_frames == ensemble.members[0].model.config.shift_frames + 4
+    assert load(tmp_path / "bundle").manifest.members[0].latency_frames == kept.latency_frames
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"mlf": {}}, "no member is a mlf; did you mean 'mlfl'"),
+        ({"mlfl": "branch"}, "mlfl: must hold keys"),
+        ({"mlfl": {"detection": "tags"}}, "under .*'tags'"),
+    ],
+)
+def test_what_does_not_fit_the_members_is_refused(
+    fused: tuple[Ensemble, Path], changes: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        read_ensemble([fused[1].parent / "mlfl.pt"], changes=changes)
+
+
 def detected(folder: Path, audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the fused scores ``(T, C)`` that the runtime decodes."""
     detector = Detector(Engine(load(folder), provider="cpu"))

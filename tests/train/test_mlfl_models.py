@@ -116,6 +116,23 @@ def test_windows_of_the_fbcrnn_equal_the_reference() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("ahead", [None, 5, 1])
+def test_each_class_of_the_fbcrnn_has_windows_of_its_own(ahead: int | None) -> None:
+    """As if all classes had its context, or the most that a look-ahead leaves of it."""
+    clips, contexts = audio(20), (7, 0, 3)
+    model = fbcrnn(context_frames=contexts)
+    most = (ahead or model.config.latency_frames) - model.config.shift_frames
+    scores = model.scores(clips, latency_frames=ahead)
+    for index, context in enumerate(contexts):
+        alike = fbcrnn(context_frames=min(context, most)).scores(clips)
+        torch.testing.assert_close(scores[..., index], alike[..., index], rtol=0, atol=1e-5)
+    for tags in (False, True):
+        stepped = run_step(model, clips, latency_frames=ahead, tags=tags)
+        torch.testing.assert_close(stepped, scores, rtol=0, atol=1e-5)
+    assert model.look_aheads() == range(1, 9)
+
+
+@torch.no_grad()
 def test_the_fbcrnn_tags_by_both_ends_and_detects_by_both_boundaries() -> None:
     model, clips = fbcrnn(), audio(16)
     features = model.front_end.features(model.mels(clips))
@@ -220,3 +237,5 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         mlfl_config(window_frames=4)
     with pytest.raises(ValueError, match="context_frames"):
         fbcrnn_config(context_frames=40)
+    with pytest.raises(ValueError, match="2 values for 3 classes"):
+        fbcrnn_config(context_frames=(1, 2))

@@ -46,6 +46,12 @@ def export(
         float | None,
         typer.Option(help="Gate every class by the mean of the members' tags; else no tags."),
     ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="YAML", help="Laid over the models, by kind: `mlfl: {detection: branch}`."
+        ),
+    ] = None,
 ) -> None:
     """Write checkpoints as a bundle: fitted, checked, measured, with a card.
 
@@ -55,7 +61,14 @@ def export(
     from train.assemble import assemble  # noqa: PLC0415
 
     ensemble, held_out = _read(
-        checkpoints, weights, recipe, data, bank, latency=latency, tag_threshold=tag_threshold
+        checkpoints,
+        weights,
+        recipe,
+        data,
+        bank,
+        latency=latency,
+        tag_threshold=tag_threshold,
+        models=models,
     )
     reached = assemble(ensemble, held_out, output, latency_s=latency, version=version).overall
     echo(
@@ -110,11 +123,13 @@ def _read(
     *,
     latency: float | None = None,
     tag_threshold: float | None = None,
+    models: Path | None = None,
 ) -> tuple[Ensemble, HeldOut]:
     """Read what is exported, and find what it is fitted on; refuse before long work."""
     from train.data.sets.scenes import ScenesConfig  # noqa: PLC0415
     from train.ensemble import read_ensemble  # noqa: PLC0415
     from train.held_out import HeldOut  # noqa: PLC0415
+    from train.layering import read_layered  # noqa: PLC0415
     from train.places import find  # noqa: PLC0415
     from train.recipe.schema import load_recipe  # noqa: PLC0415
 
@@ -122,7 +137,8 @@ def _read(
         shares = None if weights is None else [float(weight) for weight in weights.split(",")]
     except ValueError as error:
         raise ConfigError(f"--weights {weights}: must be numbers, such as 0.5,0.5") from error
-    ensemble = read_ensemble(checkpoints, shares, tag_threshold=tag_threshold)
+    changes = None if models is None else read_layered(models).content
+    ensemble = read_ensemble(checkpoints, shares, tag_threshold=tag_threshold, changes=changes)
     ensemble.look_ahead(latency)
     run = ensemble.members[0].run
     if recipe is not None:

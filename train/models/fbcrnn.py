@@ -8,7 +8,7 @@ the two can know a tag of the clip. Events are detected by tagging short windows
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,9 +46,10 @@ class FBCRNNConfig(ConvModelConfig):
     Attributes:
         rnn_units: of each of the two recurrent networks, and of the heads' hidden layer.
         rnn_layers: of each.
-        context_frames: frames before and after the one that is scored that its window holds,
-            unless export or validation sets another look-ahead. The paper tunes it per class
-            among 0.1, 0.2, 0.3 and 0.4 s.
+        context_frames: frames before and after the one that is scored that its window holds, of
+            all classes or of each: the paper tunes it per class among 0.1, 0.2, 0.3 and 0.4 s.
+            Export or validation may set another look-ahead, which is that of all classes, or
+            the most that any class of its own context has.
         longest_context_frames: the most that can be asked for.
         window_frames: of the running tags on a stream. By default 156, 10 s of 64 ms frames.
         kind: names the model.
@@ -59,7 +60,7 @@ class FBCRNNConfig(ConvModelConfig):
     shift_frames: int = 1
     rnn_units: int = 256
     rnn_layers: int = 2
-    context_frames: int = 5
+    context_frames: int | tuple[int, ...] = 5
     longest_context_frames: int = 32
     window_frames: int = 156
     kind: Literal["fbcrnn"] = "fbcrnn"
@@ -68,10 +69,13 @@ class FBCRNNConfig(ConvModelConfig):
         super().__post_init__()
         if min(self.rnn_units, self.rnn_layers) < 1:
             raise ValueError("rnn_units and rnn_layers must be 1 or more")
-        if not 0 <= self.context_frames <= self.longest_context_frames:
+        own = self.context_frames
+        if isinstance(own, tuple) and len(own) != len(self.classes):
             raise ValueError(
-                f"context_frames {self.context_frames} is not in 0 to {self.longest_context_frames}"
+                f"context_frames has {len(own)} values for {len(self.classes)} classes"
             )
+        if any(not 0 <= frames <= self.longest_context_frames for frames in self.contexts):
+            raise ValueError(f"context_frames {own} is not in 0 to {self.longest_context_frames}")
         if self.window_frames <= self.frames_per_chunk:
             raise ValueError(
                 f"window_frames {self.window_frames} must exceed the "
@@ -79,9 +83,15 @@ class FBCRNNConfig(ConvModelConfig):
             )
 
     @property
+    def contexts(self) -> tuple[int, ...]:
+        """Context of each class."""
+        own = self.context_frames
+        return own if isinstance(own, tuple) else (own,) * len(self.classes)
+
+    @property
     def latency_frames(self) -> int:
-        """Look-ahead of scores: the convolutions' and the window's."""
-        return self.shift_frames + self.context_frames
+        """Look-ahead of scores: the convolutions' and the longest window's."""
+        return self.shift_frames + max(self.contexts)
 
 
 class Direction(nn.Module):
@@ -171,15 +181,19 @@ class FBCRNN(ConvModel):
 
     def scores(self, audio: Tensor, *, latency_frames: int | None = None) -> Tensor:
         """Score clips as a stream would be, by tagging a window around every frame."""
-        config, context = self.config, self.context_of(latency_frames)
+        config, contexts = self.config, self.contexts_of(latency_frames)
         audio = whole_frames(audio, config)
         frames = audio.shape[1] // config.frame_samples
-        audio = nn.functional.pad(audio, (0, context * config.frame_samples))
+        audio = nn.functional.pad(audio, (0, max(contexts) * config.frame_samples))
         x = self.encode(self.front_end.features(self.mels(audio)))
-        window = 2 * context + 1
+        return by_context(contexts, lambda context: self._around(x, frames, context))
+
+    def _around(self, x: Tensor, frames: int, context: int) -> Tensor:
+        """Tag a window ``(B, T, C)`` around each of the first ``frames`` of embeddings."""
         valid = torch.arange(-context, frames + context, device=x.device) >= 0
-        windows = nn.functional.pad(x, (0, 0, context, 0)).unfold(1, window, 1).transpose(2, 3)
-        valid = valid.unfold(0, window, 1).repeat(len(audio), 1)
+        x = nn.functional.pad(x[:, : frames + context], (0, 0, context, 0))
+        windows = x.unfold(1, 2 * context + 1, 1).transpose(2, 3)
+        valid = valid.unfold(0, 2 * context + 1, 1).repeat(len(x), 1)
         parts = [
             self.tag(part, part_valid)
             for part, part_valid in zip(
@@ -188,32 +202,57 @@ class FBCRNN(ConvModel):
                 strict=True,
             )
         ]
-        return torch.cat(parts).view(len(audio), frames, -1)
+        return torch.cat(parts).view(len(x), frames, -1)
 
     def look_aheads(self) -> range:
         """Return the look-aheads that windows around a frame can have."""
-        shift = self.config.shift_frames
-        return range(shift, shift + self.config.longest_context_frames + 1)
+        config = self.config
+        own = isinstance(config.context_frames, tuple)
+        longest = max(config.contexts) if own else config.longest_context_frames
+        return range(config.shift_frames, config.shift_frames + longest + 1)
 
-    def context_of(self, latency_frames: int | None) -> int:
-        """Return the frames before and after a frame that its window holds, for a look-ahead.
+    def contexts_of(self, latency_frames: int | None) -> tuple[int, ...]:
+        """Return the frames before and after a frame that each class's window holds.
+
+        Args:
+            latency_frames: the look-ahead of all classes; where each has its own context, the most
+                that any may have. None for the configuration's.
 
         Raises:
-            ConfigError: there is no such window.
+            ConfigError: there are no such windows.
         """
+        config = self.config
         if latency_frames is None:
-            return self.config.context_frames
+            return config.contexts
         spans = self.look_aheads()
         if latency_frames not in spans:
             raise ConfigError(
                 f"a look-ahead of {latency_frames} frames does not fit this fbcrnn; "
                 f"choose {spans[0]} to {spans[-1]}"
             )
-        return latency_frames - self.config.shift_frames
+        most = latency_frames - config.shift_frames
+        if isinstance(config.context_frames, int):
+            return (most,) * len(config.classes)
+        return tuple(min(context, most) for context in config.contexts)
 
     def step(self, *, latency_frames: int | None = None, tags: bool = False) -> Step:
         """Return the step function; its tags are of the long window that ends now."""
-        return _FBCRNNStep(self, self.context_of(latency_frames), tags=tags)
+        return _FBCRNNStep(self, self.contexts_of(latency_frames), tags=tags)
+
+
+def by_context(contexts: Sequence[int], scored: Callable[[int], Tensor]) -> Tensor:
+    """Return scores ``(B, T, C)``, those of each class with its own context.
+
+    Args:
+        contexts: of the classes.
+        scored: returns the scores of all classes with one context, ``(B, T, C)``.
+    """
+    longest, *others = sorted(set(contexts), reverse=True)
+    scores = scored(longest)
+    for other in others:
+        own = torch.tensor([context == other for context in contexts], device=scores.device)
+        scores = torch.where(own, scored(other), scores)
+    return scores
 
 
 class _FBCRNNStep(Step):
@@ -221,14 +260,14 @@ class _FBCRNNStep(Step):
 
     places: Tensor
 
-    def __init__(self, model: FBCRNN, context: int, *, tags: bool) -> None:
+    def __init__(self, model: FBCRNN, contexts: tuple[int, ...], *, tags: bool) -> None:
         super().__init__()
         self.model = model
-        self.window = 2 * context + 1
-        self.latency_frames = model.config.shift_frames + context
+        self.contexts = contexts
+        self.latency_frames = model.config.shift_frames + max(contexts)
         self.tags = tags
         hop = model.config.frames_per_chunk
-        self.held = max(2 * context, model.config.window_frames - hop if tags else 0)
+        self.held = max(2 * max(contexts), model.config.window_frames - hop if tags else 0)
         places = torch.arange(self.held + hop, dtype=torch.float32)
         self.register_buffer("places", places, persistent=False)
 
@@ -248,7 +287,7 @@ class _FBCRNNStep(Step):
         most = float(self.held + hop + model.config.shift_frames)
         count = torch.clamp(state[-1] + hop, max=most)
         valid = self.places >= most - count
-        scores = self._scores(x, valid)
+        scores = by_context(self.contexts, lambda context: self._scores(x, valid, context))
         results = [scores]
         if self.tags:
             long = model.config.window_frames
@@ -256,10 +295,10 @@ class _FBCRNNStep(Step):
         kept = [x[:, hop:]] if self.held else []
         return (*results, samples, *after, *kept, count)
 
-    def _scores(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Tag the windows that end with each of the newest frames."""
-        hop, wide = self.model.config.frames_per_chunk, self.window
-        first = x.shape[1] - hop - wide + 1
+    def _scores(self, x: Tensor, valid: Tensor, context: int) -> Tensor:
+        """Tag the windows around the newest frames that the longest windows have come to."""
+        hop, wide = self.model.config.frames_per_chunk, 2 * context + 1
+        first = x.shape[1] - hop - max(self.contexts) - context
         windows: Sequence[int] = range(first, first + hop)
         x = torch.stack([x[:, start : start + wide] for start in windows], dim=1)
         valid = torch.stack([valid[:, start : start + wide] for start in windows], dim=1)
