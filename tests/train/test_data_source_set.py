@@ -24,7 +24,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
 
 
 def made(folder: Path, bank: Bank, mixtures: dict[Split, int], *, seed: int = 3) -> SourceSet:
-    return SourceSet(folder, bank=bank, mixtures=mixtures, config=SMALL, seed=seed)
+    return SourceSet(folder, bank=bank, clips=mixtures, config=SMALL, seed=seed)
 
 
 @pytest.fixture(scope="module")

@@ -106,9 +106,9 @@ def soundscapes(
     if any(splits.values()):
         folder = output / SEPARATION
         sources = SourceSet(
-            folder, bank=opened, mixtures=splits, config=config, seed=seed, cache=cache
+            folder, bank=opened, clips=splits, config=config, seed=seed, cache=cache
         )
-        parts |= {f"{SEPARATION}/{split}": count for split, count in sources.mixtures.items()}
+        parts |= {f"{SEPARATION}/{split}": count for split, count in sources.clips.items()}
         writing.append(sources.write)
     _write(writing, output, total=sum(parts.values()), jobs=jobs)
     counted = ", ".join(f"{count} {part}" for part, count in parts.items())

@@ -18,27 +18,23 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import streamsed
 from streamsed.errors import ConfigError
 from train.data.bank import Bank, Split
 from train.data.desed import PLACES, RESAMPLED, Part
 from train.data.events import Event, write_tsv
-from train.data.mixed_set import identity, writing
-from train.data.mixing import Scenes, mixed
-from train.data.soundscape import SoundscapeConfig, SoundscapeGenerator
+from train.data.mixed_set import DESCRIPTION, MixedSet, writing
+from train.data.soundscape import SoundscapeConfig
 from train.data.tables import write_rows
 
 SCHEMA = "streamsed.dataset/1"
-DESCRIPTION = "dataset.json"
 
 SEPARATION = "separation"
 """Folder in which :mod:`train.data.source_set` may have put mixtures with their sources."""
 
 _JOURNALS = ".scenes"
 _WAV_HEADER_BYTES = 44
-_CHUNK = 8  # scenes that a process mixes between two lines to the journal
 
 
 @dataclass(frozen=True)
@@ -68,15 +64,14 @@ SOURCES: dict[Part, Source] = {
 recordings: ``validation`` and ``public``, on which results are reported, stay unseen by both."""
 
 
-class SoundscapeSet:
+class SoundscapeSet(MixedSet):
     """Writes such a data set, or goes on with one that was stopped.
 
     Args:
-        folder: of the data set; new, empty, or one that this class began with the same seed,
-            configuration and bank.
-        bank: recordings.
+        folder: see :class:`MixedSet`.
         clips: how many of each part; a part may grow, not shrink, and one that is there already
             and not asked for stays.
+        bank: recordings.
         config: the distribution of scenes.
         seed: of the scenes.
         cache: folder in which simulated rooms are kept.
@@ -85,26 +80,25 @@ class SoundscapeSet:
         ConfigError: the folder holds something else.
     """
 
+    schema = SCHEMA
+    beside = frozenset({SEPARATION})
+
     def __init__(
         self,
         folder: Path,
         *,
-        bank: Bank,
         clips: Mapping[Part, int],
+        bank: Bank,
         config: SoundscapeConfig,
         seed: int,
         cache: Path | None = None,
     ) -> None:
-        self.folder = folder
-        self.bank = bank
+        super().__init__(folder, bank=bank, config=config, seed=seed, cache=cache)
         self.clips = {part: count for part, count in clips.items() if count > 0}
-        self.config = config
-        self.seed = seed
-        self.cache = cache
         self._samples = round(config.duration_s * config.sample_rate)
         if not self.clips:
             raise ConfigError(f"{folder}: no clips are asked for; ask for at least one")
-        self._check()
+        self._grow()
 
     def write(self, *, jobs: int = 1, progress: Callable[[int], None] | None = None) -> None:
         """Mix the scenes that are not there yet, then write the tables.
@@ -130,37 +124,24 @@ class SoundscapeSet:
                 self._write_tables(part)
             self._describe(complete=True)
 
-    def _check(self) -> None:
-        """Refuse a folder that holds other things."""
-        path = self.folder / DESCRIPTION
-        if not path.exists():
-            others = self.folder.iterdir() if self.folder.is_dir() else ()
-            if any(path.name != SEPARATION for path in others):
-                raise ConfigError(
-                    f"{self.folder}: is not empty and has no {DESCRIPTION}; choose a new folder"
-                )
+    def _grow(self) -> None:
+        """Ask for the parts that are there already as well; refuse smaller ones."""
+        before = self.begun()
+        if before is None:
             return
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
             parts = {part: int(before["parts"][part]["clips"]) for part in before["parts"]}
             if not parts.keys() <= SOURCES.keys():
                 raise ValueError(f"unknown parts among {', '.join(parts)}")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            path = self.folder / DESCRIPTION
             raise ConfigError(f"{path}: is no {SCHEMA}; choose a new folder") from error
-        for key, now in self._identity().items():
-            if before.get(key) != now:
-                raise ConfigError(
-                    f"{self.folder}: holds a data set with another {key}; choose a new folder"
-                )
         for part, count in parts.items():
             if self.clips.setdefault(part, count) < count:
                 raise ConfigError(
                     f"{self.folder}: was begun with {count} clips of part {part}; ask for as many "
                     "or more, or choose a new folder"
                 )
-
-    def _identity(self) -> dict[str, Any]:
-        return identity(SCHEMA, seed=self.seed, bank=self.bank, config=self.config)
 
     def _describe(self, *, complete: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -185,7 +166,7 @@ class SoundscapeSet:
                 for split in splits
                 for source, licence, files, seconds in self.bank.licences(split)
             ],
-            **self._identity(),
+            **self.identity(),
         }
         part_file = self.folder / f"{DESCRIPTION}.part"
         part_file.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
@@ -227,15 +208,14 @@ class SoundscapeSet:
         jobs: int,
         report: Callable[[int], None],
     ) -> None:
-        generator = SoundscapeGenerator(
-            self.bank, split=split, config=self.config, seed=self.seed, cache=self.cache
-        )
         (self.folder / _JOURNALS).mkdir(exist_ok=True)
-        chunks: list[tuple[Part, Scenes]] = []
+        scenes: list[tuple[int, Path]] = []
+        of: dict[int, tuple[Part, int]] = {}
         for part, missing in todo.items():
             self._path(part, 0).parent.mkdir(parents=True, exist_ok=True)
-            scenes = [(SOURCES[part].first + index, self._path(part, index)) for index in missing]
-            chunks += [(part, scenes[i : i + _CHUNK]) for i in range(0, len(scenes), _CHUNK)]
+            first = SOURCES[part].first
+            scenes += [(first + index, self._path(part, index)) for index in missing]
+            of |= {first + index: (part, index) for index in missing}
         with ExitStack() as files:
             journals = {
                 part: files.enter_context(self._journal(part).open("a", encoding="utf-8"))
@@ -243,12 +223,13 @@ class SoundscapeSet:
             }
             for journal in journals.values():
                 journal.write("\n")  # ends a line that a kill cut short
-            for which, done in mixed(generator, [scenes for _, scenes in chunks], jobs=jobs):
-                part = chunks[which][0]
+            for done in self.mix(scenes, split, jobs=jobs):
                 for scene, events in done:
+                    part, index = of[scene]
                     row = [[e.label, e.onset_s, e.offset_s] for e in events]
-                    journals[part].write(f"{json.dumps([scene - SOURCES[part].first, row])}\n")
-                journals[part].flush()
+                    journals[part].write(f"{json.dumps([index, row])}\n")
+                for journal in journals.values():
+                    journal.flush()
                 report(len(done))
 
     def _write_tables(self, part: Part) -> None:

@@ -9,19 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import streamsed
-from streamsed.errors import ConfigError
 from train.data import bank as banks
 from train.data.bank import Bank
 from train.data.fuss import MOST_SOURCES, Split
-from train.data.mixed_set import identity, writing
-from train.data.mixing import Labels, Scenes, mixed, write_wav
+from train.data.mixed_set import DESCRIPTION, MixedSet, writing
+from train.data.mixing import Labels, Scenes, write_wav
 from train.data.soundscape import SoundscapeConfig, SoundscapeGenerator
-from train.data.soundscape_set import DESCRIPTION
 
 SCHEMA = "streamsed.mixtures/1"
 
@@ -33,17 +30,14 @@ ORIGINS: dict[Split, tuple[banks.Split, int]] = {
 """Whose recordings a split is made of, and its first scene. As with soundscapes, ``validation``
 is new scenes of the training recordings, and ``eval`` is of recordings that nothing learns from."""
 
-_CHUNK = 8
 
-
-class SourceSet:
+class SourceSet(MixedSet):
     """Writes such a data set, or goes on with one that was stopped.
 
     Args:
-        folder: of the data set; new, empty, or one that this class began with the same seed,
-            configuration and bank.
+        folder: see :class:`MixedSet`.
+        clips: how many mixtures of each split.
         bank: recordings.
-        mixtures: how many of each split.
         config: the distribution of scenes; their device is left out.
         seed: of the scenes.
         cache: folder in which simulated rooms are kept.
@@ -52,31 +46,21 @@ class SourceSet:
         ConfigError: the folder holds something else.
     """
 
+    schema = SCHEMA
+
     def __init__(
         self,
         folder: Path,
         *,
+        clips: Mapping[Split, int],
         bank: Bank,
-        mixtures: Mapping[Split, int],
         config: SoundscapeConfig,
         seed: int,
         cache: Path | None = None,
     ) -> None:
-        self.folder, self.bank, self.config = folder, bank, config
-        self.mixtures = {split: count for split, count in mixtures.items() if count > 0}
-        self.seed, self.cache = seed, cache
-        described = folder / DESCRIPTION
-        if described.exists():
-            before = json.loads(described.read_text(encoding="utf-8"))
-            for key, now in self._identity().items():
-                if before.get(key) != now:
-                    raise ConfigError(
-                        f"{folder}: holds mixtures with another {key}; choose a new folder"
-                    )
-        elif folder.is_dir() and any(folder.iterdir()):
-            raise ConfigError(
-                f"{folder}: is not empty and has no {DESCRIPTION}; choose a new folder"
-            )
+        super().__init__(folder, bank=bank, config=config, seed=seed, cache=cache)
+        self.clips = {split: count for split, count in clips.items() if count > 0}
+        self.begun()
 
     def write(self, *, jobs: int = 1, progress: Callable[[int], None] | None = None) -> None:
         """Mix what is not there yet, then write the lists.
@@ -92,14 +76,11 @@ class SourceSet:
         report = progress or (lambda _: None)
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"streamsed": streamsed.__version__, **self._identity()}, indent=1)
+            text = json.dumps({"streamsed": streamsed.__version__, **self.identity()}, indent=1)
             (self.folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
-            for split, count in self.mixtures.items():
+            for split, count in self.clips.items():
                 self._mix(split, count, jobs, report)
                 self._list(split, count)
-
-    def _identity(self) -> dict[str, Any]:
-        return identity(SCHEMA, seed=self.seed, bank=self.bank, config=self.config)
 
     def _path(self, split: Split, index: int) -> Path:
         return self.folder / split / f"example{index:05d}.wav"
@@ -111,13 +92,9 @@ class SourceSet:
         if not missing:
             return
         whose, first = ORIGINS[split]
-        generator = SoundscapeGenerator(
-            self.bank, split=whose, config=self.config, seed=self.seed, cache=self.cache
-        )
         (self.folder / split).mkdir(exist_ok=True)
         scenes = [(first + index, self._path(split, index)) for index in missing]
-        chunks = [scenes[start : start + _CHUNK] for start in range(0, len(scenes), _CHUNK)]
-        for _, done in mixed(generator, chunks, jobs=jobs, write=write_mixtures):
+        for done in self.mix(scenes, whose, jobs=jobs, write=write_mixtures):
             report(len(done))
 
     def _list(self, split: Split, count: int) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 from rich.progress import Progress
@@ -33,6 +33,8 @@ class _Mixed(Step):
     """What both kinds have in common.
 
     Attributes:
+        made: what writes the data set.
+        clips: how many of each of its parts.
         bank: recordings.
         scenes: what they are like, by name or file; null for the generator's defaults.
         duration_s: of each; null for that of ``scenes``.
@@ -41,6 +43,9 @@ class _Mixed(Step):
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
+    made: ClassVar[Callable[..., SoundscapeSet | SourceSet]]
+
+    clips: Mapping[Any, int]
     bank: str = "bank"
     scenes: ScenesFile | None = None
     duration_s: float | None = None
@@ -69,23 +74,23 @@ class _Mixed(Step):
         config = SoundscapeConfig() if self.scenes is None else load_soundscapes(self.scenes)
         return config if self.duration_s is None else replace(config, duration_s=self.duration_s)
 
-    def _write(self, of: Any, at: Place, *, count: int) -> bool:
-        with Progress(console=PrintableConsole(stderr=True), transient=True) as bar:
-            task = bar.add_task("mixing", total=count)
-            jobs = at.machine.jobs or os.cpu_count() or 1
-            of.write(jobs=jobs, progress=lambda done: bar.advance(task, done))
-        return True
-
-    def _from(self, at: Place) -> dict[str, Any]:
-        """Return what both kinds of sets are made from."""
+    def run(self, at: Place) -> bool:
+        """Mix what is not there yet."""
         bank = Bank.open(at.needs["bank"])
         refuse_undecodable(bank.folder / clip.file for clip in bank.clips)
-        return {
-            "bank": bank,
-            "config": self.config(),
-            "seed": self.seed,
-            "cache": at.machine.cache,
-        }
+        made = self.made(
+            at.folder / "data",
+            clips=self.clips,
+            bank=bank,
+            config=self.config(),
+            seed=self.seed,
+            cache=at.machine.cache,
+        )
+        with Progress(console=PrintableConsole(stderr=True), transient=True) as bar:
+            task = bar.add_task("mixing", total=sum(self.clips.values()))
+            jobs = at.machine.jobs or os.cpu_count() or 1
+            made.write(jobs=jobs, progress=lambda done: bar.advance(task, done))
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +101,10 @@ class Soundscapes(_Mixed):
         clips: how many of each part.
     """
 
+    made = SoundscapeSet
+
     clips: dict[Part, int]
     kind: Literal["soundscapes"] = "soundscapes"
-
-    def run(self, at: Place) -> bool:
-        """Mix what is not there yet."""
-        folder = at.folder / "data"
-        made = SoundscapeSet(folder, clips=self.clips, **self._from(at))
-        return self._write(made, at, count=sum(self.clips.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +115,7 @@ class Mixtures(_Mixed):
         clips: how many of each split.
     """
 
+    made = SourceSet
+
     clips: dict[Split, int]
     kind: Literal["mixtures"] = "mixtures"
-
-    def run(self, at: Place) -> bool:
-        """Mix what is not there yet."""
-        folder = at.folder / "data"
-        made = SourceSet(folder, mixtures=self.clips, **self._from(at))
-        return self._write(made, at, count=sum(self.clips.values()))
