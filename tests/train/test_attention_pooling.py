@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from train.models.attention_pooling import AttentionPooling, disentangled_shares
 
@@ -94,3 +95,29 @@ def test_shares_of_features_follow_the_clips_of_single_classes() -> None:
 def test_wrong_shares_are_refused(shares: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="shares"):
         AttentionPooling(UNITS, CLASSES, shares=shares)
+
+
+def test_tags_alone_bring_the_surface_to_where_a_class_is() -> None:
+    """What the decision surface is for: frames from labels of clips."""
+    torch.manual_seed(1)
+    units, classes, frames, clips = 48, 3, 80, 10
+    patterns = torch.randn(classes, units)
+
+    def draw() -> tuple[Tensor, Tensor, Tensor]:
+        tags = (torch.rand(clips, classes) < 0.4).float()
+        onsets = torch.randint(0, frames - 20, (clips, 1, classes))
+        since = torch.arange(frames)[:, None] - onsets
+        active = ((since >= 0) & (since < 20)) * tags[:, None]
+        return torch.relu(active @ patterns + 0.5 * torch.randn(clips, frames, units)), tags, active
+
+    pooling = AttentionPooling(units, classes)
+    optimiser = torch.optim.Adam(pooling.parameters(), 3e-3)
+    for _ in range(150):
+        embeddings, tags, _ = draw()
+        optimiser.zero_grad()
+        F.binary_cross_entropy_with_logits(pooling(embeddings).tags, tags).backward()
+        optimiser.step()
+    embeddings, _, active = draw()
+    found = torch.sigmoid(pooling(embeddings).surface).detach()
+    assert found[active > 0].mean() > 0.9
+    assert found[active == 0].mean() < 0.6

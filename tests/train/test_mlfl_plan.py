@@ -12,13 +12,21 @@ import pytest
 from streamsed.errors import ConfigError
 from tests.train.tone_set import write_tone_set
 from train.checkpoint import load_model
+from train.data.clips import Clip, ClipSet
 from train.data.desed import Part, read_desed
 from train.experiments.engine import Engine
 from train.experiments.mlfl import MLFLPage
 from train.experiments.page import Results
 from train.experiments.plan import load_plan
 from train.experiments.same_clips import SameClips
-from train.experiments.score_steps import Score, Scored, ScoreFile, read_scored
+from train.experiments.score_steps import (
+    Score,
+    Scored,
+    ScoreFile,
+    read_scored,
+    tag_thresholds,
+    under_tags,
+)
 from train.experiments.scoring import Reached
 from train.experiments.selection import FuseBest
 from train.experiments.step import Machine, Place
@@ -79,6 +87,36 @@ def test_a_branch_of_a_checkpoint_is_scored_by_what_is_laid_over_its_configurati
         load_model(folders["mlfl"] / "best.pt", changes={"detection": "surfaces"})
     with pytest.raises(ConfigError, match=r"under \{.projection.: 3\}"):
         load_model(folders["mlfl"] / "best.pt", changes={"projection": 3})
+
+
+def test_a_class_scores_nothing_in_clips_without_its_tag(engine: Engine) -> None:
+    folders = engine.results().folders
+    every, tagged = (
+        ScoreFile.load(folders[name] / "scores.npz").clips
+        for name in ("mlfl-scores", "mlfl-tagged")
+    )
+    for name, scores in tagged.items():
+        for column in range(scores.shape[1]):
+            kept = scores[:, column].any()
+            expected = every[name][:, column] if kept else np.zeros(len(scores))
+            np.testing.assert_allclose(scores[:, column], expected, atol=1e-6)
+
+
+def test_thresholds_of_tags_are_those_of_the_highest_f1() -> None:
+    known = {"1": ("a",), "2": ("a", "b"), "3": ()}
+    clips = tuple(Clip(name, Path(name), name, tags=labels) for name, labels in known.items())
+    of = ClipSet("weak", "weak", ("a", "b"), clips)
+    tags = {"1": [0.3, 0.6], "2": [0.4, 0.8], "3": [0.1, 0.2]}
+    found = {name: np.array(row, np.float32) for name, row in tags.items()}
+    above = tag_thresholds(found, of)
+    assert 0.1 < above[0] < 0.3
+    assert 0.6 < above[1] < 0.8
+    gated = under_tags(dict.fromkeys(found, np.ones((5, 2), np.float32)), found, above=above)
+    assert {name: scores[0].tolist() for name, scores in gated.items()} == {
+        "1": [1.0, 0.0],
+        "2": [1.0, 1.0],
+        "3": [0.0, 0.0],
+    }
 
 
 @pytest.mark.parametrize(

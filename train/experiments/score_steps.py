@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from streamsed.errors import ConfigError
@@ -17,9 +18,10 @@ from train.data.clips import ClipSet
 from train.data.desed import Part, read_desed
 from train.engine.machine import MachineConfig, make_fabric
 from train.experiments.artefact import Artefact
-from train.experiments.scoring import Reached, figures, score
+from train.experiments.scoring import Reached, figures, score, tagged_scores
 from train.experiments.step import Need, Place, Step
 from train.layering import Plain
+from train.pseudo_labels import best_thresholds
 from train.stages.validation import Scores
 from train.writing import replacing
 
@@ -134,12 +136,16 @@ class Score(Scoring):
             weights stays as it is.
         duration_s: of each clip; longer ones are cropped.
         look_ahead_frames: score each clip as a stream with this look-ahead; null scores it whole.
+        under_tags: part of the data set, with events, on which the threshold of tags of the highest
+            F1 is chosen for each class; a class that is none of a clip's tags scores 0 in it.
+            Null scores all classes in all clips.
     """
 
     checkpoint: str
     model: Plain = field(default_factory=dict)
     duration_s: float = 10.0
     look_ahead_frames: int | None = None
+    under_tags: Part | None = None
     kind: Literal["score"] = "score"
 
     @property
@@ -155,9 +161,10 @@ class Score(Scoring):
         }
 
     def identity(self) -> Plain:
-        """Return what decides the scores; changes of the model only where there are any."""
+        """Return what decides the scores; what is seldom given, only where it is."""
         plain = super().identity()
-        return {key: value for key, value in plain.items() if key != "model" or value}
+        seldom = ("model", "under_tags")
+        return {key: value for key, value in plain.items() if key not in seldom or value}
 
     def run(self, at: Place) -> bool:
         """Score the clips."""
@@ -166,13 +173,21 @@ class Score(Scoring):
         clips = self.clips(at, config.classes)
         frame_s = config.frame_samples / config.front_end.sample_rate
         ahead = self.look_ahead_frames
+        device = make_fabric(MachineConfig(**at.machine.recipes)).device
         scores = score(
             saved.model,
             clips,
             duration_s=self.duration_s,
             look_ahead_frames=ahead,
-            device=make_fabric(MachineConfig(**at.machine.recipes)).device,
+            device=device,
         )
+        if self.under_tags is not None:
+            fitted_on = read_desed(at.needs["data"], self.under_tags, classes=config.classes)
+            known, tags = (
+                tagged_scores(saved.model, of, duration_s=self.duration_s, device=device).tags
+                for of in (fitted_on, clips)
+            )
+            scores = under_tags(scores, tags, above=tag_thresholds(known, fitted_on))
         return self._keep(
             at,
             ScoreFile(scores, frame_s, config.classes),
@@ -181,6 +196,24 @@ class Score(Scoring):
             step=saved.step,
             look_ahead_s=None if ahead is None else ahead * frame_s,
         )
+
+
+def tag_thresholds(tags: Mapping[str, Scores], clips: ClipSet) -> NDArray[np.float32]:
+    """Return the threshold ``(C,)`` of tags of the highest F1 of each class on clips."""
+    found = np.stack([tags[clip.name] for clip in clips.clips])
+    true = [[label in clip.labels for label in clips.classes] for clip in clips.clips]
+    return best_thresholds(found, np.array(true))
+
+
+def under_tags(
+    scores: Mapping[str, Scores], tags: Mapping[str, Scores], *, above: NDArray[np.float32]
+) -> dict[str, Scores]:
+    """Return scores ``(T, C)`` by clip, 0 where the clip's tag ``(C,)`` is not above a threshold.
+
+    A specialised decision surface and a tag-conditioned CNN are published so: their frames tell
+    where in a clip a class is, and its tags whether it is there at all.
+    """
+    return {name: values * (tags[name] > above) for name, values in scores.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
