@@ -19,7 +19,7 @@ from train.data.sets.desed import DesedConfig
 from train.data.sets.maestro import MaestroConfig
 from train.data.sets.scenes import ScenesConfig, held_out_scenes
 from train.data.soundscape import SoundscapeGenerator
-from train.data.soundscape_set import DESCRIPTION
+from train.data.mixed_set import DESCRIPTION
 from train.places import cache_folder
 from train.postprocess.choices import WindowMethod
 from train.postprocess.replayed import Replayed, replay_scores
