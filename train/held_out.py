@@ -15,11 +15,11 @@ from train.data.clips import ClipSet
 from train.data.desed import Part, part_files, read_desed
 from train.data.events import Event, merge
 from train.data.hard_view import hard_view
+from train.data.mixed_set import DESCRIPTION
 from train.data.sets.desed import DesedConfig
 from train.data.sets.maestro import MaestroConfig
 from train.data.sets.scenes import ScenesConfig, held_out_scenes
 from train.data.soundscape import SoundscapeGenerator
-from train.data.mixed_set import DESCRIPTION
 from train.places import cache_folder
 from train.postprocess.choices import WindowMethod
 from train.postprocess.replayed import Replayed, replay_scores
