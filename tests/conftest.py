@@ -20,6 +20,7 @@ SLOW = (
     *("sources/test_capture.py", "sources/test_child.py", "sources/test_devices.py"),
     *("sources/test_isolated_microphone.py", "sources/test_microphone.py", "sources/test_url.py"),
     *("sources/test_url_refusals.py", "test_bench.py", "test_examples.py", "test_install.py"),
+    *("test_containers.py",),
     *("test_stream.py", "detect/test_imports.py"),
 )
 QUICK = (

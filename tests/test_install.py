@@ -263,7 +263,7 @@ def check_client(
 
 
 def test_the_containers_commands_name_what_there_is() -> None:
-    """No base image can be had here: the file is read, and what it copies and runs is looked up."""
+    """Without a builder: the file is read, and what it copies and runs is looked up."""
     lines = (ROOT / "packaging" / "Containerfile").read_text(encoding="utf-8")
     commands = re.sub(r"\\\n", " ", lines).splitlines()
     steps = [line.split(maxsplit=1) for line in commands if line and not line.startswith("#")]
