@@ -23,6 +23,7 @@ _MOST_PENDING = 16  # requests whose answer is still of use, however late
 _PATIENCE_S = 60.0  # with a daemon that runs; after it what came is handed on all the same
 _AWAY_S = 3.0  # without a heartbeat
 _SILENCE_S = 15.0  # of a connection, or three heartbeats; a new one is made then
+_LONGEST_SILENCE_S = 86_400.0  # whatever a heartbeat promises
 _PACE_S = 0.02  # between requests; what comes meanwhile is settled by one answer
 
 Received = tuple[str, bytes]
@@ -115,7 +116,8 @@ class SubscriberSession:
             envelope = _Envelope()
         if topic == _HEARTBEAT and envelope.uptime_s is not None:
             self._uptime_s = envelope.uptime_s
-            self._silence_s = max(_SILENCE_S, 3.0 * envelope.interval_s)
+            beats_s = min(3.0 * envelope.interval_s, _LONGEST_SILENCE_S)
+            self._silence_s = max(_SILENCE_S, beats_s)
             self._answers = envelope.requests_answered
         if topic == _HEARTBEAT and envelope.last_seq is not None and self._numbered:
             self._delivery.announced(envelope.last_seq)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -213,3 +214,10 @@ def test_a_connection_that_is_silent_is_made_anew() -> None:
     assert not session.is_silent(200.0), "nobody has read for long"
     assert not session.is_silent(229.0)
     assert session.is_silent(230.0)
+
+
+def test_no_heartbeat_makes_it_wait_for_ever() -> None:
+    session = SubscriberSession(["event/"], since=None)
+    for interval_s in (1e308, math.inf, math.nan, -1.0):
+        session.published([b"heartbeat/", body(uptime_s=1.0, interval_s=interval_s)], 0.0)
+        assert 15.0 <= session.wait_s(0.0) <= 86_400.0
