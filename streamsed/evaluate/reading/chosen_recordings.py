@@ -50,13 +50,7 @@ def all_recordings(
     if truth.recordings and not matches.known:
         known_only(matches, what="events", origin=truth.path, names=names, note=note)
     of_truth = {**matches.known, **{name: name for name in matches.unknown}}
-    named = frozenset(matches.known.values())
-    without = [name for name in listed_s if name not in named]
-    if without:
-        note(
-            f"{truth.path}: does not name {counted(len(without), 'recording')} of {origin}, "
-            f"which count as having no events: {few(without)}"
-        )
+    _note_without_events(truth, listed_s, matches.known, origin=origin, note=note)
     every = RecordingNames((*listed_s, *matches.unknown), origin=str(origin))
     return Recordings(every, dict(listed_s), of_truth)
 
@@ -75,13 +69,7 @@ def replayed_recordings(
             f"left out {counted(len(matches.unknown), 'recording')} of the ground truth that "
             f"the replay does not have: {few(matches.unknown)} (the first in {first})"
         )
-    named = frozenset(matches.known.values())
-    without = [name for name in listed_s if name not in named]
-    if without:
-        note(
-            f"{truth.path}: does not name {counted(len(without), 'recording')} of {origin}, "
-            f"which count as having no events: {few(without)}"
-        )
+    _note_without_events(truth, listed_s, matches.known, origin=origin, note=note)
     return Recordings(names, dict(listed_s), matches.known)
 
 
@@ -131,3 +119,21 @@ def find_audio_of(
     if note is not None and lacking:
         note(f"{origin}: no audio of {counted(len(lacking), 'recording')}: {few(lacking)}")
     return audio
+
+
+def _note_without_events(
+    truth: EventFile,
+    listed_s: Mapping[str, float],
+    known: Mapping[str, str],
+    *,
+    origin: object,
+    note: Note,
+) -> None:
+    """Note the recordings that the truth does not name."""
+    named = frozenset(known.values())
+    without = [name for name in listed_s if name not in named]
+    if without:
+        note(
+            f"{truth.path}: does not name {counted(len(without), 'recording')} of {origin}, "
+            f"which count as having no events: {few(without)}"
+        )
