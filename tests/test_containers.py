@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from tests.test_install import ROOT, build
 
 NEEDED = ("podman", "runc", "mmdebstrap")
 RELEASE = "bookworm"
-INDEX = "https://pypi.org/simple/pip/"
 BASE = "localhost/debian"
 # This machine may trust authorities beside the usual.
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -111,7 +109,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             run("podman", "import", base, BASE, timeout_s=_BUILD_S)
             base.unlink()
             run("podman", "run", "--rm", "--network", "none", BASE, "true")
-            urllib.request.urlopen(INDEX, timeout=PATIENCE_S).close()
+            pip = (sys.executable, "-m", "pip", "--isolated", "download", "--no-deps")
+            run(*pip, "--dest", folder, "packaging")
         except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
             pytest.skip(f"this machine runs no containers, or reaches no packages: {error}")
         try:
