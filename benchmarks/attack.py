@@ -428,7 +428,7 @@ def unannounced(received: Received, numbers: set[int]) -> int:
 
 
 def keep(folder: Path, log: Path, found: Found, all_received: list[Received]) -> None:
-    """Keep what tells why something was lost."""
+    """Keep what shows why something was lost."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(log, folder / "daemon.log")
     (folder / "disturbances.txt").write_text("\n".join(found.history) + "\n", encoding="utf-8")

@@ -51,7 +51,7 @@ class SourceSession:
             sample_rate: the bundle's.
             queue_s: the audio that may wait.
             retry: when it is tried again, if it is lost.
-            inbox: gets this session whenever there is something new for the detection thread.
+            inbox: of the detection thread; the session is put there whenever it has something new.
         """
         self.config = config
         self.name = config.name

@@ -37,7 +37,7 @@ from streamsed.publish.stream_clock import StreamClock
 from tests.cli.command import COMMAND, process
 from tests.publish.journals import prepare
 from tests.sockets import PATIENCE_S, RANDOM_PORT
-from tests.subscribe.test_subscribers import Server, say
+from tests.subscribe.test_subscribers import Server, publish_all
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ class Speaker:
         for _ in range(count):
             assert self._subscriptions.acquire(timeout=PATIENCE_S)
 
-    def say(self, *builders: message_builders.MessageBuilder) -> None:
+    def publish(self, *builders: message_builders.MessageBuilder) -> None:
         for builder in builders:
             self.publisher.publish(builder)
 
@@ -134,7 +134,9 @@ def test_lines_for_people(speaker: Speaker) -> None:
     lost = SourceCondition(source="kitchen", state=SourceState.LOST, message="unplugged")
     with process("listen", "--connect", speaker.address, "--until-stop") as listener:
         speaker.await_subscriptions(4)
-        speaker.say(event(Kind.ONSET), event(Kind.OFFSET), message_builders.status(lost), stopped)
+        speaker.publish(
+            event(Kind.ONSET), event(Kind.OFFSET), message_builders.status(lost), stopped
+        )
         assert listener.wait() == 0
         onset, offset, status, daemon = listener.out.rest()
         assert listener.log.rest() == []
@@ -170,7 +172,7 @@ def test_levels_as_lines_for_people(speaker: Speaker) -> None:
         for remark in (level(1.0, 3), level(0.1, 0), level(0.0, 0)):
             speaker.publisher.publish_level(remark)
         loud, quiet, silent = (listener.out.next() or "" for _ in range(3))
-        speaker.say(stopped)
+        speaker.publish(stopped)
         assert listener.wait() == 0
     clock = r"\d\d:\d\d:\d\d\.\d{3}"
     scores = r"Cat 0\.75, Dog 0\.25"
@@ -193,7 +195,7 @@ def test_json_as_it_came_and_topics(speaker: Speaker) -> None:
         *("--topic", "event/kitchen/", "--topic", "heartbeat/"),
     ) as listener:
         speaker.await_subscriptions(3)
-        speaker.say(event(Kind.ONSET, "hall"), event(Kind.ONSET), stopped)
+        speaker.publish(event(Kind.ONSET, "hall"), event(Kind.ONSET), stopped)
         assert listener.wait() == 0
         found = [json.loads(line) for line in listener.out.rest()]
     assert {m["schema"] for m in found} <= {"streamsed.event/1", "streamsed.heartbeat/1"}
@@ -220,7 +222,7 @@ FOREIGN = (
 def test_what_it_cannot_read_is_said_once_and_skipped(speaker: Speaker) -> None:
     with process("listen", "--connect", speaker.address, "--until-stop") as listener:
         speaker.await_subscriptions(4)
-        speaker.say(*FOREIGN, event(Kind.ONSET), stopped)
+        speaker.publish(*FOREIGN, event(Kind.ONSET), stopped)
         assert listener.wait() == 0
         assert ["Dog" in line for line in listener.out.rest()] == [True, False]
         (warning,) = listener.log.rest()
@@ -232,7 +234,7 @@ def test_json_is_passed_on_unread(speaker: Speaker) -> None:
     arguments = ("--json", "--until-stop", "--topic", "event/")
     with process("listen", "--connect", speaker.address, *arguments) as listener:
         speaker.await_subscriptions(3)
-        speaker.say(FOREIGN[0], event(Kind.ONSET), stopped)
+        speaker.publish(FOREIGN[0], event(Kind.ONSET), stopped)
         assert listener.wait() == 0
         assert listener.log.rest() == []
         schemas = [json.loads(line)["schema"] for line in listener.out.rest()]
@@ -242,7 +244,7 @@ def test_json_is_passed_on_unread(speaker: Speaker) -> None:
 def test_interrupting_is_no_error(speaker: Speaker) -> None:
     with process("listen", "--connect", speaker.address) as listener:
         speaker.await_subscriptions(4)
-        speaker.say(event(Kind.ONSET))
+        speaker.publish(event(Kind.ONSET))
         assert listener.out.next() is not None
         listener.signal(signal.SIGINT)
         assert listener.wait() == 0
@@ -265,12 +267,12 @@ def test_a_reader_that_goes_away_is_no_error(speaker: Speaker) -> None:
 def test_it_survives_a_restart_of_the_daemon(speaker: Speaker) -> None:
     with process("listen", "--connect", speaker.address, "--until-stop") as listener:
         speaker.await_subscriptions(4)
-        speaker.say(event(Kind.ONSET))
+        speaker.publish(event(Kind.ONSET))
         assert "onset" in (listener.out.next() or "")
         speaker.publisher.close()
         with speaking(speaker.address) as second:
             second.await_subscriptions(4)
-            second.say(event(Kind.OFFSET), stopped)
+            second.publish(event(Kind.OFFSET), stopped)
             assert listener.wait() == 0
         assert "offset" in listener.out.rest()[0]
 
@@ -278,7 +280,7 @@ def test_it_survives_a_restart_of_the_daemon(speaker: Speaker) -> None:
 def test_a_daemon_that_goes_without_a_word(speaker: Speaker) -> None:
     with process("listen", "--connect", speaker.address, "--until-stop") as listener:
         speaker.await_subscriptions(4)
-        speaker.say(event(Kind.ONSET))
+        speaker.publish(event(Kind.ONSET))
         assert listener.out.next() is not None
         speaker.publisher.close()
         assert listener.wait() == 1
@@ -298,7 +300,7 @@ def test_a_daemon_that_comes_late(tmp_path: Path) -> None:
         assert listener.log.next() == "streamsed: trying on"
         with speaking(address) as late:
             late.await_subscriptions(4)
-            late.say(event(Kind.ONSET), stopped)
+            late.publish(event(Kind.ONSET), stopped)
             assert listener.wait() == 0
         assert listener.log.rest() == [f"streamsed: messages come from {address}"]
         assert "onset" in listener.out.rest()[0]
@@ -346,11 +348,11 @@ def test_going_on_from_a_number(tmp_path: Path) -> None:
     server.requests = f"ipc://{tmp_path}/socket-requests"
     listen = ("listen", "--connect", server.address, "--json", "--until-stop", "--since", "2")
     with server.running() as publisher:
-        say(publisher, 4)
+        publish_all(publisher, 4)
         publisher.publish(stopped)
     with server.running() as publisher, process(*listen) as listener:
         assert [json.loads(listener.out.next() or "")["seq"] for _ in range(3)] == [3, 4, 5]
-        say(publisher, 2)
+        publish_all(publisher, 2)
         publisher.publish(stopped)
         assert listener.wait() == 0, "not at the end of the daemon before"
         assert [json.loads(line)["seq"] for line in listener.out.rest()] == [6, 7, 8]
@@ -363,7 +365,7 @@ def test_what_the_journal_no_longer_has_is_said(tmp_path: Path) -> None:
     server.requests = f"ipc://{tmp_path}/socket-requests"
     shutil.rmtree(tmp_path / "journal")
     with server.running() as publisher:
-        say(publisher, 1)
+        publish_all(publisher, 1)
         first = publisher.last_seq
         with process("listen", "--connect", server.address, "--since", "2") as listener:
             expected = f"messages 3 to {first - 1}: the daemon's journal no longer has them"

@@ -16,7 +16,7 @@ from streamsed.publish.binding import SocketLimits
 from streamsed.subscribe import session
 from streamsed.testing.proxy import Proxy
 from tests.publish.journals import event, status
-from tests.subscribe.test_subscribers import ALL, Server, numbers, say
+from tests.subscribe.test_subscribers import ALL, Server, numbers, publish_all
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def server(tmp_path: Path) -> Server:
 @pytest.mark.parametrize("topics", [ALL, ("event/",)])
 def test_requests_that_stall_for_long_end_in_no_gap(server: Server, topics: Sequence[str]) -> None:
     with server.running() as publisher, Proxy(server.requests) as requests:
-        say(publisher, 1, lambda: event(Kind.ONSET))
+        publish_all(publisher, 1, lambda: event(Kind.ONSET))
         first = publisher.last_seq
-        say(publisher, 20, lambda: event(Kind.ONSET))
+        publish_all(publisher, 20, lambda: event(Kind.ONSET))
         requests.stall()
         with Subscriber(
             server.address, topics=topics, since=first, requests=requests.address
@@ -40,7 +40,7 @@ def test_requests_that_stall_for_long_end_in_no_gap(server: Server, topics: Sequ
                 if (message := subscriber.receive(left_s)) is not None:
                     early.append(message.seq)  # type: ignore[union-attr] # no gap among them
             requests.flow()
-            say(publisher, 1, lambda: event(Kind.ONSET))
+            publish_all(publisher, 1, lambda: event(Kind.ONSET))
             found = early + numbers(subscriber, first + 21)
             assert found == list(range(first + 1, first + 22))
 
@@ -69,15 +69,15 @@ def test_whatever_is_stalled_and_cut_nothing_is_missed(
                     proxy.flow()
             over.set()
 
-        say(publisher, 1, lambda: event(Kind.ONSET))
+        publish_all(publisher, 1, lambda: event(Kind.ONSET))
         first = publisher.last_seq
         disturbing = threading.Thread(target=disturb)
         disturbing.start()
         while not over.is_set():
-            say(publisher, 5, lambda: event(Kind.ONSET))
+            publish_all(publisher, 5, lambda: event(Kind.ONSET))
             sleep(0.01)
         disturbing.join()
-        say(publisher, 1, lambda: event(Kind.ONSET))
+        publish_all(publisher, 1, lambda: event(Kind.ONSET))
         found = numbers(subscriber, publisher.last_seq)
     assert not any(isinstance(one, Gap) for one in found)
     assert found == list(range(first, publisher.last_seq + 1))
@@ -89,11 +89,11 @@ def test_a_slow_reader_catches_up(server: Server) -> None:
         Proxy(server.address) as messages,
         Subscriber(messages.address, topics=ALL, since=0, requests=server.requests) as subscriber,
     ):
-        say(publisher, 1, lambda: event(Kind.ONSET))
+        publish_all(publisher, 1, lambda: event(Kind.ONSET))
         first = publisher.last_seq
         messages.stall()  # what is published meanwhile is more than is kept for it
         for _ in range(15):
-            say(publisher, 1000, lambda: event(Kind.ONSET))
+            publish_all(publisher, 1000, lambda: event(Kind.ONSET))
         messages.cut()
         messages.flow()
         found = numbers(subscriber, publisher.last_seq)
@@ -109,11 +109,11 @@ def test_a_connection_that_dies_without_a_sign_is_made_anew(
         Proxy(server.address) as messages,
         Subscriber(messages.address, topics=ALL, since=0, requests=server.requests) as subscriber,
     ):
-        say(publisher, 5, lambda: event(Kind.ONSET))
+        publish_all(publisher, 5, lambda: event(Kind.ONSET))
         first = publisher.last_seq - 4
         assert numbers(subscriber, first + 4)[-5:] == list(range(first, first + 5))
         messages.lose()
-        say(publisher, 5, lambda: event(Kind.ONSET))
+        publish_all(publisher, 5, lambda: event(Kind.ONSET))
         assert numbers(subscriber, first + 9) == list(range(first + 5, first + 10))
         server.await_subscription()
         server.await_subscription()
@@ -130,8 +130,8 @@ def test_messages_that_nobody_reads_for_long_are_caught_up(
         server.running(limits=SocketLimits(send_high_water=10)) as publisher,
         Subscriber(server.address, topics=ALL, since=0, requests=server.requests) as subscriber,
     ):
-        say(publisher, 1)
+        publish_all(publisher, 1)
         assert numbers(subscriber, 1) == [1]
         for _ in range(3):  # several times as long as probes wait
-            say(publisher, 400, lambda: status("x" * 2000))
+            publish_all(publisher, 400, lambda: status("x" * 2000))
         assert numbers(subscriber, 1201) == list(range(2, 1202))

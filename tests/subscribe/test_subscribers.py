@@ -94,7 +94,7 @@ def server(tmp_path: Path) -> Server:
     return Server(tmp_path)
 
 
-def say(
+def publish_all(
     publisher: Publisher,
     count: int,
     builder: Callable[[], message_builders.MessageBuilder] = status,
@@ -124,7 +124,7 @@ def test_over_restarts_nothing_is_missed(server: Server, topics: Sequence[str]) 
     with Subscriber(server.address, topics=topics, since=0, requests=server.requests) as subscriber:
         for run in range(3):
             with server.running() as publisher:
-                say(publisher, 20)
+                publish_all(publisher, 20)
                 assert numbers(subscriber, 20 * run + 10)[-1] == 20 * run + 10
         with server.running():
             assert numbers(subscriber, 60)[-1] == 60
@@ -149,7 +149,7 @@ def test_who_may_stay_misses_nothing_when_another_is_shut_out(
         return sum(wanted.items() <= line.items() for line in logged)
 
     def nobody_is_left() -> bool:
-        say(publisher, 1)
+        publish_all(publisher, 1)
         return times_logged("clients_disconnected") == BOTH_SOCKETS
 
     with (
@@ -158,12 +158,12 @@ def test_who_may_stay_misses_nothing_when_another_is_shut_out(
         subscriber(laptop) as shut_out,
         subscriber(phone) as staying,
     ):
-        say(publisher, 10)
+        publish_all(publisher, 10)
         assert numbers(shut_out, 10) == list(range(1, 11))
         wait_until(lambda: times_logged("client_let_in", client="laptop") == BOTH_SOCKETS)
         (tmp_path / "clients" / "laptop.key").unlink()
         wait_until(nobody_is_left)
-        say(publisher, 10)
+        publish_all(publisher, 10)
         last = publisher.last_seq
         assert numbers(staying, last) == list(range(1, last + 1))
         received = list(iter(lambda: shut_out.receive(0.5), None))
@@ -172,7 +172,7 @@ def test_who_may_stay_misses_nothing_when_another_is_shut_out(
 
 def test_resumed_where_it_was_left(server: Server) -> None:
     with server.running() as publisher:
-        say(publisher, 30)
+        publish_all(publisher, 30)
         for since in (0, 12, 29):
             with Subscriber(
                 server.address, topics=ALL, since=since, requests=server.requests
@@ -186,10 +186,10 @@ def test_what_is_not_wanted_is_no_loss(server: Server) -> None:
         topics = ["event/hall/", "status/hall/"]
         with Subscriber(server.address, topics=topics, requests=server.requests) as subscriber:
             server.await_subscription()
-            say(publisher, 1, lambda: event(Kind.ONSET, source="hall"))
+            publish_all(publisher, 1, lambda: event(Kind.ONSET, source="hall"))
             for _ in range(10):
-                say(publisher, 3)
-                say(publisher, 1, lambda: event(Kind.ONSET, source="hall"))
+                publish_all(publisher, 3)
+                publish_all(publisher, 1, lambda: event(Kind.ONSET, source="hall"))
             found = numbers(subscriber, 41)
         assert found == [1 + 4 * n for n in range(11)]
 
@@ -205,10 +205,10 @@ def test_a_stalled_subscriber_catches_up(server: Server) -> None:
             subscriber._sockets.messages.set(zmq.RCVBUF, 4096)
             subscriber._sockets.messages.connect(server.address)
             server.await_subscription()
-            say(publisher, 1)
+            publish_all(publisher, 1)
             assert numbers(subscriber, 1) == [1]
             for _ in range(5):
-                say(publisher, 400, lambda: status("x" * 2000))
+                publish_all(publisher, 400, lambda: status("x" * 2000))
             assert numbers(subscriber, 2001) == list(range(2, 2002))
 
 
@@ -231,7 +231,7 @@ def test_it_asks_only_for_what_is_not_accounted_for(
         ) as subscriber,
     ):
         server.await_subscription()
-        say(publisher, 50)
+        publish_all(publisher, 50)
         assert numbers(subscriber, 50) == list(range(1, 51))
     assert asked == []
 
@@ -239,7 +239,7 @@ def test_it_asks_only_for_what_is_not_accounted_for(
 def test_a_flood_of_requests_holds_up_no_message(server: Server) -> None:
     """It asks for all there is, again and again, and reads no answer."""
     with server.running() as publisher, zmq.Context() as context:
-        say(publisher, 500, lambda: status("x" * 1000))
+        publish_all(publisher, 500, lambda: status("x" * 1000))
         with (
             context.socket(zmq.DEALER) as hostile,
             Subscriber(server.address, topics=["status/"], requests=server.requests) as subscriber,
@@ -250,14 +250,14 @@ def test_a_flood_of_requests_holds_up_no_message(server: Server) -> None:
             server.await_subscription()
             for _ in range(5000):
                 hostile.send(b'{"get": "since", "seq": 0}')
-            say(publisher, 100)
+            publish_all(publisher, 100)
             found = [n for n in numbers(subscriber, 600) if isinstance(n, int) and n > 500]
         assert found == list(range(501, 601))
 
 
 def test_what_the_journal_no_longer_has_is_a_gap(server: Server) -> None:
     with server.running() as publisher:
-        say(publisher, 10)
+        publish_all(publisher, 10)
     for path in server.folder.iterdir():
         path.unlink()
     (server.folder / "journal.sqlite.broken").touch()  # so that it does not count from 1
@@ -265,7 +265,7 @@ def test_what_the_journal_no_longer_has_is_a_gap(server: Server) -> None:
         server.running() as publisher,
         Subscriber(server.address, topics=ALL, since=7, requests=server.requests) as subscriber,
     ):
-        say(publisher, 2)
+        publish_all(publisher, 2)
         found = numbers(subscriber, publisher.last_seq)
         first = publisher.last_seq - 1
         assert found == [Gap(7, first, GapReason.REMOVED), first, first + 1]
@@ -276,14 +276,14 @@ def test_a_daemon_that_lost_its_numbers(server: Server, anew: bool) -> None:
     """They are above all that was used before; from 1 they begin only for one that pretends."""
     with Subscriber(server.address, topics=ALL, since=0, requests=server.requests) as subscriber:
         with server.running() as publisher:
-            say(publisher, 10)
+            publish_all(publisher, 10)
             assert numbers(subscriber, 10) == list(range(1, 11))
         for path in server.folder.iterdir():
             path.unlink()
         if anew:
             prepare(server.folder)
         with server.running() as publisher:
-            say(publisher, 3)
+            publish_all(publisher, 3)
             last = publisher.last_seq
             gap, *found = numbers(subscriber, last)
     assert found == [last - 2, last - 1, last]
@@ -302,15 +302,15 @@ def test_without_answers_it_goes_on_and_says_so(
         Subscriber(server.address, topics=["event/"], requests=server.requests) as subscriber,
     ):
         server.await_subscription()
-        say(publisher, 1, lambda: event(Kind.ONSET))
-        say(publisher, 3)
-        say(publisher, 1, lambda: event(Kind.ONSET))
+        publish_all(publisher, 1, lambda: event(Kind.ONSET))
+        publish_all(publisher, 3)
+        publish_all(publisher, 1, lambda: event(Kind.ONSET))
         found = numbers(subscriber, 5)
         assert found[0] == 1
         assert isinstance(found[1], Gap)
         assert found[1].reason is GapReason.UNANSWERED
-        say(publisher, 3)
-        say(publisher, 1, lambda: event(Kind.ONSET))
+        publish_all(publisher, 3)
+        publish_all(publisher, 1, lambda: event(Kind.ONSET))
         assert numbers(subscriber, 9) == [9], "said once"
 
 
@@ -324,7 +324,7 @@ def test_a_late_joiner_is_told_how_things_stand_and_others_not_again(server: Ser
         publisher.publish(event(Kind.ONSET))
         publisher.publish(status("one"))
         publisher.publish(status("two"))
-        say(publisher, 1, lambda: status("three", "hall"))
+        publish_all(publisher, 1, lambda: status("three", "hall"))
         assert numbers(early, 6) == list(range(1, 7))
         with Subscriber(server.address, topics=ALL, requests=server.requests) as late:
             # In order on each topic that was subscribed to, not of all.
@@ -332,7 +332,7 @@ def test_a_late_joiner_is_told_how_things_stand_and_others_not_again(server: Ser
                 (late.receive(PATIENCE_S) for _ in range(4)),
                 key=lambda m: m.seq,  # type: ignore[union-attr]
             )
-            say(publisher, 1)
+            publish_all(publisher, 1)
             assert 7 in numbers(late, 7)
         assert [(m.seq, m.replay) for m in replayed] == [(n, True) for n in (1, 3, 5, 6)]  # type: ignore[union-attr]
         assert numbers(early, 7) == [7], "nothing twice"
@@ -355,7 +355,7 @@ def test_both_kinds_give_the_same(server: Server) -> None:
         receiving = asyncio.create_task(receive_all(90))
         for _ in range(3):
             with server.running() as publisher:
-                await asyncio.to_thread(say, publisher, 30)
+                await asyncio.to_thread(publish_all, publisher, 30)
         with server.running():
             return await asyncio.wait_for(receiving, PATIENCE_S)
 
