@@ -25,7 +25,7 @@ SLOW = (
 )
 QUICK = (
     *("replay/test_grouping.py", "replay/test_recordings.py", "replay/test_score_writer.py"),
-    *("service/test_backoff.py", "service/test_losses.py", "service/test_silence.py"),
+    *("service/test_losses.py", "service/test_silence.py"),
     *("train/test_data_events.py", "train/test_learning_recipe.py", "train/test_registry.py"),
     *("train/test_windows.py", "train/test_writing.py"),
 )

@@ -11,9 +11,9 @@ from time import monotonic
 
 import structlog
 
+from streamsed.backoff import Backoff
 from streamsed.detect.events import Reason
 from streamsed.errors import SourceError
-from streamsed.service.backoff import Backoff
 from streamsed.service.source_states import SourceInput
 from streamsed.sources.block import Block
 from streamsed.sources.protocol import EndOfSource, Source

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from streamsed.backoff import Backoff
 from streamsed.config import RetryConfig
 from streamsed.detect.events import Reason
 from streamsed.detect.level import LevelReport
 from streamsed.detect.loudness import Loudness
 from streamsed.publish.messages import SourceCondition, SourceState
 from streamsed.publish.stream_clock import StreamClock
-from streamsed.service.backoff import Backoff
 from streamsed.service.inbox import Inbox
 from streamsed.service.losses import LossBurst
 from streamsed.service.reader import Ending, SourceReader

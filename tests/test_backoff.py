@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamsed.backoff import FACTOR, JITTER, Backoff
 from streamsed.config import RetryConfig
-from streamsed.service.backoff import FACTOR, JITTER, Backoff
 
 CONFIG = RetryConfig(first_s=0.5, most_s=6.0, healthy_s=10.0)
 

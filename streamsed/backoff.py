@@ -1,10 +1,9 @@
-"""Back-off: how long to wait before a lost source is tried again."""
+"""Back-off: how long to wait before a lost source, or a sink that failed, is tried again."""
 
 from __future__ import annotations
 
 import random
-
-from streamsed.config import RetryConfig
+from typing import Protocol
 
 FACTOR = 2.0
 JITTER = 0.25
@@ -12,10 +11,29 @@ JITTER = 0.25
 at whatever comes back."""
 
 
-class Backoff:
-    """Exponential back-off with jitter, for one source."""
+class Delays(Protocol):
+    """The delays of a back-off, such as :class:`streamsed.config.RetryConfig`.
 
-    def __init__(self, config: RetryConfig, *, seed: str | None = None) -> None:
+    Attributes:
+        first_s: the first delay.
+        most_s: the longest.
+        healthy_s: the first again after it went well for so long.
+    """
+
+    @property
+    def first_s(self) -> float: ...  # noqa: D102 - see above
+
+    @property
+    def most_s(self) -> float: ...  # noqa: D102
+
+    @property
+    def healthy_s(self) -> float: ...  # noqa: D102
+
+
+class Backoff:
+    """Exponential back-off with jitter, for one source or sink."""
+
+    def __init__(self, config: Delays, *, seed: str | None = None) -> None:
         """Begin with the shortest delay.
 
         Args:
@@ -30,7 +48,7 @@ class Backoff:
         """Return how long to wait now.
 
         Args:
-            healthy_for_s: how long audio came since the last attempt; 0 if it failed.
+            healthy_for_s: how long it went well since the last attempt; 0 if that failed.
         """
         config = self._config
         if healthy_for_s >= config.healthy_s:
