@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --constraint constraints.txt
 RUN_PACKAGES := libportaudio2
 TEST_PACKAGES := $(RUN_PACKAGES) pulseaudio pulseaudio-utils libasound2-plugins espeak-ng g++ \
-	chromium chromium-driver systemd-container podman runc mmdebstrap
+	chromium chromium-driver mosquitto systemd-container podman runc mmdebstrap
 
 # Where the service goes. DESTDIR holds all of it somewhere else, for packages and tests.
 SERVICE_VENV ?= /opt/streamsed

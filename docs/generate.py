@@ -27,6 +27,7 @@ from streamsed.publish.messages import (
     StatusMessage,
 )
 from streamsed.publish.requests import ActiveReply, ErrorReply, SinceReply
+from streamsed.sinks.entry import SINKS
 from streamsed.sources.entry import SOURCES
 
 FOLDER = Path(__file__).parent
@@ -52,12 +53,18 @@ def replaced(text: str, generated: str) -> str:
 def configuration() -> str:
     """Return a table for each part of the configuration."""
     parts = {name: part for name, field in fields(Config) if (part := model_of(field)) is not None}
-    scalars = [name for name, _ in fields(Config) if name not in parts and name != "sources"]
+    scalars = [
+        name for name, _ in fields(Config) if name not in parts and name not in ("sources", "sinks")
+    ]
     out = ["### Top level", "", *table(Config, "key", only=scalars, write=in_yaml), ""]
     out += ["### `sources`", "", sentence(doc_of(Config)["sources"]), ""]
     for kind, source in sorted(SOURCES.configs().items()):
         out += [f"#### `type: {kind}`", "", summary(source), ""]
         out += [*table(source, "key", write=in_yaml), ""]
+    out += ["### `sinks`", "", sentence(doc_of(Config)["sinks"]), ""]
+    for kind, sink in sorted(SINKS.configs().items()):
+        out += [f"#### sink `type: {kind}`", "", summary(sink), ""]
+        out += [*table(sink, "key", write=in_yaml), ""]
     for name, part in parts.items():
         out += [f"### `{name}`", "", summary(part), "", *table(part, "key", write=in_yaml), ""]
         if name == "publish":
@@ -204,7 +211,7 @@ def simple_words(schema: Schema) -> str:
         case {"type": "integer" | "number" as kind}:
             return f"{kind} {limits(schema)}".strip()
         case {"format": form}:
-            return {"path": "path", "date-time": "UTC", "uuid": "UUID"}[form]
+            return {"path": "path", "date-time": "UTC", "uuid": "UUID", "password": "text"}[form]
         case {"type": kind}:
             return {"boolean": "`true` or `false`", "null": "`null`", "string": "text"}[kind]
         case _:

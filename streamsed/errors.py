@@ -13,6 +13,7 @@
     ├── ReplayError      a replay cannot go on
     ├── DataError        a table or folder that is to be evaluated cannot be used
     ├── JournalError     the journal cannot be read
+    ├── SinkError        a sink cannot deliver; it is tried again
     └── MessageError     what a socket delivered is no message of ours
 
 A message is one line: what is wrong, where (file, key, value), and what would be right. A
@@ -31,6 +32,7 @@ __all__ = [
     "ProviderError",
     "PublishError",
     "ReplayError",
+    "SinkError",
     "SourceError",
     "SourceLost",
     "StreamsedError",
@@ -79,6 +81,10 @@ class PublishError(StreamsedError):
 
 class ReplayError(StreamsedError):
     """A replay cannot go on: its processes cannot run, or its results cannot be written."""
+
+
+class SinkError(StreamsedError):
+    """A sink cannot connect or deliver; while the daemon runs it is tried again."""
 
 
 class DataError(StreamsedError):

@@ -26,6 +26,7 @@ MODULE_NAMES = {
     "onnxruntime-gpu": "onnxruntime",
     "prometheus-client": "prometheus_client",
     "imageio-ffmpeg": "imageio_ffmpeg",
+    "paho-mqtt": "paho",
 }
 
 
@@ -104,7 +105,8 @@ def test_the_runtime_never_imports_torch_or_train() -> None:
         ("sources", ("bundle", "detect", "clips", "publish", "service", "cli", "client")),
         ("detect", ("clips", "publish", "service", "cli", "client")),
         ("clips", ("bundle", "publish", "service", "cli", "client")),
-        ("publish", ("sources", "clips", "service", "cli", "client")),
+        ("publish", ("sources", "sinks", "clips", "service", "cli", "client")),
+        ("sinks", ("bundle", "sources", "clips", "config", "service", "cli", "client")),
         ("service", ("cli", "client")),
     ],
 )

@@ -52,7 +52,8 @@ def check(
 
     Prints what would run. Each mistake is one line, and the exit code 2. A microphone that
     is not there is none, unless it is required: the daemon waits for it. It waits for a stream too,
-    and for a disk that the journal can be written to; but then the exit code is 1.
+    for a disk that the journal can be written to, and for what a sink delivers to; but then the
+    exit code is 1.
     """
     settings = configuration(
         config,
@@ -75,12 +76,13 @@ def check(
         _check_binds(settings, held)
         _check_metrics(settings, held)
     _check_clips(settings)
+    delivers = _check_sinks(settings)
     missing = [entry for entry, _ in failures]
     if required := [error for entry, error in failures if entry.supervision.required]:
         for error in required:
             print_error(f"streamsed: {redacted(printable(error))}")
         return 2
-    return 1 if not kept or any(entry.remote for entry in missing) else 0
+    return 1 if not (kept and delivers) or any(entry.remote for entry in missing) else 0
 
 
 def _check_sources(config: Config, *, sample_rate: int) -> list[tuple[SourceEntry, SourceError]]:
@@ -191,6 +193,22 @@ def _check_clips(config: Config) -> None:
         raise ConfigError(f"{config.origin}: clips.path: {problem}")
     free_mb = shutil.disk_usage(_there(path)).free // 2**20
     echo(f"clips     go to {path}, where {free_mb} MB are free")
+
+
+def _check_sinks(config: Config) -> bool:
+    """Connect to what each sink delivers to; return whether all can."""
+    from streamsed.errors import SinkError
+    from streamsed.sinks.config import build_sink
+    from streamsed.sinks.context import SinkContext
+
+    delivers = True
+    for entry in config.sinks:
+        try:
+            what = f"delivers to {build_sink(entry, SinkContext()).probe()}"
+        except SinkError as error:
+            what, delivers = f"cannot deliver now: {error}", False
+        echo(f"sink      {entry.name}: {entry.type}, {redacted(printable(what))}")
+    return delivers
 
 
 def _there(path: Path) -> Path:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamsed.cli import levels
-from streamsed.publish.daemon_status import DaemonStatus, LatencyStatus, SourceStatus
+from streamsed.publish.daemon_status import DaemonStatus, LatencyStatus, SinkState, SourceStatus
 from streamsed.publish.messages import EventMessage, SourceState
 
 _COLOURS = {SourceState.RUNNING: "green", SourceState.ENDED: "dim"}
@@ -44,6 +44,11 @@ def _daemon_lines(status: DaemonStatus) -> Iterator[str]:
     for name, part in (("journal", status.journal), ("clips", status.clips)):
         why = f": {part.message}" if part.message else ""
         yield f"{name} {part.state}{why}"
+    for sink in status.sinks:
+        why = f": {sink.last_error}" if sink.state is SinkState.FAILING and sink.last_error else ""
+        counts = f"{sink.delivered} delivered, {sink.waiting} wait"
+        missed = f", {sink.missed} missed" if sink.missed else ""
+        yield f"sink {sink.name} ({sink.type}) {sink.state}{why}; {counts}{missed}"
     if dropped := status.log.dropped_lines:
         why = f": {status.log.message}" if status.log.message else ""
         yield f"log {status.log.state}{why}; {dropped} lines dropped so far"

@@ -18,6 +18,7 @@ from streamsed.config.watching import ClipsConfig, LogConfig, MetricsConfig
 from streamsed.errors import ConfigError
 from streamsed.publish.endpoints import overlap
 from streamsed.publish.messages import DAEMON
+from streamsed.sinks.config import SinkConfig
 from streamsed.sources.config import SourceConfig
 from streamsed.sources.kinds.microphone import MicrophoneSource
 from streamsed.validation_messages import Location, Mistake, mistakes, suggest
@@ -39,6 +40,7 @@ class Config(Strict):
         queue_s: audio of one source that may wait to be processed. A live source loses its
             oldest audio beyond that; others wait.
         sources: one or more of these; by default the system's default microphone, named ``mic``.
+        sinks: where events go besides ZeroMQ, any number of these.
     """
 
     bundle: UserPath = DEFAULT_BUNDLE
@@ -53,6 +55,7 @@ class Config(Strict):
     retry: RetryConfig = RetryConfig()
     publish: PublishConfig = PublishConfig()
     journal: JournalConfig = Field(default_factory=JournalConfig)
+    sinks: tuple[SinkConfig, ...] = ()
     detect: DetectConfig = DetectConfig()
     clips: ClipsConfig = Field(default_factory=ClipsConfig)
     metrics: MetricsConfig = MetricsConfig()
@@ -82,6 +85,14 @@ class Config(Strict):
         if wrong := name_mistakes([{"name": s.name, "type": s.type} for s in sources]):
             raise ValueError("; ".join(wrong))
         return sources
+
+    @field_validator("sinks")
+    @classmethod
+    def _sink_names_differ(cls, sinks: tuple[SinkConfig, ...]) -> tuple[SinkConfig, ...]:
+        for name, count in Counter(sink.name for sink in sinks).items():
+            if count > 1:
+                raise ValueError(f"{count} sinks are named {name!r}; give each its own name")
+        return sinks
 
     @model_validator(mode="after")
     def _gpu_possible(self) -> Self:

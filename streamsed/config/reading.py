@@ -27,6 +27,7 @@ def read_config(path: Path) -> Config:
         update={
             "publish": config.publish.beside(path),
             "sources": tuple(source.beside(path) for source in config.sources),
+            "sinks": tuple(sink.beside(path) for sink in config.sinks),
         }
     )
 

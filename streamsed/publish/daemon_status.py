@@ -15,6 +15,7 @@ from streamsed.publish.messages import (
     JournalCondition,
     Level,
     LogCondition,
+    Note,
     Part,
     Seconds,
     SourceCondition,
@@ -76,6 +77,38 @@ class ClipsCondition(Part):
     message: str | None = None
 
 
+class SinkState(StrEnum):
+    """Whether a sink delivers."""
+
+    CONNECTING = "connecting"
+    ON = "on"
+    FAILING = "failing"
+
+
+class SinkCondition(Part):
+    """How a sink of the ``sinks:`` list is.
+
+    Attributes:
+        name: as configured.
+        type: its kind.
+        state: ``failing`` since it could not connect or deliver, until it can.
+        delivered: messages taken since the daemon started, filtered ones too.
+        waiting: messages that were recorded and not delivered yet.
+        missed: messages that the journal no longer had when they would have been delivered.
+        failures: how many times it could not connect or deliver.
+        last_error: for people: the latest of them; null if there was none.
+    """
+
+    name: str
+    type: str
+    state: SinkState
+    delivered: Count = 0
+    waiting: Count = 0
+    missed: Count = 0
+    failures: Count = 0
+    last_error: Note | None = None
+
+
 class DaemonStatus(Part):
     """The status of a running daemon.
 
@@ -90,6 +123,7 @@ class DaemonStatus(Part):
         onset_latency: from the onset to its message; null before the first.
         offset_latency: from the offset to its message.
         sources: the state of each.
+        sinks: the state of each but ZeroMQ's own.
         asked: when this was composed.
     """
 
@@ -109,4 +143,5 @@ class DaemonStatus(Part):
     journal: JournalCondition
     clips: ClipsCondition = ClipsCondition(state=ClipsState.OFF)
     log: LogCondition = LogCondition()
+    sinks: tuple[SinkCondition, ...] = ()
     asked: Utc

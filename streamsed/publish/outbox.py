@@ -15,12 +15,12 @@ from streamsed.publish.sequencer import Sequencer
 
 _MOST_AT_ONCE = 256  # messages that are journaled together
 
-Sink = Callable[[Sequence[JournalEntry]], None]
+Taker = Callable[[Sequence[JournalEntry]], None]
 """Takes messages in the order of their numbers, in the outbox's thread; may wait."""
 
 
 class Outbox:
-    """Takes builders from any thread; order of numbers is the order in which the sink gets them.
+    """Takes builders from any thread; order of numbers is the order in which the taker gets them.
 
     What waits is numbered, written to the journal as one group, and then handed on: a
     message that a crash could undo is never sent.
@@ -34,27 +34,30 @@ class Outbox:
     def __init__(
         self,
         sequencer: Sequencer,
-        sink: Sink,
+        take: Taker,
         *,
         queue_messages: int,
         beat_s: float = 1.0,
+        on_recorded: Callable[[], None] = lambda: None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         """Take what it works with; nothing is numbered before :meth:`start`.
 
         Args:
             sequencer: numbers and journals.
-            sink: gets what was recorded.
+            take: gets what was recorded.
             queue_messages: builders that may wait; a full queue blocks publishing threads.
             beat_s: interval of what the sequencer does now and then.
+            on_recorded: called in the thread after messages were recorded; never waits.
             on_failure: called in the thread when it fails; see :attr:`failure`.
         """
         self.sequencer = sequencer
         self.failure: Exception | None = None
         self.busy_since: float | None = None
-        self._sink = sink
+        self._take = take
         self._queue_messages = queue_messages
         self._beat_s = beat_s
+        self._on_recorded = on_recorded
         self._on_failure = on_failure
         self._builders: deque[MessageBuilder] = deque()
         self._changed = threading.Condition()
@@ -136,7 +139,8 @@ class Outbox:
         while (interrupted := self.sequencer.take_interrupted()) or self._builders:
             with self._changed:
                 waiting = list(islice(self._builders, _MOST_AT_ONCE))
-            self._sink(self.sequencer.record([*interrupted, *waiting]))
+            self._take(self.sequencer.record([*interrupted, *waiting]))
+            self._on_recorded()
             with self._changed:
                 for _ in waiting:
                     self._builders.popleft()

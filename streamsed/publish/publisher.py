@@ -56,6 +56,7 @@ class Publisher:
         ipc_mode: int = 0o600,
         authentication: Authentication | None = None,
         sequencer: Sequencer | None = None,
+        on_recorded: Callable[[], None] = lambda: None,
         on_subscriber: Callable[[], None] = lambda: None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
@@ -70,6 +71,7 @@ class Publisher:
             ipc_mode: permissions of the files of ipc sockets.
             authentication: which clients may connect; None for all.
             sequencer: numbers and journals the messages; one without a journal unless given.
+            on_recorded: called in the outbox's thread after messages were recorded; never waits.
             on_subscriber: called in the publisher's thread when a client subscribes.
             on_failure: called in the thread that failed; see :attr:`failure`.
 
@@ -93,6 +95,7 @@ class Publisher:
             self._take,
             queue_messages=self.limits.queue_messages,
             beat_s=heartbeat_s,
+            on_recorded=on_recorded,
             on_failure=on_failure,
         )
         self._failure: Exception | None = None

@@ -24,6 +24,7 @@ from streamsed.publish.messages import (
     DaemonMessage,
     DaemonState,
     Heartbeat,
+    Level,
     Moment,
     SourceState,
 )
@@ -37,12 +38,14 @@ from streamsed.service.metrics import registry
 from streamsed.service.notify import Notifier
 from streamsed.service.pipeline import Pipeline
 from streamsed.service.reload import Revision, apply, in_background, prepare
+from streamsed.service.servers import Servers
 from streamsed.service.session import SourceSession
 from streamsed.service.sinks import Sinks
 from streamsed.service.status import daemon_status, log_condition, source_statuses
 from streamsed.service.summary import summary
 from streamsed.service.wakeup import Wakeup
 from streamsed.service.watchdog import Watchdog
+from streamsed.sinks.context import SinkContext
 from streamsed.sources.entry import SourceEntry
 
 _FIRST_AUDIO_S = 5.0  # a start waits so long for every source; then it is done without
@@ -106,7 +109,7 @@ class Daemon:
         self.counters = Counters(
             label for label in manifest.classes if label not in config.disabled
         )
-        self._sinks = Sinks(
+        self._servers = Servers(
             config,
             heartbeat=self._heartbeat,
             status=self.status,
@@ -114,15 +117,26 @@ class Daemon:
             registry=registry(self.status, self.counters),
             alive=self._health,
             ready=self._readiness,
+            recorded=self._wake_sinks,
             wake=self._wake,
         )
-        self.publisher, self.responder = self._sinks.publisher, self._sinks.responder
-        self.monitor = self._sinks.monitor
+        self.publisher, self.responder = self._servers.publisher, self._servers.responder
+        self.monitor = self._servers.monitor
         self.levels = Levels(
             classes=manifest.classes,
             disabled=config.disabled,
             every_s=config.publish.levels_every_s,
             publish=self.publisher.publish_level,
+        )
+        self._sinks = Sinks(
+            config.sinks,
+            SinkContext(
+                sequencer=self.publisher.sequencer,
+                folder=config.journal.path.absolute() if config.journal.enabled else None,
+                sources=lambda: tuple(session.name for session in self.sessions),
+                classes=self._published_classes,
+                level=self._level,
+            ),
         )
         self._clips: ClipRecorder | None = None
         self._wakeup = Wakeup()  # last, for it has to be closed
@@ -153,6 +167,7 @@ class Daemon:
             journal=self.publisher.sequencer.condition,
             clips=clips_condition(self._clips),
             log=log_condition(),
+            sinks=self._sinks.conditions(),
             uptime_s=time.monotonic() - self._began,
             asked=datetime.now(UTC),
         )
@@ -182,11 +197,12 @@ class Daemon:
             SourceError: a source that is required cannot be opened; nothing was started.
         """
         try:
+            self._servers.start()
             self._sinks.start()
             self._wait_for_subscriber()
             for session in self.sessions:  # last, because the time of a paced recording runs now
                 session.open(cancelled=lambda: self._ending)
-            self._sinks.announce()
+            self._servers.announce()
             return self._run()
         finally:
             deadline = time.monotonic() + _JOIN_S
@@ -196,6 +212,7 @@ class Daemon:
                 session.join(timeout_s=max(0.0, deadline - time.monotonic()))
             if self._clips is not None:
                 self._clips.close(_CLIPS_S)
+            self._servers.close()  # what comes last is recorded by then
             self._sinks.close()
             self._wakeup.close()
 
@@ -445,6 +462,19 @@ class Daemon:
     def _position(self, source: str) -> Moment | None:
         positions = (s.condition().position for s in self.sessions if s.name == source)
         return next(positions, None)
+
+    def _wake_sinks(self) -> None:
+        self._sinks.wake()
+
+    def _published_classes(self) -> tuple[str, ...]:
+        pipeline = self._pipeline
+        classes = pipeline.bundle.manifest.classes
+        return tuple(label for label in classes if label not in pipeline.config.disabled)
+
+    def _level(self, source: str) -> Level | None:
+        with_audio = (SourceState.RUNNING, SourceState.SILENT)
+        has_audio = any(s.name == source and s.state in with_audio for s in self.sessions)
+        return self.levels.latest(source) if has_audio else None
 
     def _log_start(self) -> None:
         pipeline = self._pipeline

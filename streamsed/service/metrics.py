@@ -16,7 +16,12 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from streamsed.publish.daemon_status import DaemonStatus, SourceStatus
+from streamsed.publish.daemon_status import (
+    DaemonStatus,
+    SinkCondition,
+    SinkState,
+    SourceStatus,
+)
 from streamsed.publish.messages import JournalState, SourceState
 from streamsed.service.counters import Counters, Histogram, Latencies
 
@@ -46,6 +51,7 @@ class _DaemonCollector(Collector):
         yield from _of_daemon(status)
         yield from _of_sources(status.sources, self._counters.processed_s)
         yield from _of_detection(self._counters)
+        yield from _of_sinks(status.sinks)
 
 
 def _of_daemon(status: DaemonStatus) -> Iterator[Metric]:
@@ -133,6 +139,38 @@ def _of_sources(
         "How many times a source came back.",
         "source",
         {source.source: source.reconnections for source in sources},
+    )
+
+
+def _of_sinks(sinks: Sequence[SinkCondition]) -> Iterator[Metric]:
+    if not sinks:
+        return
+    on = GaugeMetricFamily("streamsed_sink_on", "1 while a sink delivers, else 0.", labels=["sink"])
+    waiting = GaugeMetricFamily(
+        "streamsed_sink_waiting", "Messages that a sink has not delivered yet.", labels=["sink"]
+    )
+    for sink in sinks:
+        on.add_metric([sink.name], float(sink.state is SinkState.ON))
+        waiting.add_metric([sink.name], sink.waiting)
+    yield on
+    yield waiting
+    yield _counter(
+        "streamsed_sink_delivered",
+        "Messages that a sink took.",
+        "sink",
+        {sink.name: sink.delivered for sink in sinks},
+    )
+    yield _counter(
+        "streamsed_sink_failures",
+        "How many times a sink could not connect or deliver.",
+        "sink",
+        {sink.name: sink.failures for sink in sinks},
+    )
+    yield _counter(
+        "streamsed_sink_missed",
+        "Messages that the journal no longer had for a sink.",
+        "sink",
+        {sink.name: sink.missed for sink in sinks},
     )
 
 

@@ -11,6 +11,7 @@ from streamsed.publish.daemon_status import (
     ClipsCondition,
     DaemonStatus,
     LatencyStatus,
+    SinkCondition,
     SourceStatus,
 )
 from streamsed.publish.messages import (
@@ -63,6 +64,7 @@ def daemon_status(
     journal: JournalCondition,
     clips: ClipsCondition,
     log: LogCondition,
+    sinks: tuple[SinkCondition, ...],
     uptime_s: float,
     asked: datetime,
 ) -> DaemonStatus:
@@ -81,5 +83,6 @@ def daemon_status(
         journal=journal,
         clips=clips,
         log=log,
+        sinks=sinks,
         asked=asked,
     )

@@ -11,7 +11,7 @@ from streamsed.publish.endpoints import requests_address
 from streamsed.publish.listening import open_listener
 from streamsed.publish.publisher import Publisher
 from streamsed.publish.responder import Responder
-from streamsed.service.sinks import bind_both
+from streamsed.service.servers import bind_both
 from tests.publish.test_front import beat
 from tests.service.daemons import PIPE, configure, running
 from tests.service.holding import standard_input

@@ -1,0 +1,1 @@
+"""The MQTT sink: connection, topics, Home Assistant discovery."""
