@@ -56,6 +56,7 @@ SURFACE = {
         "ProviderError",
         "PublishError",
         "ReplayError",
+        "SinkError",
         "SourceError",
         "SourceLost",
         "StreamsedError",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from pathlib import Path
 
 import structlog
 
-FOLDER = "sinks"
+from streamsed.sinks.state_file import FOLDER, read_state, write_state
+
 _SAVE_S = 1.0  # after a crash, what was delivered in that time is delivered again
 
 log = structlog.get_logger()
@@ -52,14 +51,8 @@ class Position:
         if self._path is None or self.seq == self._saved or (now < self._save_at and not at_once):
             return
         self._save_at = now + _SAVE_S
-        temporary = self._path.with_suffix(".new")
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with temporary.open("w", encoding="ascii") as file:
-                json.dump({"seq": self.seq}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
+            write_state(self._path, {"seq": self.seq})
         except OSError as error:
             if not self._failing:
                 log.warning("sink_position_not_saved", sink=self._name, reason=str(error))
@@ -77,10 +70,13 @@ class Position:
         if self._path is None:
             return None
         try:
-            seq = json.loads(self._path.read_bytes()[:100])["seq"]
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("sink_position_unreadable", sink=self._name, reason=repr(error))
-            return None
-        return seq if isinstance(seq, int) else None
+            match read_state(self._path):
+                case None:
+                    return None
+                case {"seq": int(seq)}:
+                    return seq
+            reason = "it holds no number"
+        except (OSError, ValueError) as error:
+            reason = repr(error)
+        log.warning("sink_position_unreadable", sink=self._name, reason=reason)
+        return None

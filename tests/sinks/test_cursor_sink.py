@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from streamsed.errors import SinkError
 from streamsed.publish.daemon_status import SinkState
-from streamsed.publish.messages import BundleName, DaemonMessage, DaemonState
-from streamsed.publish.outbox import Outbox
-from streamsed.publish.sequencer import Sequencer
 from streamsed.sinks.context import SinkContext
 from streamsed.sinks.cursor import RecordedMessage
 from streamsed.sinks.cursor_sink import CursorSink, SinkDelays
-
-LIMIT_S = 60.0
-
-
-def wait_for(ready: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from tests.sinks.recording import Recording, wait_for
+from tests.sockets import PATIENCE_S
 
 
 class Outage:
@@ -56,51 +44,6 @@ class OneByOne(CursorSink):
 
     def probe(self) -> str:
         return "nowhere"
-
-
-class Recording:
-    """An outbox with sinks."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-        self.sequencer = Sequencer(folder)
-        self.context = SinkContext(sequencer=self.sequencer, folder=folder)
-        self.sinks: list[CursorSink] = []
-        self.outbox = Outbox(
-            self.sequencer,
-            lambda entries: None,  # noqa: ARG005
-            queue_messages=1000,
-            on_recorded=lambda: [sink.wake() for sink in self.sinks],
-        )
-        self.outbox.start()
-
-    def add(self, sink: CursorSink) -> CursorSink:
-        sink.start()
-        self.sinks.append(sink)
-        return sink
-
-    def record(self, messages: int) -> None:
-        last = self.sequencer.last_seq + messages
-        for _ in range(messages):
-            self.outbox.publish(daemon_message)
-        wait_for(lambda: self.sequencer.last_seq == last)
-
-    def close(self) -> None:
-        self.outbox.close()
-        for sink in self.sinks:
-            sink.close(LIMIT_S)
-
-
-def daemon_message(seq: int, published: datetime) -> DaemonMessage:
-    return DaemonMessage(
-        seq=seq,
-        state=DaemonState.STARTED,
-        message=None,
-        version="1",
-        provider="cpu",
-        bundle=BundleName(name="b", version="1"),
-        published=published.astimezone(UTC),
-    )
 
 
 def test_what_an_outage_kept_back_is_delivered_once_in_order_after_it(tmp_path: Path) -> None:
@@ -174,13 +117,13 @@ def test_the_end_waits_no_longer_than_asked(tmp_path: Path) -> None:
         def deliver(self, messages: Sequence[RecordedMessage]) -> None:
             del messages
             hanging.set()
-            release.wait(LIMIT_S)
+            release.wait(PATIENCE_S)
 
     hanging, release = threading.Event(), threading.Event()
     recording = Recording(tmp_path)
     sink = recording.add(Hanging(recording.context, Outage()))
     recording.record(1)
-    assert hanging.wait(LIMIT_S)
+    assert hanging.wait(PATIENCE_S)
     sink.close(0.1)
     assert sink.condition.waiting == 1
     release.set()
