@@ -75,6 +75,16 @@ LEVEL = {
 LOG = {"state": ["on", "degraded"], "message": {"string", NULL}, "dropped_lines": "integer"}
 JOURNAL = {"state": ["on", "off", "degraded"], "message": {"string", NULL}}
 LATENCY = {"messages": "integer", "p50_s": "number", "p99_s": "number"}
+SINK = {
+    "name": "string",
+    "type": "string",
+    "state": ["connecting", "on", "failing"],
+    "delivered": "integer",
+    "waiting": "integer",
+    "missed": "integer",
+    "failures": "integer",
+    "last_error": {"string", NULL},
+}
 CONTRACT = {
     "streamsed.event/1": {
         "schema": "streamsed.event/1",
@@ -155,6 +165,7 @@ CONTRACT = {
         "journal": JOURNAL,
         "clips": {"state": ["on", "off", "failing"], "message": {"string", NULL}},
         "log": LOG,
+        "sinks": ("array", SINK),
         "asked": "date-time",
     },
     "streamsed.error/1": {"schema": "streamsed.error/1", "error": "string"},
