@@ -35,6 +35,7 @@ class DaemonProcess:
         cores: the only ones that the process may use; None for all.
         publish: entries of ``publish`` beyond the address.
         retry: ``retry`` of the configuration.
+        sinks: ``sinks`` of the configuration.
 
     Attributes:
         address: where it publishes.
@@ -50,6 +51,7 @@ class DaemonProcess:
         cores: Collection[int] | None = None,
         publish: Mapping[str, Any] | None = None,
         retry: Mapping[str, float] | None = None,
+        sinks: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="streamsed-")
         folder = Path(self._folder.name)
@@ -65,6 +67,7 @@ class DaemonProcess:
             },
             "journal": {"path": str(folder)},
             "retry": retry or {},
+            "sinks": sinks,
             "detect": {"classes": classes},
         }
         (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")

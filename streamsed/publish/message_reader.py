@@ -32,7 +32,7 @@ class MessageReader:
         Raises:
             JournalError: the messages are neither in memory nor can they be read just now.
         """
-        entries, before, last_seq = self._sequencer.recent.after(seq)
+        entries, before, last_seq = self._sequencer.recent.after(seq, most=rows + 1)
         found = [(e.seq, e.topic.decode(), e.body.decode()) for e in entries[:rows]]
         through = last_seq if len(entries) <= rows else found[-1][0]
         if seq >= before:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable
-from itertools import takewhile
+from itertools import islice
 
 from streamsed.publish.journal_format import JournalEntry
 
@@ -37,13 +37,19 @@ class RecentMessages:
                     self._before = self._entries[0].seq
                 self._entries.append(entry)
 
-    def after(self, seq: int) -> tuple[list[JournalEntry], int, int]:
+    def after(self, seq: int, *, most: int | None = None) -> tuple[list[JournalEntry], int, int]:
         """Return the messages with higher numbers.
+
+        Args:
+            seq: the number.
+            most: how many at most, the first of them; None for all.
 
         Returns:
             The messages; the number after which every message is here; the last number used.
         """
         with self._lock:
-            newest_first = list(takewhile(lambda e: e.seq > seq, reversed(self._entries)))
-            last = self._entries[-1].seq if self._entries else self._before
-            return newest_first[::-1], self._before, last
+            entries = self._entries
+            last = entries[-1].seq if entries else self._before
+            begin = max(0, len(entries) - max(0, last - seq))  # numbers rise by one
+            end = None if most is None else begin + most
+            return list(islice(entries, begin, end)), self._before, last

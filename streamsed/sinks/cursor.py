@@ -66,7 +66,15 @@ class Cursor:
         Raises:
             JournalError: the messages cannot be read just now.
         """
-        page, _ = self._reader.after(self.position.seq, rows=limit)
+        begin = self.position.seq
+        entries, before, _ = self._sequencer.recent.after(begin, most=limit)
+        if begin >= before:  # as nearly always: nothing has to be read from the disk, or parsed
+            recent = [
+                RecordedMessage(e.seq, e.topic.decode(), e.body.decode(), e.message)
+                for e in entries
+            ]
+            return recent, [], recent[-1].seq if recent else begin
+        page, _ = self._reader.after(begin, rows=limit)
         messages, gaps = [], [MissingRange(first=first, last=last) for first, last in page.gaps]
         for seq, topic, body in page.rows:
             try:
@@ -75,7 +83,7 @@ class Cursor:
                 gaps.append(MissingRange(first=seq, last=seq))
                 continue
             messages.append(RecordedMessage(seq, topic, body, message))  # type: ignore[arg-type]
-        return messages, gaps, max(page.through, self.position.seq)
+        return messages, gaps, max(page.through, begin)
 
     def advance(self, seq: int) -> None:
         """Everything up to a number is delivered."""

@@ -19,6 +19,9 @@ from streamsed.redaction import redacted
 from streamsed.sinks.context import SinkContext
 from streamsed.sinks.cursor import Cursor, RecordedMessage
 
+GATHER_S = 0.05
+"""So long messages gather before they are delivered together."""
+
 log = structlog.get_logger()
 
 
@@ -175,6 +178,7 @@ class CursorSink(ABC):
                     continue
                 if not self.finishing:
                     self._woken.wait(self._pause_s())
+                    self._finishing.wait(GATHER_S)  # a batch costs less than its messages singly
                     continue
                 pause_s = 0.0
             if self.finishing or self._finishing.wait(pause_s):

@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +52,7 @@ class Connection:
         self._lost: str | None = None
         self._ending = False
         self._acknowledged: set[int] = set()
+        self._awaited = 0
         self._on_lost = on_lost
         self._client = _client(config, client_id)
         if will is not None:
@@ -96,19 +96,20 @@ class Connection:
                 publication.topic, publication.payload, qos=1, retain=publication.retain
             )
             numbers.append(sent.mid)
-        done = 0
-        deadline = time.monotonic() + timeout_s
+        wanted = set(numbers)
         with self._changed:
-            while done < len(numbers) and self._lost is None:
-                if numbers[done] in self._acknowledged:
-                    self._acknowledged.discard(numbers[done])
-                    done += 1
-                    deadline = time.monotonic() + timeout_s
-                elif not self._changed.wait(max(0.0, deadline - time.monotonic())):
+            self._awaited = len(numbers)
+            before = -1
+            while (done := len(wanted & self._acknowledged)) < len(wanted) and self._lost is None:
+                if done == before:
                     self._lost = f"no acknowledgement in {timeout_s:.0f} s"
-            while done < len(numbers) and numbers[done] in self._acknowledged:
-                done += 1
-        return done
+                    break
+                before = done
+                self._changed.wait_for(
+                    lambda: wanted <= self._acknowledged or self._lost, timeout_s
+                )
+            acknowledged, self._acknowledged = self._acknowledged, set()
+        return next((i for i, n in enumerate(numbers) if n not in acknowledged), len(numbers))
 
     def send(self, publication: Publication) -> None:
         """Publish with QoS 0, waiting for nothing."""
@@ -160,7 +161,8 @@ class Connection:
     def _published(self, client: Client, userdata: object, number: int, *rest: Any) -> None:  # noqa: ARG002
         with self._changed:
             self._acknowledged.add(number)
-            self._changed.notify_all()
+            if len(self._acknowledged) >= self._awaited:  # not once for each, for that costs
+                self._changed.notify_all()
 
 
 def port_of(config: MqttSink) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -83,7 +83,8 @@ class Mqtt(CursorSink):
             SinkError: the connection is lost.
         """
         connection = self._living()
-        groups = [list(self._publications(message)) for message in messages]
+        latest = {m.event.source: m.seq for m in messages if m.event and m.event.kind is Kind.ONSET}
+        groups = [list(self._publications(message, set(latest.values()))) for message in messages]
         done = connection.publish([p for group in groups for p in group])
         for message, group in zip(messages, groups, strict=True):
             done -= len(group)
@@ -180,29 +181,32 @@ class Mqtt(CursorSink):
         there = any(isinstance(m, StatusMessage) and m.state in _AVAILABLE_IN for m in found)
         return Publication(self._topics.source(source), AVAILABLE if there else NOT_AVAILABLE)
 
-    def _publications(self, recorded: RecordedMessage) -> Iterator[Publication]:
+    def _publications(
+        self, recorded: RecordedMessage, latest: Container[int]
+    ) -> Iterator[Publication]:
+        """Yield what a message becomes; ``latest`` are the numbers of the latest onsets."""
+        assert self._shown is not None
+        sources, classes = self._shown
         match recorded.message:
-            case StatusMessage(source=source) if source in self.context.sources():
+            case StatusMessage(source=source) if source in sources:
                 yield self._availability(source)
             case EventMessage() as event:
                 topic = self._topics.event(event.source, event.label)
                 yield Publication(topic, recorded.body, retain=False)
-                if event.source in self.context.sources() and event.label in self.context.classes():
-                    yield from self._states_after(event, recorded.body)
+                if event.source in sources and event.label in classes:
+                    if recorded.seq in latest:
+                        yield Publication(self._topics.last_event(event.source), recorded.body)
+                    yield from self._states_after(event)
 
-    def _states_after(self, event: EventMessage, body: str) -> Iterator[Publication]:
+    def _states_after(self, event: EventMessage) -> Iterator[Publication]:
         topic = self._topics.state(event.source, event.label)
         fresh = datetime.now(UTC) - event.published < _FRESH
-        opened = self.context.sequencer.last_value_cache.open_events
-        if event.kind is Kind.ONSET:
-            yield Publication(self._topics.last_event(event.source), body)
-            if fresh or event.event_id in opened:
-                yield Publication(topic, ON)
+        opened = {} if fresh else self.context.sequencer.last_value_cache.open_events
+        if event.kind is Kind.ONSET and (fresh or event.event_id in opened):
+            yield Publication(topic, ON)
         elif event.kind is Kind.OFFSET:
-            others = any(
-                o.source == event.source and o.label == event.label for o in opened.values()
-            )
-            if fresh or not others:
+            others = ((o.source, o.label) for o in opened.values())
+            if (event.source, event.label) not in others:
                 yield Publication(topic, OFF)
 
     def _remember(self, wanted: set[str]) -> set[str]:
