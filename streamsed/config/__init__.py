@@ -4,7 +4,7 @@ from streamsed.config.config import Config, Provider
 from streamsed.config.detecting import ClassOverride, DetectConfig, RetryConfig
 from streamsed.config.publishing import CurveConfig, JournalConfig, PublishConfig
 from streamsed.config.reading import override, parse_config, read_config
-from streamsed.config.watching import ClipsConfig, LogConfig, MetricsConfig
+from streamsed.config.watching import ClipsConfig, LogConfig, MetricsConfig, WebConfig
 
 __all__ = [
     "ClassOverride",
@@ -18,6 +18,7 @@ __all__ = [
     "Provider",
     "PublishConfig",
     "RetryConfig",
+    "WebConfig",
     "override",
     "parse_config",
     "read_config",

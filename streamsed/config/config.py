@@ -14,7 +14,7 @@ from streamsed.bundle.manifest import ClassPostprocessing, Manifest
 from streamsed.config.detecting import DetectConfig, RetryConfig
 from streamsed.config.publishing import JournalConfig, PublishConfig
 from streamsed.config.strict import Strict, UserPath
-from streamsed.config.watching import ClipsConfig, LogConfig, MetricsConfig
+from streamsed.config.watching import ClipsConfig, LogConfig, MetricsConfig, WebConfig
 from streamsed.errors import ConfigError
 from streamsed.publish.endpoints import overlap
 from streamsed.publish.messages import DAEMON
@@ -59,6 +59,7 @@ class Config(Strict):
     detect: DetectConfig = DetectConfig()
     clips: ClipsConfig = Field(default_factory=ClipsConfig)
     metrics: MetricsConfig = MetricsConfig()
+    web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
 
     _origin: str = PrivateAttr("defaults")
@@ -110,6 +111,19 @@ class Config(Strict):
                         f"metrics.bind {self.metrics.bind!r} and {address!r}, where messages go "
                         "or requests are answered, cannot both be bound; another port would be "
                         "right"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _web_apart(self) -> Self:
+        if self.web.bind is not None:
+            web, publish = f"tcp://{self.web.bind}", self.publish
+            beside = () if self.metrics.bind is None else (f"tcp://{self.metrics.bind}",)
+            for address in (*publish.bind, *publish.request_binds, *beside):
+                if overlap((web, address)):
+                    raise ValueError(
+                        f"web.bind {self.web.bind!r} and {address!r} cannot both be bound; another "
+                        "port would be right"
                     )
         return self
 

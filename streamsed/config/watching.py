@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -26,6 +27,27 @@ class MetricsConfig(Strict):
     def _bind_allowed(self) -> Self:
         if self.bind is not None:
             http_address(self.bind, insecure=self.insecure)
+        return self
+
+
+class WebConfig(Strict):
+    """The page, for browsers on this machine.
+
+    Attributes:
+        bind: ``HOST:PORT`` of this machine, such as ``127.0.0.1:8577``; None for no page.
+    """
+
+    bind: str | None = None
+
+    @model_validator(mode="after")
+    def _bind_allowed(self) -> Self:
+        if self.bind is not None:
+            host, _ = http_address(self.bind, insecure=True)
+            if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+                raise ValueError(
+                    f"{self.bind!r} is reachable from other machines, which the page is not for; "
+                    "127.0.0.1:8577 would be right"
+                )
         return self
 
 

@@ -72,6 +72,7 @@ class Daemon:
         counters: what detection counts of its work.
         levels: the latest level of each source.
         monitor: serves metrics and health; None if that is not wanted.
+        page: serves browsers; None if that is not wanted.
     """
 
     def __init__(
@@ -119,9 +120,11 @@ class Daemon:
             ready=self._readiness,
             recorded=self._wake_sinks,
             wake=self._wake,
+            thresholds=self._thresholds,
         )
         self.publisher, self.responder = self._servers.publisher, self._servers.responder
         self.monitor = self._servers.monitor
+        self.page = self._servers.page
         self.levels = Levels(
             classes=manifest.classes,
             disabled=config.disabled,
@@ -171,6 +174,11 @@ class Daemon:
             uptime_s=time.monotonic() - self._began,
             asked=datetime.now(UTC),
         )
+
+    def _thresholds(self) -> dict[str, float]:
+        pipeline = self._pipeline  # replaced as a whole by a reload
+        entries = pipeline.config.postprocessing(pipeline.bundle.manifest)
+        return {label: entry.enter for label, entry in entries.items()}
 
     def stop(self, reason: str) -> None:
         """Ask it to stop gracefully; returns at once. May be called from a signal handler.

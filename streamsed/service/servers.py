@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -24,6 +24,7 @@ from streamsed.publish.sequencer import Sequencer
 from streamsed.service.descriptors import connections
 from streamsed.service.health import Health
 from streamsed.service.monitor import monitor
+from streamsed.service.page import page
 
 _ATTEMPTS = 50  # to bind a wildcard's port whose next one is free too
 
@@ -62,6 +63,7 @@ class Servers:
         publisher: of messages, which it journals.
         responder: to requests.
         monitor: of metrics and health; None if that is not wanted.
+        page: for browsers; None if that is not wanted.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Servers:
         ready: Callable[[], Health],
         recorded: Callable[[], None],
         wake: Callable[[], None],
+        thresholds: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         """Bind all of it, or nothing.
 
@@ -89,6 +92,7 @@ class Servers:
             ready: returns whether events can be expected.
             recorded: called, in the outbox's thread, after messages were recorded.
             wake: called, in the publisher's thread, when a client subscribes or it fails.
+            thresholds: returns the score from which each class makes events, for the page.
 
         Raises:
             PublishError: an address cannot be bound.
@@ -143,6 +147,14 @@ class Servers:
             bound.callback(self.publisher.close)
             bound.callback(self.responder.close)
             self.monitor = monitor(config.metrics, registry=registry, alive=alive, ready=ready)
+            if self.monitor is not None:
+                bound.callback(self.monitor.close)
+            self.page = page(
+                config.web,
+                status=status,
+                active=lambda: self._active(ActiveRequest(get="active")),
+                thresholds=thresholds,
+            )
             bound.pop_all()
 
     def start(self) -> None:
@@ -152,6 +164,9 @@ class Servers:
         if self.monitor is not None:
             self.monitor.start()
             log.info("serving_metrics", on=self.monitor.url)
+        if self.page is not None:
+            self.page.start()
+            log.info("serving_page", on=self.page.url)
 
     def announce(self) -> None:
         """Log the addresses."""
@@ -163,6 +178,8 @@ class Servers:
 
     def close(self) -> None:
         """Send what was handed over, and close everything."""
+        if self.page is not None:
+            self.page.close()
         if self.monitor is not None:
             self.monitor.close()
         self.publisher.close()
