@@ -125,7 +125,7 @@ def render(seed: int = 2) -> tuple[Signal, tuple[Event, ...]]:
         start = round(part.at_s * RATE)
         audio[start : start + len(wet)] += wet[: n - start]
         events += [Event(part.label, part.at_s + a / RATE, part.at_s + b / RATE) for a, b in active]
-    pauses = {label: plan.merge_pause_s for label, plan in plans.items()}
+    pauses = {label: spec.merge_pause_s for label, spec in plans.items()}
     return audio, merge(events, pause_s=pauses)
 
 

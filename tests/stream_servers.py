@@ -123,7 +123,7 @@ class StreamServer:
             self._closed.wait(max(0.0, began + position / self.rate - monotonic()))
 
     def answer(self, connection: socket.socket) -> None:
-        """Say what has to be said before the audio."""
+        """Send what comes before the audio."""
         raise NotImplementedError
 
     def send(self, connection: socket.socket, frames: NDArray[np.float32]) -> None:

@@ -58,7 +58,7 @@ def test_latency_is_split_into_what_the_bundle_says_and_what_was_measured(
     assert low.min_on_s == pytest.approx(MIN_ON_S)
     for onset in onsets:
         assert 0.0 <= onset.hop_s < 0.064
-        assert onset.compute_s > -0.001, "published before its last sample was heard"
+        assert onset.compute_s > -0.001, "published before its last sample was played"
         assert onset.transport_s > -0.001, "arrived before it was published"
         parts = onset.algorithmic_s + onset.compute_s + onset.transport_s
         assert onset.total_s == pytest.approx(parts)

@@ -122,9 +122,9 @@ def _trained_on(content: CardContent) -> Iterator[str]:
     minutes = sum(row[3] for row in content.sources) / 60
     if isinstance(data, ScenesConfig):
         shares = ", ".join(
-            f"{label} ({plan.synthetic_share:.0%})"
-            for label, plan in data.soundscape.plans.items()
-            if plan.synthetic_share
+            f"{label} ({spec.synthetic_share:.0%})"
+            for label, spec in data.soundscape.plans.items()
+            if spec.synthetic_share
         )
         yield (
             f"Soundscapes mixed anew for every step from {minutes:.0f} minutes of the recordings "
@@ -258,7 +258,7 @@ def _history(content: CardContent) -> str:
         for row in content.history
     ]
     table = _table(("version", "recipe", *FIGURES.values()), rows)
-    return f"Earlier versions and what their own cards said.\n\n{table}"
+    return f"Earlier versions and what their own cards contain.\n\n{table}"
 
 
 def _verdict(figures: ClassMetrics) -> str:

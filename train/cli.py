@@ -27,7 +27,7 @@ from train.commands.regraph import regraph
 from train.commands.separate import separate
 from train.commands.soundscapes import soundscapes
 from train.console import echo
-from train.extra import complaint, missing
+from train.extra import missing, missing_packages_message
 from train.postprocess.choices import DEFAULT_ETA, Censored, ObjectiveName, WindowMethod
 from train.writing import DiskFull
 
@@ -143,7 +143,7 @@ def main() -> None:
     """
     asks_for_help = len(sys.argv) < 2 or "--help" in sys.argv
     if not asks_for_help and (packages := missing()):
-        _end([complaint(packages)], code=2)
+        _end([missing_packages_message(packages)], code=2)
     try:
         app()
     except StreamsedError as error:
@@ -153,7 +153,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("streamsed", "train"):
             raise
-        _end([complaint([error.name])], code=2)
+        _end([missing_packages_message([error.name])], code=2)
 
 
 def _end(lines: Sequence[str], *, code: int) -> NoReturn:

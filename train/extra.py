@@ -32,7 +32,7 @@ def missing() -> list[str]:
     return lacking
 
 
-def complaint(packages: list[str]) -> str:
+def missing_packages_message(packages: list[str]) -> str:
     """Return one line about packages that are not there."""
     few = ", ".join(packages[:3]) + (", …" if len(packages) > 3 else "")
     return f"{few}: not installed; training needs an extra: pip install 'streamsed[{EXTRA}]'"

@@ -104,7 +104,7 @@ class Engine:
             trace = StepTrace(sessions[member.name], member, bundle.selftest)
             where = f"{bundle.folder} on {hardware.provider}"
             check_scores(trace, member, bundle.selftest, where=where)
-            # On a GPU every run is a whole lane, so there is but one size.
+            # On a GPU every run is a whole batch, so there is but one size.
             if hardware.provider != CUDA and not batch_invariant(
                 trace, threads=threads, max_batch=batch
             ):
@@ -184,11 +184,11 @@ class Engine:
         waiting = iter(slots)
         first = next(waiting)
         chosen = [first]
-        lane = first // len(self.chunks) if self.report.device != "cpu" else None
+        batch = first // len(self.chunks) if self.report.device != "cpu" else None
         for slot in waiting:
             if len(chosen) == len(self.chunks):
                 break
-            if lane is None or slot // len(self.chunks) == lane:
+            if batch is None or slot // len(self.chunks) == batch:
                 chosen.append(slot)
         return sorted(chosen)
 

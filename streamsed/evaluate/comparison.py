@@ -47,7 +47,7 @@ class Comparison:
     Attributes:
         other: file of the other run.
         differences: a row for each metric that both have.
-        doubts: why they may not be comparable, a line each; empty if nothing speaks against it.
+        doubts: why they may not be comparable, a line each; empty if nothing is in doubt.
     """
 
     other: Path

@@ -139,7 +139,7 @@ def _rates_by_class(averages: Averages) -> Table:
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print this run beside the other, and what speaks against comparing them."""
+    """Print this run beside the other, and what makes them hard to compare."""
     table = _table(f"Compared with {comparison.other}", ("", "this run", "other run", "change"))
     for each in comparison.differences:
         change = NONE if math.isnan(each.change) else _signed(each.key, each.change)

@@ -142,9 +142,9 @@ def test_a_full_disk_costs_no_event(bundle: Path, state_of_its_own: Path) -> Non
             )
             assert daemon.wait() == 0
         feeder.join(PATIENCE_S)
-        said = [json.loads(line)["event"] for line in [*daemon.log.seen, *daemon.log.rest()]]
-    assert said.count("journal_degraded") == 1
-    assert said.count("journal_restored") == 1
+        logged = [json.loads(line)["event"] for line in [*daemon.log.seen, *daemon.log.rest()]]
+    assert logged.count("journal_degraded") == 1
+    assert logged.count("journal_restored") == 1
     held, sent = journaled(state_of_its_own), numbered(messages)
     assert list(sent) == list(range(min(sent), max(sent) + 1)), "publishing went on"
     assert held.keys() >= sent.keys(), "what was sent meanwhile was written later"

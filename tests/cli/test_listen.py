@@ -342,7 +342,7 @@ def new_pair(folder: Path, name: str) -> Path:
 
 
 def test_going_on_from_a_number(tmp_path: Path) -> None:
-    """What came before it listened, and what a daemon before this one said, too."""
+    """What came before it listened, and what a daemon before this one published, too."""
     server = Server(tmp_path / "journal")
     server.address = f"ipc://{tmp_path}/socket"
     server.requests = f"ipc://{tmp_path}/socket-requests"

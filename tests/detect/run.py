@@ -1,4 +1,4 @@
-"""Running a detector to the end, and what it said."""
+"""Running a detector to the end, and what it returned."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Array = NDArray[np.float32]
 
 
 @dataclass
-class Heard:
-    """Everything a detector said of one source."""
+class Collected:
+    """Everything a detector returned for one source."""
 
     transitions: list[Transition] = field(default_factory=list)
     frames: list[tuple[int, Array]] = field(default_factory=list)
     ended: int = 0
 
-    def same_as(self, other: Heard) -> bool:
+    def same_as(self, other: Collected) -> bool:
         """Whether transitions and scores are the same to the last bit."""
         return (
             self.transitions == other.transitions
@@ -46,9 +46,9 @@ class Heard:
             if t.offset_sample is not None and t.reason is not None
         ]
 
-    def shifted(self, samples: int, source: str) -> Heard:
-        """Return the same, heard ``samples`` later from another source."""
-        return Heard(
+    def shifted(self, samples: int, source: str) -> Collected:
+        """Return the same, ``samples`` later from another source."""
+        return Collected(
             [
                 replace(
                     t,
@@ -64,14 +64,14 @@ class Heard:
         )
 
 
-def step_all(detector: Detector, received: dict[str, Heard]) -> None:
+def step_all(detector: Detector, received: dict[str, Collected]) -> None:
     """Step until there is nothing to do."""
     while (result := detector.step()) is not None:
         note(result, received)
 
 
-def note(result: StepResult, received: dict[str, Heard]) -> None:
-    """Note what a step said of each source."""
+def note(result: StepResult, received: dict[str, Collected]) -> None:
+    """Note what a step returned for each source."""
     for transition in result.transitions:
         received[transition.source].transitions.append(transition)
     for frames in result.frames:
@@ -87,9 +87,9 @@ def detect(
     source: str = "kitchen",
     reason: Reason = Reason.END_OF_STREAM,
     eager: bool = True,
-) -> Heard:
+) -> Collected:
     """Run one source through a detector; ``eager`` steps after every block."""
-    received = {source: Heard()}
+    received = {source: Collected()}
     detector.add(source)
     for block in blocks:
         detector.push(source, block)

@@ -20,7 +20,7 @@ from streamsed.detect.reference import find_events
 Array = NDArray[np.float32]
 
 FIRST_SAMPLE, FRAME_SAMPLES, FRAMES_PER_STEP = 512, 256, 4
-AHEAD = 100  # samples heard beyond the last frame of a step: the look-ahead
+AHEAD = 100  # samples received beyond the last frame of a step: the look-ahead
 RULES = st.builds(
     FrameRules,
     enter=st.sampled_from([0.5, 0.75]),

@@ -21,7 +21,7 @@ from streamsed.errors import ConfigError
 from streamsed.sources.block import Block
 from tests.bundles import SAMPLE_RATE, ToneMember, make_bundle, tones
 from tests.detect.conftest import POSTPROCESSING
-from tests.detect.run import Array, Heard, assert_paired, cut, detect, note, step_all
+from tests.detect.run import Array, Collected, assert_paired, cut, detect, note, step_all
 
 FRAME, CHUNK = 256, 1024
 HOUR_40 = 40 * 3600 * SAMPLE_RATE  # beyond int32
@@ -36,7 +36,7 @@ EVENTS = [
 AUDIO = tones(EVENTS, duration_s=24_321 / SAMPLE_RATE)
 
 
-def _whole(engine: Engine, audio: Array = AUDIO, first_sample: int = 0) -> Heard:
+def _whole(engine: Engine, audio: Array = AUDIO, first_sample: int = 0) -> Collected:
     return detect(Detector(engine), [Block(audio, first_sample)])
 
 
@@ -158,7 +158,7 @@ def test_sources_do_not_depend_on_each_other(looking_ahead: Engine, data: st.Dat
         for i, (a, f) in enumerate(zip(audio, firsts, strict=True))
     ]
     detector = Detector(looking_ahead)
-    received = {f"s{i}": Heard() for i in range(count)}
+    received = {f"s{i}": Collected() for i in range(count)}
     pushed = [0] * count
     for source in received:
         detector.add(source)
@@ -245,8 +245,8 @@ def test_a_long_gap_ends_events_and_begins_anew(looking_ahead: Engine) -> None:
     assert [t.number for t in received.transitions if t.kind is Kind.ONSET] == list(
         range(len(received.events))
     )
-    joined = Heard([], before.frames + after.frames, 1)
-    assert Heard([], received.frames, 1).same_as(joined)
+    joined = Collected([], before.frames + after.frames, 1)
+    assert Collected([], received.frames, 1).same_as(joined)
 
 
 @settings(deadline=None, max_examples=25)
@@ -291,7 +291,7 @@ def test_no_event_outlives_the_end(looking_ahead: Engine, samples: int) -> None:
     assert_paired(received.transitions)
     assert sum(len(scores) for _, scores in received.frames) == -(-samples // FRAME)
     assert all(t.decided_sample <= 1000 + samples for t in received.transitions)
-    if samples > FRAME:  # the detector has heard enough of the tone
+    if samples > FRAME:  # the detector has received enough of the tone
         assert [(offset, reason) for *_, offset, reason in received.events] == [
             (1000 + samples, Reason.END_OF_STREAM)
         ]
@@ -315,8 +315,8 @@ def test_the_reason_is_the_one_given(tone_engine: Engine) -> None:
 
 def test_a_source_without_audio_ends(tone_engine: Engine) -> None:
     detector = Detector(tone_engine)
-    assert detect(detector, []) == Heard([], [], 1)
-    assert detect(detector, [Block(AUDIO[:0], 5)]) == Heard([], [], 1)
+    assert detect(detector, []) == Collected([], [], 1)
+    assert detect(detector, [Block(AUDIO[:0], 5)]) == Collected([], [], 1)
     assert detector.sources == ()
     assert detector.step() is None
 
@@ -337,7 +337,7 @@ def test_one_offset_for_each_onset_whatever_happens(
     looking_ahead: Engine, operations: Sequence[tuple[str, str, int]]
 ) -> None:
     detector = Detector(looking_ahead, update_every_s=0.05)
-    runs: dict[str, list[Heard]] = {"a": [], "b": [], "c": []}
+    runs: dict[str, list[Collected]] = {"a": [], "b": [], "c": []}
     clock = dict.fromkeys(runs, 0)
     ending: set[str] = set()
 
@@ -355,7 +355,7 @@ def test_one_offset_for_each_onset_whatever_happens(
     for operation, source, size in operations:
         if source not in detector.sources:
             detector.add(source)
-            runs[source].append(Heard())
+            runs[source].append(Collected())
         if operation == "end":
             detector.end(source, Reason.SOURCE_LOST)
             ending.add(source)
@@ -391,7 +391,7 @@ def test_a_bad_sample_does_not_stay(looking_ahead: Engine) -> None:
     detector.push("kitchen", Block(audio, 0))
     assert detector.bad_samples("kitchen") == 3
     detector.end("kitchen", Reason.END_OF_STREAM)
-    received = {"kitchen": Heard()}
+    received = {"kitchen": Collected()}
     step_all(detector, received)
     assert received["kitchen"].same_as(_whole(looking_ahead, silenced))
 
@@ -403,7 +403,7 @@ def test_scores_that_are_no_numbers_reset_their_stream(tmp_path: Path) -> None:
     detector = Detector(engine)
     loud = tones([("mid", 0.2, 0.3)], duration_s=1.0, amplitude=20.0)
     quiet = tones([("mid", 0.5, 0.8)], duration_s=1.0)
-    received = {"loud": Heard(), "quiet": Heard()}
+    received = {"loud": Collected(), "quiet": Collected()}
     for source, audio in (("loud", loud + quiet), ("quiet", quiet)):
         detector.add(source)
         detector.push(source, Block(audio, 0))
@@ -434,7 +434,7 @@ def test_warm_up_frames_are_not_decoded(tmp_path: Path, tone_engine: Engine) -> 
         np.concatenate([scores for _, scores in warm.frames]),
         np.concatenate([scores for _, scores in cold.frames])[6:],
     )
-    assert _whole(engine, audio[: 6 * FRAME]) == Heard([], [], 1)
+    assert _whole(engine, audio[: 6 * FRAME]) == Collected([], [], 1)
 
 
 def test_members_of_different_look_ahead_are_fused_frame_by_frame(tmp_path: Path) -> None:
@@ -497,6 +497,6 @@ def test_pending_samples_are_counted(tone_engine: Engine) -> None:
         detector.push("kitchen", Block(AUDIO[5000:], 5000))
     with pytest.raises(ValueError, match="'kitchen' is there already"):
         detector.add("kitchen")
-    step_all(detector, {"kitchen": Heard()})
+    step_all(detector, {"kitchen": Collected()})
     with pytest.raises(KeyError):
         detector.pending_samples("kitchen")

@@ -20,7 +20,7 @@ from streamsed.detect.events import Kind, Reason, Transition
 from streamsed.detect.handover import hand_over
 from streamsed.sources.block import Block
 from tests.bundles import SAMPLE_RATE, ToneMember, make_bundle, tones
-from tests.detect.run import Array, Heard, assert_paired, cut, detect, note, step_all
+from tests.detect.run import Array, Collected, assert_paired, cut, detect, note, step_all
 
 CHUNK = 1024
 SOURCE = "kitchen"
@@ -51,13 +51,13 @@ def entries(detector: Detector, **changes: Mapping[str, Any]) -> dict[str, Class
 
 def handed_over(
     old: Detector, new: Detector, blocks: list[Block], *, after_steps: int, **options: Any
-) -> tuple[Heard, Heard, int]:
+) -> tuple[Collected, Collected, int]:
     """Run a source; hand over once it has made so many steps, or is at its end.
 
     Returns:
-        What was said until then, what after, and the sample it happened at.
+        What was detected until then, what after, and the sample it happened at.
     """
-    before, after = {SOURCE: Heard()}, {SOURCE: Heard()}
+    before, after = {SOURCE: Collected()}, {SOURCE: Collected()}
     detector, emitted, steps = old, before, 0
     old.add(SOURCE)
     at_sample = 0
@@ -222,7 +222,7 @@ def test_gaps_and_bad_samples_are_handed_over(looking_ahead: Engine, other_engin
     hand_over(old, new)
     assert new.bad_samples(SOURCE) == 1
     assert new.pending_samples(SOURCE) == 1500 - CHUNK + 2 * 2000
-    received = {SOURCE: Heard()}
+    received = {SOURCE: Collected()}
     new.end(SOURCE, Reason.END_OF_STREAM)
     step_all(new, received)
     starts = {first for first, _ in received[SOURCE].frames}
@@ -238,7 +238,7 @@ def test_a_source_that_has_ended_is_drained_by_the_old_model(
         old.push(source, Block(AUDIO[: 8 * CHUNK], 0))
     old.end("done", Reason.END_OF_STREAM)
     assert old.step() is not None
-    received = {"done": Heard(), "going": Heard()}
+    received = {"done": Collected(), "going": Collected()}
     for result in hand_over(old, new):
         note(result, received)
     assert new.sources == ("going",)

@@ -30,7 +30,7 @@ def _rules(
 
 @dataclass
 class _Emitted:
-    """A change, and how many frames had been heard when it was decided."""
+    """A change, and how many frames had been processed when it was decided."""
 
     change: FrameTransition
     frames: int
@@ -44,7 +44,7 @@ def _stream(
 ) -> list[_Emitted]:
     """Push filtered scores cut at ``places``, by default one by one, and end.
 
-    What is decided by a score is said when half a window more has been heard.
+    What is decided by a score is published when half a window more has been processed.
     """
     hysteresis, half = Hysteresis(rules), rules.median // 2
     filtered = median_filter(scores, rules.median)

@@ -43,7 +43,7 @@ def test_one_loud_second_is_enough_and_zeros_are_another_matter() -> None:
 def test_a_recording_is_judged_at_its_end() -> None:
     loudness = Loudness(RATE, first_s=math.inf)
     assert feed(loudness, 3, -70) == 0
-    assert not loudness.end(), "too short to tell"
+    assert not loudness.end(), "too short for a value"
     assert feed(loudness, 7, -70) == 0
     assert loudness.end()
     assert "the loudest of 10 s" in str(loudness.remark)

@@ -117,7 +117,7 @@ def test_it_corrects_what_resampling_takes_off() -> None:
 
 
 def test_resamples_without_a_value_are_left_out() -> None:
-    """A class is in one recording of three: of the resamples without it nothing is said."""
+    """A class is in one recording of three: the resamples without it do not count."""
     truth = np.array([[1], [0], [0]])
     counts = ErrorCounts(hits=truth, wrong=0 * truth, missed=0 * truth)
     found = interval(counts)

@@ -135,11 +135,11 @@ def test_latency_by_hand() -> None:
         assert len(latency[label].onset_s) == len(latency[label].offset_s) == 0
 
 
-def test_one_message_tells_one_event() -> None:
+def test_one_message_counts_for_one_event() -> None:
     """Cats at 1-3, 4-5 and 8-9; one detection spans the first two, the next begins in the second.
 
-    The first tells the first onset. The second's offset is told by the detection that began in
-    it, and its onset by none. The last cat is heard in two, and told by both.
+    The first detection has the first onset. The second cat's offset is that of the detection
+    that began in it, and its onset is in none. The last cat is detected in two.
     """
     truth = event_table([("a", 1.0, 3.0, "Cat"), ("a", 4.0, 5.0, "Cat"), ("a", 8.0, 9.0, "Cat")])
     messages = decided(

@@ -243,14 +243,14 @@ def test_segments_are_those_of_a_second_by_second_look(
 @settings(max_examples=30)
 def test_tags_are_those_of_sets(found: pd.DataFrame, truth: pd.DataFrame) -> None:
     counts = tags_of(found, truth)
-    heard = set(zip(found["filename"], found["event_label"], strict=True))
+    detected = set(zip(found["filename"], found["event_label"], strict=True))
     real = set(zip(truth["filename"], truth["event_label"], strict=True))
     for r, name in enumerate(RECORDINGS):
         for c, label in enumerate(CLASSES):
             at = (name, label)
-            assert counts.hits[r, c] == (at in heard and at in real)
-            assert counts.wrong[r, c] == (at in heard and at not in real)
-            assert counts.missed[r, c] == (at not in heard and at in real)
+            assert counts.hits[r, c] == (at in detected and at in real)
+            assert counts.wrong[r, c] == (at in detected and at not in real)
+            assert counts.missed[r, c] == (at not in detected and at in real)
 
 
 @EVERY_KIND

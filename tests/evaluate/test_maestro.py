@@ -1,4 +1,4 @@
-"""F1MO of predictors that hear nothing, from files as MAESTRO Real has them.
+"""F1MO of predictors that detect nothing, from files as MAESTRO Real has them.
 
 Of the development set's ground truth it is known how many of its 11,418 one-second segments
 each of the eleven evaluated classes is in; more is not needed to know what they reach.

@@ -120,7 +120,7 @@ def test_a_deaf_class_costs_its_share() -> None:
 
 
 def test_cross_triggers_cost_in_psds2_alone() -> None:
-    """Each true Dog is also heard as a Cat; with a limit wide enough both are seen."""
+    """Each true Dog is also detected as a Cat; with a limit wide enough both are seen."""
     truth = event_table(
         [("a", 600.0 * k, 600.0 * k + 60, "Cat") for k in range(3)]
         + [("a", 600.0 * k + 300, 600.0 * k + 360, "Dog") for k in range(3)]

@@ -133,9 +133,9 @@ def test_overlapping_detections_are_merged(tmp_path: Path, truth: Path, duration
 
 def test_a_label_that_no_score_has(tmp_path: Path, scores: Path) -> None:
     truth = write_events(tmp_path / "t.tsv", "a 1 2 Cat", "b 1 2 Dogs")
-    said = refusal(ground_truth=truth, scores=scores)
-    assert said.startswith(f"{truth}, line 3: the label 'Dogs' is none of the classes")
-    assert "did you mean 'Dog'?" in said
+    message = refusal(ground_truth=truth, scores=scores)
+    assert message.startswith(f"{truth}, line 3: the label 'Dogs' is none of the classes")
+    assert "did you mean 'Dog'?" in message
     data = read_evaluation_data(ground_truth=truth, scores=scores, classes=["Cat"])
     assert rows(data.truth) == [("a", 1, 2, "Cat")]
     assert "Dogs (1)" in noted(data, "left out 1 event of other classes")
@@ -153,8 +153,8 @@ def test_a_detection_of_a_class_without_truth(tmp_path: Path, truth: Path, durat
 
 
 def test_classes_that_do_not_occur(truth: Path, scores: Path) -> None:
-    said = refusal(ground_truth=truth, scores=scores, classes=["Cta"])
-    assert said == "classes: there is no 'Cta'; did you mean 'Cat'? known: Cat, Dog"
+    message = refusal(ground_truth=truth, scores=scores, classes=["Cta"])
+    assert message == "classes: there is no 'Cta'; did you mean 'Cat'? known: Cat, Dog"
 
 
 def test_classes_of_score_files_in_another_order(tmp_path: Path, truth: Path) -> None:
@@ -180,10 +180,10 @@ def test_different_classes_in_score_files(
     folder = tmp_path / "scores"
     write_scores(folder / "a.tsv", random_scores(0))
     write_scores(folder / "b.tsv", random_scores(1, classes=len(classes)), classes=classes)
-    said = refusal(ground_truth=truth, scores=folder)
-    assert problem in said
-    assert "a.tsv" in said
-    assert "b.tsv" in said
+    message = refusal(ground_truth=truth, scores=folder)
+    assert problem in message
+    assert "a.tsv" in message
+    assert "b.tsv" in message
 
 
 def test_scores_of_some_recordings_alone_are_refused_unless_asked_for(
@@ -278,16 +278,16 @@ def test_durations_come_from_audio(tmp_path: Path, truth: Path) -> None:
         "b.wav": tmp_path / "audio" / "deep" / "b.flac",
     }
     (tmp_path / "audio" / "a.wav").write_bytes(b"no audio")
-    said = refusal(ground_truth=truth, events=events, audio=tmp_path / "audio")
-    assert "a.wav: its duration cannot be read" in said
+    message = refusal(ground_truth=truth, events=events, audio=tmp_path / "audio")
+    assert "a.wav: its duration cannot be read" in message
 
 
 def test_durations_that_nothing_tells(tmp_path: Path, truth: Path, scores: Path) -> None:
     events = write_events(tmp_path / "e.tsv", "a 1 2 Cat")
-    said = refusal(ground_truth=truth, events=events)
-    assert said.startswith(f"a.wav ({truth}, line 2): its duration is not known, nor that of 1 ")
-    assert "--durations" in said
-    assert "--audio" in said
+    message = refusal(ground_truth=truth, events=events)
+    assert message.startswith(f"a.wav ({truth}, line 2): its duration is not known, nor that of 1 ")
+    assert "--durations" in message
+    assert "--audio" in message
 
 
 def test_true_events_after_the_end_are_left_out(tmp_path: Path, durations: Path) -> None:
@@ -303,10 +303,12 @@ def test_truth_in_another_unit_than_the_durations(tmp_path: Path, durations: Pat
     truth = write_events(
         tmp_path / "t.tsv", "a.wav 0 900 Cat", "a.wav 1000 2000 Cat", "b.wav 2500 3000 Dog"
     )
-    said = refusal(ground_truth=truth, durations=durations, events=truth)
-    assert said.startswith(f"{truth}, line 3: the onset (1000 s) is not before the end of the rec")
-    assert "2 of 3 true events" in said
-    assert "in seconds" in said
+    message = refusal(ground_truth=truth, durations=durations, events=truth)
+    assert message.startswith(
+        f"{truth}, line 3: the onset (1000 s) is not before the end of the rec"
+    )
+    assert "2 of 3 true events" in message
+    assert "in seconds" in message
 
 
 def test_true_events_that_end_after_their_recording_are_left_so(
@@ -326,21 +328,21 @@ def test_scores_that_end_elsewhere_are_noted(tmp_path: Path, truth: Path, scores
 
 def test_wholly_different_names(tmp_path: Path, truth: Path, durations: Path) -> None:
     events = write_events(tmp_path / "e.tsv", "x.wav 1 2 Cat")
-    said = refusal(ground_truth=truth, durations=durations, events=events)
-    assert said.startswith(
+    message = refusal(ground_truth=truth, durations=durations, events=events)
+    assert message.startswith(
         f"{events}: none of its recordings is evaluated; they are called 'x.wav'"
     )
     other = write(tmp_path / "d.tsv", "filename\tduration", "x.wav\t10")
-    said = refusal(ground_truth=truth, durations=other, events=events)
-    assert said.startswith(f"{truth}: none of its recordings")
+    message = refusal(ground_truth=truth, durations=other, events=events)
+    assert message.startswith(f"{truth}: none of its recordings")
 
 
 def test_ambiguous_names(tmp_path: Path, durations: Path, scores: Path) -> None:
     truth = write_events(tmp_path / "t.tsv", "x/a.wav 1 2 Cat", "y/a.wav 1 2 Cat")
-    said = refusal(ground_truth=truth, scores=scores)
-    assert "'a' could mean 'x/a.wav' or 'y/a.wav'" in said
-    said = refusal(ground_truth=truth, durations=durations, scores=scores)
-    assert "'x/a.wav' and 'y/a.wav' could both mean 'a.wav'" in said
+    message = refusal(ground_truth=truth, scores=scores)
+    assert "'a' could mean 'x/a.wav' or 'y/a.wav'" in message
+    message = refusal(ground_truth=truth, durations=durations, scores=scores)
+    assert "'x/a.wav' and 'y/a.wav' could both mean 'a.wav'" in message
 
 
 def test_nothing_or_too_much_to_evaluate(truth: Path, scores: Path) -> None:

@@ -94,9 +94,9 @@ def test_an_event_of_no_length_is_left_out_and_noted(tmp_path: Path) -> None:
 )
 def test_rows_that_cannot_be_used(tmp_path: Path, row: str, problem: str) -> None:
     path = write(tmp_path / "truth.tsv", HEAD, ROW, "", row)
-    said = refusal(path)
-    assert said.startswith(", line 4: ")
-    assert problem in said
+    message = refusal(path)
+    assert message.startswith(", line 4: ")
+    assert problem in message
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def drawn() -> tuple[EvaluationData, Evaluation]:
 
 
 def report(data: EvaluationData, folder: Path) -> Page:
-    """Report of what three operating points tell, with the scores for the pictures: quick."""
+    """Report of what three operating points give, with the scores for the pictures: quick."""
     return Page(write_report(measured(only_points(data)), data, folder))
 
 
@@ -132,14 +132,14 @@ def test_every_figure_stands_with_its_interval_parameters_and_library(
     for metric in evaluation.metrics:
         psds = "psds" in metric.key
         value = f"{metric.value:.4f}" if psds else f"{100 * metric.value:.1f} %"
-        said = f"{metric.title} {value}"
+        shown = f"{metric.title} {value}"
         if (interval := metric.interval) is not None:
-            said += " 95 % interval "
+            shown += " 95 % interval "
             if psds:
-                said += f"{interval.low:.3f} to {interval.high:.3f}"
+                shown += f"{interval.low:.3f} to {interval.high:.3f}"
             else:
-                said += f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
-        assert said in text
+                shown += f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
+        assert shown in text
         assert metric.computed_by in text
         for name, parameter in metric.parameters.items():
             shown = f"{parameter:g}" if isinstance(parameter, float) else str(parameter)

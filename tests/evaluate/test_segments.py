@@ -48,7 +48,7 @@ def test_always_positive() -> None:
 
 
 def test_scene_rates() -> None:
-    """Who knows the scene and hears nothing calls all of the scenes with the class positive.
+    """Who knows the scene and detects nothing calls all of the scenes with the class positive.
 
     Talk: cafes alone have 30 hits and 10 wrong of 40 true, 60 / 80; with the streets it is
     80 / 120. Car: the streets, 20 hits of 40; siren: the streets, 2 of 40.

@@ -171,7 +171,7 @@ def test_a_locked_file_delays_nobody_and_is_caught_up(tmp_path: Path) -> None:
         for _ in range(5):
             sequencer.beat()
             numbers(sequencer)
-    assert [entry["log_level"] for entry in logs] == ["error"], "said once"
+    assert [entry["log_level"] for entry in logs] == ["error"], "logged once"
     sequencer.beat()
     assert sequencer.condition.state is JournalState.ON
     assert list(journaled(tmp_path)) == list(range(1, 9))

@@ -144,7 +144,7 @@ def test_disabled_classes_have_scores_and_no_events(make_job: MakeJob, tmp_path:
 
 
 def test_one_channel_is_heard_alone(make_job: MakeJob, tmp_path: Path) -> None:
-    """As the daemon hears it with the same ``channel``; a recording without it is named."""
+    """As in the daemon with the same ``channel``; a recording without it is named."""
     left, right = (tones([(c, 0.5, 1.5)], duration_s=2.0) for c in ("low", "high"))
     soundfile.write(tmp_path / "stereo.wav", np.stack([left, right], axis=1), SAMPLE_RATE)
     soundfile.write(tmp_path / "mono.wav", right, SAMPLE_RATE)

@@ -169,7 +169,7 @@ def test_names_that_tables_cannot_hold_are_escaped(tmp_path: Path) -> None:
 
 
 def test_what_leaves_files_of_one_name_has_a_fault_and_the_rest_has_none(tmp_path: Path) -> None:
-    """Neither can be told from the other in a folder of score files."""
+    """Neither differs from the other in a folder of score files."""
     for name in (
         "0001.wav",
         "0001.flac",

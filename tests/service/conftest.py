@@ -14,5 +14,5 @@ __all__ = ["bundle", "pulse"]
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle whose classes low, mid and high hear tones."""
+    """A bundle whose classes low, mid and high detect tones."""
     return make_bundle(tmp_path_factory.mktemp("tones"))

@@ -71,7 +71,7 @@ class Running:
         )
 
     def reload(self, config: Config | Callable[[], Config]) -> list[AnyMessage]:
-        """Have it read a configuration; return what came until it said what became of that."""
+        """Have it read a configuration; return what came until it reported the result."""
         self.reread = config if callable(config) else lambda: config
         self.daemon.reload()
         outcomes = (DaemonState.RELOADED, DaemonState.RELOAD_REFUSED)
@@ -135,7 +135,7 @@ def spans(messages: Sequence[EventMessage]) -> list[tuple[str, float, float]]:
 def assert_close(
     found: Sequence[tuple[str, float, float]], expected: Sequence[tuple[str, float, float]]
 ) -> None:
-    """Compare events; a tone is heard to within a few frames of 16 ms."""
+    """Compare events; a tone is detected to within a few frames of 16 ms."""
     assert [label for label, _, _ in found] == [label for label, _, _ in expected]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one[1:], other[1:], atol=0.06)

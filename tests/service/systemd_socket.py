@@ -1,4 +1,4 @@
-"""The service manager's end of sd_notify: a socket that hears what a daemon says of itself."""
+"""The service manager's end of sd_notify: a socket that receives a daemon's notifications."""
 
 from __future__ import annotations
 

@@ -185,7 +185,10 @@ def test_a_network_stream_is_heard_in_the_sandbox(service: Machine, address: str
         configure(service, address, sources=[{"type": "url", "name": "cam", "url": server.url}])
         service.run("systemctl", "start", "streamsed")
         received = "1 source: 1 running"
-        until(lambda: service.property("StatusText").startswith(received), "the stream is heard")
+        until(
+            lambda: service.property("StatusText").startswith(received),
+            "audio of the stream arrives",
+        )
         service.run("systemctl", "stop", "streamsed")
     assert service.property("Result") == "success"
     (ended,) = [m for m in journalled(service) if getattr(m, "source", "") == "cam"][-1:]

@@ -1,4 +1,4 @@
-"""Clips of a daemon that hears real audio."""
+"""Clips of a daemon that receives real audio."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_a_recording_becomes_onsets_and_offsets(bundle: Path, tmp_path: Path) ->
     found = events(messages)
     assert_close(spans(found), TWO_EVENTS)
     assert {event.reason for event in found if event.kind is Kind.OFFSET} == {Reason.SILENCE}
-    assert {event.latency_ms for event in found} == {None}, "nobody heard it in real time"
+    assert {event.latency_ms for event in found} == {None}, "a recording has no latency"
     assert found[0].topic == b"event/kitchen/low/"
     assert found[0].bundle.name == "tones"
     assert states(messages, "kitchen") == [
@@ -117,7 +117,7 @@ def test_heard_in_real_time_has_a_latency(bundle: Path, tmp_path: Path) -> None:
         assert event.latency_ms is not None
         elapsed_ms = (event.published - moment.utc).total_seconds() * 1e3
         assert event.latency_ms == pytest.approx(elapsed_ms, abs=2)
-        assert event.latency_ms > 0, "published before it was heard"
+        assert event.latency_ms > 0, "published before it was recorded"
     assert len(events(messages)) == 2
 
 
@@ -205,7 +205,7 @@ def test_stopping_does_not_wait_for_all_that_is_queued(
         assert held.reached.wait(PATIENCE_S)
         run.daemon.stop("received SIGTERM")
         assert discarded.wait(PATIENCE_S)
-        run.daemon.sessions[0].join(PATIENCE_S)  # its reader was told to stop
+        run.daemon.sessions[0].join(PATIENCE_S)  # its reader was stopped
         held.release.set()
         messages = run.until_stopped()
     assert run.exit_code == 0

@@ -1,4 +1,4 @@
-"""What the service manager is told: datagrams on a socket of its own."""
+"""What the service manager receives: datagrams on a socket of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_states_are_told_on_paths_and_abstract_names(tmp_path: Path, abstract: b
         notified = [manager.receive() for _ in range(6)]
         notifier.close()
         notifier.close()
-        notifier.status("nobody hears that")
+        notifier.status("no socket, no datagram")
     assert notified[0] == {"STATUS": "loading models/domestic", "EXTEND_TIMEOUT_USEC": "600000000"}
     assert notified[1] == {"READY": "1", "STATUS": "1 source: 1 running"}
     assert notified[2] is not None

@@ -1,4 +1,4 @@
-"""What the service manager hears of a daemon, and what silences the watchdog."""
+"""What the service manager receives from a daemon, and what silences the watchdog."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Stamps:
 
 
 class Device:
-    """A sound card: hears frames, and calls back after each block; its jitter is given."""
+    """A sound card: records frames, and calls back after each block; its jitter is given."""
 
     def __init__(self, *, slots: int = 8, drift: float = 0.0) -> None:
         self.now = 5000.0
@@ -37,11 +37,11 @@ class Device:
         )
 
     def lose(self, frames: int) -> None:
-        """Let the driver drop frames that were heard."""
+        """Let the driver drop frames that were recorded."""
         self.captured += frames
 
     def call(self, *, overflow: bool = False, jitter_s: float = 0.0, stale: bool = False) -> None:
-        """Deliver the next block, whose values tell when it was heard."""
+        """Deliver the next block, whose values are the time of recording."""
         first = 5000.0 + self.captured / RATE * (1 + self.drift)
         self.captured += FRAMES
         self.now = 5000.0 + self.captured / RATE * (1 + self.drift) + 0.003

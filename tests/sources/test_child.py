@@ -62,7 +62,9 @@ def test_one_that_does_not_end_when_asked_is_killed(stopped: bool) -> None:
     assert not psutil.pid_exists(child.pid)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux signals to a child that its parent died"
+)
 def test_it_does_not_outlive_a_parent_that_is_killed() -> None:
     code = (
         "from streamsed.sources.child import ChildProcess\n"

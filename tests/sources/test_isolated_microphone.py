@@ -93,7 +93,7 @@ def test_its_process_dies(pulse: PulseServer) -> None:
     (process,) = children() - before
     process.send_signal(signal.SIGSEGV)
     deadline = monotonic() + PATIENCE_S
-    with pytest.raises(SourceLost) as error:  # noqa: PT012  # what was heard before comes first
+    with pytest.raises(SourceLost) as error:  # noqa: PT012  # what was recorded before comes first
         while monotonic() < deadline:
             source.read(1.0)
     assert one_line(error.value, "mic: ", "killed by signal 11")

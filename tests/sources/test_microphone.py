@@ -47,7 +47,7 @@ def sweep(tmp_path: Path) -> tuple[Path, NDArray[np.float32]]:
 def record_while(
     microphone: Microphone, pulse: PulseServer, path: Path
 ) -> tuple[NDArray[np.float32], float, float]:
-    """Play a recording; return what was heard, and UTC before and after the playing."""
+    """Play a recording; return what was recorded, and UTC before and after the playing."""
     captured: list[NDArray[np.float32]] = []
     index = 0
     before = datetime.now(UTC).timestamp()
@@ -134,7 +134,7 @@ def test_a_sound_server_that_dies_and_comes_back(pulse: PulseServer) -> None:
         assert microphone.read(10.0) is not None
         pulse.kill()
         deadline = monotonic() + 60
-        with pytest.raises(SourceLost) as error:  # noqa: PT012  # what was heard before comes first
+        with pytest.raises(SourceLost) as error:  # noqa: PT012  # what was recorded before comes first
             while monotonic() < deadline:
                 microphone.read(1.0)
         assert one_line(error.value, "mic: ", "'pulse'", "stopped delivering audio")

@@ -14,7 +14,7 @@ from streamsed.sources.queue import BlockQueue
 
 
 def block(first: int, n: int) -> Block:
-    """Samples that tell their own index."""
+    """Samples whose values are their own indices."""
     return Block(np.arange(first, first + n, dtype=np.float32), first)
 
 
@@ -121,7 +121,7 @@ def test_one_thread_waits_for_many_queues() -> None:
         thread.start()
     ends = [0] * len(queues)
     while not all(queue.drained for queue in queues):
-        assert ready.wait(10.0), "nobody said that there is audio"
+        assert ready.wait(10.0), "no notification of audio"
         ready.clear()
         for index, queue in enumerate(queues):
             while (oldest := queue.get(0)) is not None:

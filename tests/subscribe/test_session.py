@@ -35,7 +35,7 @@ def seqs(session: SubscriberSession) -> list[int | Gap]:
 
 
 def jumped() -> SubscriberSession:
-    """One that has heard 1 and 5, and has asked at time 0 what was between."""
+    """One that has received 1 and 5, and has asked at time 0 what was between."""
     session = SubscriberSession(["event/", "status/"], since=None)
     deliver(session, 0.0, 1)
     deliver(session, 0.0, 5)

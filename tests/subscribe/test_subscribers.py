@@ -311,7 +311,7 @@ def test_without_answers_it_goes_on_and_says_so(
         assert found[1].reason is GapReason.UNANSWERED
         publish_all(publisher, 3)
         publish_all(publisher, 1, lambda: event(Kind.ONSET))
-        assert numbers(subscriber, 9) == [9], "said once"
+        assert numbers(subscriber, 9) == [9], "delivered once"
 
 
 def test_a_late_joiner_is_told_how_things_stand_and_others_not_again(server: Server) -> None:

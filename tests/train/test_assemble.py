@@ -32,14 +32,14 @@ def test_each_member_is_measured_alone_as_in_a_bundle_of_its_own(tmp_path: Path)
     ensemble, held_out = read_ensemble(paths), HeldOut(recipe, tones)
     together = assemble(ensemble, held_out, tmp_path / "both")
     card = (tmp_path / "both/card.md").read_text(encoding="utf-8")
-    said = load(tmp_path / "both").manifest.provenance.scores["alone"]
+    scores = load(tmp_path / "both").manifest.provenance.scores["alone"]
     names = [member.name for member in ensemble.members]
-    assert list(said) == names
+    assert list(scores) == names
     for member in ensemble.members:
         alone = Ensemble((replace(member, weight=1.0),))
         figures = assemble(alone, held_out, tmp_path / member.name).overall
         expected = [getattr(figures, key) for key in FIGURES]
-        assert [said[member.name][key] for key in FIGURES] == pytest.approx(expected, abs=6e-4)
+        assert [scores[member.name][key] for key in FIGURES] == pytest.approx(expected, abs=6e-4)
         assert in_table(card, member.name) == pytest.approx(expected, abs=6e-4)
     rows = [in_table(card, name) for name in (*names, "all together")]
     assert len({tuple(row) for row in rows}) == 3, "or any figures would do"

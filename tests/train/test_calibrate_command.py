@@ -1,4 +1,4 @@
-"""``streamsed-train calibrate`` on real recordings of tones and a bundle that hears them."""
+"""``streamsed-train calibrate`` on real recordings of tones and a bundle that detects them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def bundle(tmp_path: Path) -> Path:
 def calibrate(
     recordings: Recordings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Run the command; returns its exit code, output and complaints."""
+    """Run the command; returns its exit code, output and errors."""
 
     def run(
         bundle: Path, *options: str | Path, audio: Path | None = None, truth: Path | None = None
@@ -103,8 +103,8 @@ def test_bad_thresholds_become_good_ones(
     bundle: Path, calibrate: Calibrate, tmp_path: Path
 ) -> None:
     before = files(bundle)
-    code, output, complaints = calibrate(bundle, "-o", tmp_path / "new", "--version", "2")
-    assert code == 0, complaints
+    code, output, errors = calibrate(bundle, "-o", tmp_path / "new", "--version", "2")
+    assert code == 0, errors
     assert files(bundle) == before, "the old bundle is as it was"
     new = load(tmp_path / "new")
     Engine(new, provider="cpu")  # runs the self-test, as the daemon does
@@ -113,14 +113,14 @@ def test_bad_thresholds_become_good_ones(
         assert new.manifest.postprocessing[label].enter > 0.02
     assert new.manifest.postprocessing["high"].max_on_s == 60.0
     assert new.manifest.postprocessing["mid"].enter == 0.02, "without truth there is nothing to fit"
-    told = figures(new.manifest)
-    assert told["before"]["overall"]["event_f1"] < 0.7
-    assert told["after"]["overall"]["event_f1"] > 0.95
-    assert told["folds"]["overall"]["event_f1"] > 0.9
-    assert told["before"]["classes"]["low"]["false_alarms_per_hour"] > 100
-    assert told["after"]["classes"]["low"]["false_alarms_per_hour"] == 0
-    assert told["after"]["classes"]["mid"]["event_f1"] is None
-    json.dumps(told, allow_nan=False)  # NaN would be no JSON
+    metrics = figures(new.manifest)
+    assert metrics["before"]["overall"]["event_f1"] < 0.7
+    assert metrics["after"]["overall"]["event_f1"] > 0.95
+    assert metrics["folds"]["overall"]["event_f1"] > 0.9
+    assert metrics["before"]["classes"]["low"]["false_alarms_per_hour"] > 100
+    assert metrics["after"]["classes"]["low"]["false_alarms_per_hour"] == 0
+    assert metrics["after"]["classes"]["mid"]["event_f1"] is None
+    json.dumps(metrics, allow_nan=False)  # NaN would be no JSON
     card = (tmp_path / "new" / "card.md").read_text()
     assert card.startswith("# A tone detector for tests")
     assert "## Calibration" in card
@@ -146,7 +146,7 @@ def test_nothing_is_written_unless_asked_for(
 
 @pytest.mark.usefixtures("few_thresholds")
 def test_in_place_twice_tells_of_the_last_alone(bundle: Path, calibrate: Calibrate) -> None:
-    """The second finds what it would have chosen, and does not pile up what it tells."""
+    """The second finds what it would have chosen, and does not pile up its reports."""
     (bundle / "mine.txt").write_text("not the manifest's")
     assert calibrate(bundle, "--write", "--folds", "0")[0] == 0
     first = load(bundle).manifest
@@ -169,10 +169,10 @@ def test_windows_from_training_labels(bundle: Path, calibrate: Calibrate, tmp_pa
     lengths = tmp_path / "lengths.tsv"
     lengths.write_text("filename\tduration\n" + "".join(f"{n}.wav\t9.0\n" for n in range(40)))
     named = ("--folds", "0", "--training-labels", training, "--training-durations", lengths)
-    code, output, complaints = calibrate(
+    code, output, errors = calibrate(
         bundle, "--windows", "event-specific", *named, "-o", tmp_path / "specific"
     )
-    assert code == 0, complaints
+    assert code == 0, errors
     specific = load(tmp_path / "specific").manifest.postprocessing["low"]
     # A third of 1.2 s is 25 frames of 16 ms.
     assert specific.median_s == pytest.approx(25 * 0.016)
@@ -195,7 +195,7 @@ def test_kept_windows_are_kept(bundle: Path, calibrate: Calibrate, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "problem"),
     [
         (["--windows", "event-specific"], "--training-labels is missing"),
         (["--windows", "average"], "--training-labels is missing"),
@@ -217,23 +217,23 @@ def test_kept_windows_are_kept(bundle: Path, calibrate: Calibrate, tmp_path: Pat
     ],
 )
 def test_contradictions_are_refused(
-    bundle: Path, calibrate: Calibrate, options: list[str], complaint: str
+    bundle: Path, calibrate: Calibrate, options: list[str], problem: str
 ) -> None:
-    code, _, complaints = calibrate(bundle, *options)
+    code, _, errors = calibrate(bundle, *options)
     assert code == 2
-    assert complaint in complaints.splitlines()[-1]
-    assert "Traceback" not in complaints
+    assert problem in errors.splitlines()[-1]
+    assert "Traceback" not in errors
 
 
 @pytest.mark.usefixtures("few_thresholds")
 def test_the_validation_labels_may_be_named_on_purpose(
     bundle: Path, calibrate: Calibrate, recordings: Recordings, tmp_path: Path
 ) -> None:
-    """They lack a class here, and that is said; with all classes the leak is."""
+    """They lack a class here, which is a warning; with all classes the leak is one."""
     options = ("--folds", "0", "--windows", "average", "--training-labels")
-    code, _, complaints = calibrate(bundle, *options, recordings[1])
+    code, _, errors = calibrate(bundle, *options, recordings[1])
     assert code == 2
-    assert "class 'mid' has no event" in complaints
+    assert "class 'mid' has no event" in errors
     two = make_bundle(tmp_path / "two", classes=("low", "high"))
     code, output, _ = calibrate(two, *options, recordings[1])
     assert code == 0
@@ -248,23 +248,23 @@ def test_bad_input_is_one_line(bundle: Path, calibrate: Calibrate, tmp_path: Pat
     text = tmp_path / "text"
     text.mkdir()
     (text / "1.wav").write_text("no audio")
-    code, _, complaints = calibrate(bundle, audio=empty)
-    assert (code, "no recording" in complaints) == (2, True)
-    code, _, complaints = calibrate(bundle, truth=owls)
-    assert (code, "(Owl...) are none of the bundle's classes" in complaints) == (2, True)
-    code, _, complaints = calibrate(bundle, truth=tmp_path / "missing.tsv")
-    assert (code, "missing.tsv" in complaints) == (2, True)
-    code, _, complaints = calibrate(bundle, "--folds", "0", audio=text)
-    assert (code, "1.wav: not a recording" in complaints) == (2, True)
-    code, _, complaints = calibrate(tmp_path / "nothing")
-    assert (code, "no such bundle" in complaints) == (2, True)
-    code, _, complaints = calibrate(bundle, "-o", owls / "below")
-    assert (code, "cannot be written" in complaints) == (2, True)
-    code, _, complaints = calibrate(bundle, "-o", empty)
-    assert (code, "is there already" in complaints) == (2, True)
+    code, _, errors = calibrate(bundle, audio=empty)
+    assert (code, "no recording" in errors) == (2, True)
+    code, _, errors = calibrate(bundle, truth=owls)
+    assert (code, "(Owl...) are none of the bundle's classes" in errors) == (2, True)
+    code, _, errors = calibrate(bundle, truth=tmp_path / "missing.tsv")
+    assert (code, "missing.tsv" in errors) == (2, True)
+    code, _, errors = calibrate(bundle, "--folds", "0", audio=text)
+    assert (code, "1.wav: not a recording" in errors) == (2, True)
+    code, _, errors = calibrate(tmp_path / "nothing")
+    assert (code, "no such bundle" in errors) == (2, True)
+    code, _, errors = calibrate(bundle, "-o", owls / "below")
+    assert (code, "cannot be written" in errors) == (2, True)
+    code, _, errors = calibrate(bundle, "-o", empty)
+    assert (code, "is there already" in errors) == (2, True)
     (bundle / "tones.onnx").write_bytes(b"changed")
-    code, _, complaints = calibrate(bundle)
-    assert (code, "tones.onnx" in complaints) == (2, True)
+    code, _, errors = calibrate(bundle)
+    assert (code, "tones.onnx" in errors) == (2, True)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_at_once(
@@ -291,9 +291,9 @@ def test_a_failed_move_leaves_the_old_bundle(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail_to_move_in)
-    code, _, complaints = calibrate(bundle, "--write", "--folds", "0")
+    code, _, errors = calibrate(bundle, "--write", "--folds", "0")
     assert code == 1
-    assert "cannot be written: No space left on device" in complaints
+    assert "cannot be written: No space left on device" in errors
     assert files(bundle) == before
 
 

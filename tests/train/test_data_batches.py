@@ -219,10 +219,10 @@ def test_long_clips_are_cropped_at_random_frames_with_their_labels(tmp_path: Pat
     starts = set()
     for step in range(120):
         batch = made[step]
-        heard = batch.inputs[0].reshape(16, 1000).any(axis=1)
-        np.testing.assert_array_equal(heard, batch.targets["strong"].values[0, :, 0] > 0)
-        assert batch.targets["weak"].values[0, 0] == heard.any()
-        starts.add(tuple(heard.tolist()))
+        active = batch.inputs[0].reshape(16, 1000).any(axis=1)
+        np.testing.assert_array_equal(active, batch.targets["strong"].values[0, :, 0] > 0)
+        assert batch.targets["weak"].values[0, 0] == active.any()
+        starts.add(tuple(active.tolist()))
     assert len(starts) > 12
     (ordered,) = OrderedBatches(AudioInputs(GRID), made.sets[0], batch=4)
     np.testing.assert_array_equal(ordered.inputs[0], np.round(audio[:16_000] * 32768) / 32768)

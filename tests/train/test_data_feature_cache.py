@@ -69,7 +69,7 @@ def check(cache: FeatureCache, clips: list[Clip]) -> None:
 def calls(cache: FeatureCache) -> int:
     counting = cache.extractor.compute
     assert isinstance(counting, Counting)
-    return counting.calls - 1  # one tells the shape
+    return counting.calls - 1  # one is for the shape
 
 
 def test_a_full_disk_is_one_line_and_the_rest_is_computed_later(

@@ -1,4 +1,4 @@
-"""Scenes: repeatable, of one split, and exact in what they say is heard when."""
+"""Scenes: repeatable, of one split, and exact in what sounds when."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.train.tiny_bank import BURST_S, write_bank
 from train.data.activity import envelope_db
 from train.data.bank import Bank, Clip
 from train.data.classes import CLASSES
-from train.data.soundscape import ClassPlan, SoundscapeConfig, SoundscapeGenerator
+from train.data.soundscape import ClassSpec, SoundscapeConfig, SoundscapeGenerator
 
 SMALL = SoundscapeConfig(duration_s=4.0, simulated_rooms=4, room_places=2)
-ONLY = {label: ClassPlan(weight=0.0, synthetic_share=0.0) for label in CLASSES}
+ONLY = {label: ClassSpec(weight=0.0, synthetic_share=0.0) for label in CLASSES}
 PLAIN = SoundscapeConfig(  # a perfect device in an anechoic room
     duration_s=4.0,
     simulated_rooms=1,
@@ -37,7 +37,7 @@ PLAIN = SoundscapeConfig(  # a perfect device in an anechoic room
     companded=0.0,
     clipped=0.0,
     silent_edge=0.0,
-    plans=ONLY | {"Speech": ClassPlan(again=0.0, speed=(1.0, 1.0))},
+    plans=ONLY | {"Speech": ClassSpec(again=0.0, speed=(1.0, 1.0))},
 )
 
 
@@ -52,7 +52,7 @@ def generator(bank: Bank) -> SoundscapeGenerator:
 
 
 def test_scenes_keep_their_promises(generator: SoundscapeGenerator) -> None:
-    heard, empty = set(), 0
+    sounding, empty = set(), 0
     for index in range(60):
         scene = generator.generate(index)
         assert scene.audio.dtype == np.float32
@@ -66,10 +66,10 @@ def test_scenes_keep_their_promises(generator: SoundscapeGenerator) -> None:
             assert event.offset_s <= 4.0
             assert event.onset_s > end.get(event.label, -1.0)
             end[event.label] = event.offset_s
-        heard |= set(end)
+        sounding |= set(end)
         empty += not end
     # What the tiny bank has, and what is synthesised.
-    assert heard == {
+    assert sounding == {
         "Speech", "Frying", "Alarm_bell_ringing", "Blender", "Electric_shaver_toothbrush",
         "Vacuum_cleaner",
     }  # fmt: skip
@@ -165,7 +165,7 @@ def test_drowned_targets_are_raised(bank: Bank) -> None:
 
 
 def test_machines_that_fill_a_scene_are_labelled_from_edge_to_edge(bank: Bank) -> None:
-    steady = ClassPlan(texture="steady", whole_scene=1.0, speed=(0.7, 1.4))
+    steady = ClassSpec(texture="steady", whole_scene=1.0, speed=(0.7, 1.4))
     for label, share in (("Frying", 0.0), ("Vacuum_cleaner", 1.0)):
         plan = dataclasses.replace(steady, synthetic_share=share)
         config = dataclasses.replace(PLAIN, plans=ONLY | {label: plan}, speech_over_steady=0.0)

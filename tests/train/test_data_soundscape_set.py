@@ -23,7 +23,7 @@ from tests.train.tiny_bank import write_bank
 from train.commands.soundscapes import soundscapes
 from train.data.bank import Bank
 from train.data.desed import Part, read_desed
-from train.data.soundscape import ClassPlan, SoundscapeConfig, SoundscapeGenerator
+from train.data.soundscape import ClassSpec, SoundscapeConfig, SoundscapeGenerator
 from train.data.soundscape_config import load_soundscapes
 from train.data.soundscape_set import SOURCES, SoundscapeSet
 
@@ -236,7 +236,7 @@ def test_scenes_are_what_a_file_says_and_else_the_default(tmp_path: Path) -> Non
     path = tmp_path / "scenes.yaml"
     path.write_text("snr_db: [6, 30]\nplans: {Dog: {again: 0.1}}\n")
     config = load_soundscapes(path)
-    assert config == SoundscapeConfig(snr_db=(6.0, 30.0), plans={"Dog": ClassPlan(again=0.1)})
+    assert config == SoundscapeConfig(snr_db=(6.0, 30.0), plans={"Dog": ClassSpec(again=0.1)})
     for wrong, line in {
         "snr: [6, 30]": r"scenes.yaml:1: snr: unknown key; did you mean 'snr_db'",
         "plans: {Dog: {gap: 1}}": r"plans\.Dog\.gap: unknown key",

@@ -16,7 +16,7 @@ from streamsed.detect.engine import Engine
 from streamsed.detect.events import Reason
 from streamsed.errors import ConfigError
 from streamsed.sources.block import Block
-from tests.detect.run import Heard, step_all
+from tests.detect.run import Collected, step_all
 from tests.train.tiny_models import tiny_model
 from train.checkpoint import save_model
 from train.ensemble import Ensemble, read_ensemble
@@ -71,9 +71,9 @@ def test_a_bundle_of_two_members_runs_in_the_detector(ensemble: Ensemble, tmp_pa
     for first in range(0, len(audio), 1000):
         detector.push("room", Block(audio[first : first + 1000], first))
     detector.end("room", Reason.END_OF_STREAM)
-    heard = {"room": Heard()}
-    step_all(detector, heard)
-    decoded = np.concatenate([scores for _, scores in heard["room"].frames])
+    collected = {"room": Collected()}
+    step_all(detector, collected)
+    decoded = np.concatenate([scores for _, scores in collected["room"].frames])
     padded = torch.from_numpy(np.append(audio, np.zeros(-len(audio) % 8192, np.float32)))[None]
     with torch.no_grad():
         own = [

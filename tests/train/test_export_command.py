@@ -95,7 +95,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "problem"),
     [
         ([], "lies in no run's folder; give --recipe"),
         (["--recipe", "train/recipes/mean-teacher.yaml"], "other classes"),
@@ -108,13 +108,13 @@ def checkpoint(tmp_path: Path) -> Path:
 def test_wrong_use_is_one_clear_line(
     checkpoint: Path,
     options: list[str],
-    complaint: str,
+    problem: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     arguments = ["export", str(checkpoint), *options, "-o", str(tmp_path / "new")]
-    assert complaint in refused(arguments, monkeypatch, capfd)
+    assert problem in refused(arguments, monkeypatch, capfd)
     assert not (tmp_path / "new").exists()
 
 
@@ -139,6 +139,6 @@ def refused(
     with pytest.raises(SystemExit) as left:
         cli.main()
     assert left.value.code == 2
-    complaint = capfd.readouterr().err
-    assert len(complaint.splitlines()) == 1
-    return complaint
+    problem = capfd.readouterr().err
+    assert len(problem.splitlines()) == 1
+    return problem

@@ -16,7 +16,7 @@ from streamsed.detect.detector import Detector
 from streamsed.detect.engine import Engine
 from streamsed.detect.events import Reason
 from streamsed.sources.block import Block
-from tests.detect.run import Heard, step_all
+from tests.detect.run import Collected, step_all
 from tests.train.test_export_kinds import CHUNK, kitchen, noise
 from tests.train.tiny_joint import joint_model
 from tests.train.tiny_models import CLASSES, tiny_model
@@ -116,9 +116,9 @@ def test_an_ensemble_runs_in_the_detector(exports: dict[str, Exported], tmp_path
     for first in range(0, len(audio), 1000):
         detector.push("room", Block(audio[first : first + 1000], first))
     detector.end("room", Reason.END_OF_STREAM)
-    heard = {"room": Heard()}
-    step_all(detector, heard)
-    decoded = np.concatenate([scores for _, scores in heard["room"].frames])
+    collected = {"room": Collected()}
+    step_all(detector, collected)
+    decoded = np.concatenate([scores for _, scores in collected["room"].frames])
     padded = np.append(audio, np.zeros(-len(audio) % CHUNK, np.float32))
     with torch.no_grad():
         own = [exports[kind][0].scores(torch.from_numpy(padded)[None])[0] for kind in weights]

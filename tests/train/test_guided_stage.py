@@ -178,7 +178,7 @@ def test_it_learns_and_its_embeddings_do_not_collapse(data: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "problem"),
     [
         ({"model": {"projection": 5}}, "model.projection 5; must be 32"),
         ({"model": {"shift_frames": 2}}, "at most 1 would be right"),
@@ -188,6 +188,6 @@ def test_it_learns_and_its_embeddings_do_not_collapse(data: Path, tmp_path: Path
         ({"stage": {"focal": {"gamma": 0.0}}}, "gamma 0.0"),
     ],
 )
-def test_what_does_not_fit_is_one_line(changes: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(Exception, match=complaint):
+def test_what_does_not_fit_is_one_line(changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(Exception, match=problem):
         recipe(**changes)

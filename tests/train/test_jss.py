@@ -38,11 +38,11 @@ def test_with_identical_sources_it_is_its_detector(kind: str, source_norm: Norm)
         [[6], [99]]
     )
     expected = sed.detect(clips, padding)
-    said = model.detect(clips, padding)
-    torch.testing.assert_close(said.frames, expected.frames, rtol=0, atol=1e-5)
-    assert said.clip is not None
+    output = model.detect(clips, padding)
+    torch.testing.assert_close(output.frames, expected.frames, rtol=0, atol=1e-5)
+    assert output.clip is not None
     assert expected.clip is not None
-    torch.testing.assert_close(said.clip, expected.clip, rtol=0, atol=1e-5)
+    torch.testing.assert_close(output.clip, expected.clip, rtol=0, atol=1e-5)
 
 
 class Loudness(SoundEventModel):
@@ -71,7 +71,7 @@ class Loudness(SoundEventModel):
 
 @torch.no_grad()
 def test_silent_sources_change_nothing_if_the_mixture_scales_them() -> None:
-    """Scaled by themselves, sources 60 dB below the mixture are heard before it is."""
+    """Scaled by themselves, sources 60 dB below the mixture are detected before it is."""
     clips = torch.zeros(1, 16384)
     clips[:, 6000:9000] = torch.sin(torch.arange(3000) * 0.3) * 0.5
     clips += 1e-3 * audio(1, 16384, seed=2)
@@ -91,9 +91,9 @@ def test_silent_sources_change_nothing_if_the_mixture_scales_them() -> None:
 def test_the_highest_score_of_any_source_counts() -> None:
     sed = tiny_model("causal")
     clips, other = audio(2, 16384) * 0.1, audio(2, 16384, seed=9) * 0.3
-    said = joined(Copies(other[:, None]), sed).detect(clips)
+    output = joined(Copies(other[:, None]), sed).detect(clips)
     each = [sed.detect(part).frames for part in (clips, other)]
-    torch.testing.assert_close(said.frames, torch.maximum(*each), rtol=0, atol=1e-5)
+    torch.testing.assert_close(output.frames, torch.maximum(*each), rtol=0, atol=1e-5)
 
 
 def test_gradients_reach_the_separator_and_are_finite_at_silence() -> None:
@@ -122,9 +122,9 @@ def test_a_frozen_half_stays_as_it_is_to_the_bit(frozen: object, moving: list[st
     for seed in (1, 2):
         model.train()
         optimiser.zero_grad()
-        said = model.detect(audio(2, 16384, seed=seed) * 0.1)
-        assert said.clip is not None
-        (said.frames.square().sum() + said.clip.sum()).backward()
+        output = model.detect(audio(2, 16384, seed=seed) * 0.1)
+        assert output.clip is not None
+        (output.frames.square().sum() + output.clip.sum()).backward()
         optimiser.step()
     changed = {
         name.split(".")[0]

@@ -91,7 +91,7 @@ def test_no_gradient_reaches_the_teacher() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "complaint"),
+    ("call", "problem"),
     [
         (lambda: strong_bce(torch.zeros(1, 2, 3), torch.zeros(1, 3, 2), YES), r"\(B, T, C\)"),
         (lambda: strong_bce(torch.zeros(1, 2), torch.zeros(1, 2), YES), r"\(B, T, C\)"),
@@ -102,6 +102,6 @@ def test_no_gradient_reaches_the_teacher() -> None:
         (lambda: weak_consistency(torch.zeros(1, 3), torch.zeros(3)), "shapes"),
     ],
 )
-def test_wrong_shapes_are_told(call: object, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
+def test_wrong_shapes_are_refused(call: object, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         call()  # type: ignore[operator]

@@ -113,7 +113,7 @@ def test_a_signature_is_of_the_content_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "problem"),
     [
         ("name: x\nepoch: 3", "epoch"),
         ("name: x\ndata: {strongs: 3}", "data.strongs"),
@@ -161,13 +161,13 @@ def test_a_signature_is_of_the_content_alone() -> None:
         ("{", "YAML"),
     ],
 )
-def test_a_wrong_recipe_is_one_clear_line(tmp_path: Path, content: str, complaint: str) -> None:
+def test_a_wrong_recipe_is_one_clear_line(tmp_path: Path, content: str, problem: str) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(content)
     (tmp_path / "pit.yaml").write_text(
         "name: x\nmodel: {kind: conv_tasnet}\nstage: {kind: pit}\ndata: {kind: mixtures}\n"
     )
-    with pytest.raises(ConfigError, match=complaint) as caught:
+    with pytest.raises(ConfigError, match=problem) as caught:
         load_recipe(path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -147,9 +147,9 @@ def test_a_run_stops_at_the_first_signal_to_its_group_and_goes_on(
     with fitting(recipe_file, "--data", tones, "-o", folder, "--workers", "1") as process:
         wait_for(process, folder, records=2)
         os.killpg(process.pid, number)
-        said = process.communicate(timeout=60)[0]
-    assert process.returncode == 0, said
-    assert "to be resumed" in said
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, output
+    assert "to be resumed" in output
     step = torch.load(folder / "state.pt", weights_only=True)["progress"]["step"]
     assert 0 < step < STEPS
     fit_recipe(recipe, data=tones, folder=folder)
@@ -211,9 +211,9 @@ def test_two_processes_share_the_batches(
     with fitting(
         recipe_file, "--data", tones, "-o", folder, "--devices", "2", "--device", "cpu"
     ) as process:
-        said = process.communicate(timeout=240)[0]
-    assert process.returncode == 0, said
-    assert said.count("done") == 1
+        output = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, output
+    assert output.count("done") == 1
     losses = [r["losses"]["loss"] for r in read_history(folder) if r["kind"] == "losses"]
     assert len(losses) == STEPS // 3
     assert losses[-1] < 0.6 * losses[0]
@@ -223,7 +223,7 @@ def test_two_processes_share_the_batches(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "problem"),
     [
         (["train/recipes/mean-teacher.yaml"], "--data"),
         (["train/recipes/domestic.yaml"], "--bank"),
@@ -233,9 +233,9 @@ def test_two_processes_share_the_batches(
         (["nothing.yaml", "--data", "nowhere"], "nothing.yaml"),
     ],
 )
-def test_wrong_use_is_one_clear_line(arguments: list[str], complaint: str) -> None:
+def test_wrong_use_is_one_clear_line(arguments: list[str], problem: str) -> None:
     with fitting(*arguments) as process:
-        said = process.communicate(timeout=60)[0]
+        output = process.communicate(timeout=60)[0]
     assert process.returncode == 2
-    assert complaint in said
-    assert len(said.splitlines()) == 1
+    assert problem in output
+    assert len(output.splitlines()) == 1

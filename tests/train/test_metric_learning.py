@@ -139,7 +139,7 @@ def test_rows_are_chosen_and_wrong_margins_refused() -> None:
 
 
 def test_learning_brings_the_domains_together() -> None:
-    """The same classes from two domains: what tells the domains apart is projected away."""
+    """The same classes from two domains: what separates the domains is projected away."""
     torch.manual_seed(4)
     tags = torch.eye(CLASSES).repeat(2, 1)
     frames = tags[:, None].repeat(1, 8, 1)

@@ -16,7 +16,7 @@ from streamsed.detect.engine import Engine
 from streamsed.detect.events import Reason
 from streamsed.errors import ConfigError
 from streamsed.sources.block import Block
-from tests.detect.run import Heard, step_all
+from tests.detect.run import Collected, step_all
 from tests.train.tiny_papers import settled
 from train.checkpoint import load_model, save_model
 from train.ensemble import Ensemble, read_ensemble
@@ -121,7 +121,7 @@ def test_what_is_laid_over_members_is_exported(
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "problem"),
     [
         ({"mlf": {}}, "no member is a mlf; did you mean 'mlfl'"),
         ({"mlfl": "branch"}, "mlfl: must hold keys"),
@@ -129,9 +129,9 @@ def test_what_is_laid_over_members_is_exported(
     ],
 )
 def test_what_does_not_fit_the_members_is_refused(
-    fused: tuple[Ensemble, Path], changes: dict[str, object], complaint: str
+    fused: tuple[Ensemble, Path], changes: dict[str, object], problem: str
 ) -> None:
-    with pytest.raises(ConfigError, match=complaint):
+    with pytest.raises(ConfigError, match=problem):
         read_ensemble([fused[1].parent / "mlfl.pt"], changes=changes)
 
 
@@ -142,6 +142,6 @@ def detected(folder: Path, audio: NDArray[np.float32]) -> NDArray[np.float32]:
     for first in range(0, len(audio), 1000):
         detector.push("room", Block(audio[first : first + 1000], first))
     detector.end("room", Reason.END_OF_STREAM)
-    found = {"room": Heard()}
+    found = {"room": Collected()}
     step_all(detector, found)
     return np.concatenate([scores for _, scores in found["room"].frames])

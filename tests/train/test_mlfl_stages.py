@@ -251,7 +251,7 @@ def test_other_forms_of_mlfl_learn(
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "complaint"),
+    ("name", "changes", "problem"),
     [
         ("fbcrnn", {"stage": {"boundaries": -1.0}}, "boundaries"),
         ("mlfl", {"stage": {"frame_targets": ["strong", "other"]}}, "frame_targets: other"),
@@ -262,10 +262,8 @@ def test_other_forms_of_mlfl_learn(
         ("tag-cnn", {"stage": {"false_tags": 1.0}}, "false_tags"),
     ],
 )
-def test_mistakes_in_recipes_are_one_line(
-    name: str, changes: dict[str, Any], complaint: str
-) -> None:
-    with pytest.raises(ConfigError, match=complaint) as caught:
+def test_mistakes_in_recipes_are_one_line(name: str, changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
         recipe(name, **changes)
     assert "\n" not in str(caught.value)
 
@@ -282,7 +280,7 @@ def test_the_papers_own_recipes_can_be_read(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "problem"),
     [
         ({"part": ["wek"]}, "--part wek: no such part; did you mean 'weak'"),
         ({"fit": "valid"}, "--fit valid: no such part"),
@@ -291,9 +289,9 @@ def test_the_papers_own_recipes_can_be_read(name: str) -> None:
     ],
 )
 def test_wrong_options_of_pseudo_label_are_one_line(
-    tmp_path: Path, options: dict[str, Any], complaint: str
+    tmp_path: Path, options: dict[str, Any], problem: str
 ) -> None:
-    with pytest.raises(ConfigError, match=complaint) as caught:
+    with pytest.raises(ConfigError, match=problem) as caught:
         label_command(tmp_path / "none.pt", data=tmp_path, output=tmp_path, **options)
     assert "\n" not in str(caught.value)
 

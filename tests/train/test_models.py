@@ -178,22 +178,26 @@ def test_what_has_no_kind_is_a_causal_crnn() -> None:
 
 def test_a_checkpoint_of_an_unknown_kind_is_one_clear_line(tmp_path: Path) -> None:
     torch.save({"config": {"kind": "oracle"}, "step": 1, "state": {}}, tmp_path / "m.pt")
-    with pytest.raises(ConfigError, match=r"m\.pt: is no checkpoint of a streamsed model") as told:
+    with pytest.raises(
+        ConfigError, match=r"m\.pt: is no checkpoint of a streamsed model"
+    ) as caught:
         load_model(tmp_path / "m.pt")
-    assert "\n" not in str(told.value)
-    assert "oracle" in str(told.value)
+    assert "\n" not in str(caught.value)
+    assert "oracle" in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 half a file"])
 def test_what_is_no_checkpoint_is_one_clear_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "m.pt").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"m\.pt: is no checkpoint of a streamsed model") as told:
+    with pytest.raises(
+        ConfigError, match=r"m\.pt: is no checkpoint of a streamsed model"
+    ) as caught:
         load_model(tmp_path / "m.pt")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "problem"),
     [
         ({"window_frames": 4}, "window_frames 4 must exceed"),
         ({"latency_frames": 19}, "latency_frames 19 is above 18"),
@@ -201,8 +205,8 @@ def test_what_is_no_checkpoint_is_one_clear_line(content: bytes, tmp_path: Path)
         ({"latency_frames": -1}, "negative"),
     ],
 )
-def test_impossible_windows_are_refused(changes: dict[str, object], complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
+def test_impossible_windows_are_refused(changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         windowed_config(**changes)
 
 

@@ -246,7 +246,7 @@ def test_a_matrix_makes_a_step_of_every_combination(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "problem"),
     [
         (("sed-{seed}/{network}", "sad-{seed}/{network}"), "did you mean 'sed-1'"),
         (("sed-{seed}/{network}", "sed-{seed}/pupil"), "yields no 'pupil'; known: best, student"),
@@ -261,10 +261,10 @@ def test_a_matrix_makes_a_step_of_every_combination(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_of_a_plan_are_named(
-    tmp_path: Path, change: tuple[str, str], complaint: str
+    tmp_path: Path, change: tuple[str, str], problem: str
 ) -> None:
     assert change[0] in PLAN
-    with pytest.raises(ConfigError, match=complaint) as raised:
+    with pytest.raises(ConfigError, match=problem) as raised:
         loaded(tmp_path, PLAN.replace(*change))
     assert "plan.yaml" in str(raised.value)
 

@@ -320,25 +320,25 @@ def test_wav2vec2_asks_from_audio_and_loads_torchaudios_weights(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "problem"),
     [(None, "cannot be read"), (b"hello", "is no state dict"), ({"x": 1}, "is no state dict")],
 )
 def test_weights_that_do_not_fit_are_one_line(
-    content: object, complaint: str, tmp_path: Path
+    content: object, problem: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "weights.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
         torch.save(content, path)
-    with pytest.raises(ConfigError, match=complaint) as error:
+    with pytest.raises(ConfigError, match=problem) as error:
         GlobalAttention(config(query="wav2vec2", wav2vec2=replace(TINY_WAV2VEC2, weights=path)))
     assert "\n" not in str(error.value)
     assert "weights.pth" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "problem"),
     [
         ({"before": -1}, "must be 0 or more"),
         ({"context_hops": 3}, "must divide frame_hops"),
@@ -347,6 +347,6 @@ def test_weights_that_do_not_fit_are_one_line(
         ({"mean_prediction": True, "query": "wav2vec2"}, "needs query: crnn"),
     ],
 )
-def test_impossible_sizes_are_refused(changes: dict[str, object], complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
+def test_impossible_sizes_are_refused(changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         config(**changes)

@@ -195,7 +195,7 @@ def changed(changes: Mapping[str, Any]) -> Recipe:
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "problem"),
     [
         ({"mixup": {"probability": 0.5}}, "mixes no clips"),
         ({"model": {"scenes": []}}, "needs model.scenes"),
@@ -207,8 +207,8 @@ def changed(changes: Mapping[str, Any]) -> Recipe:
         ({"augment": {"frame_shift": {}}}, "no augment.frame_shift"),
     ],
 )
-def test_recipes_that_do_not_fit_are_refused(changes: dict[str, object], complaint: str) -> None:
-    with pytest.raises(ConfigError, match=complaint):
+def test_recipes_that_do_not_fit_are_refused(changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
         changed(changes)
 
 

@@ -88,7 +88,7 @@ def test_which_teacher_it_is_is_part_of_which_run_it_is(teacher: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "problem"),
     [
         ({"stage": {"checkpoint": None}}, "stage.checkpoint names the teacher"),
         ({"stage": {"targets": "random"}}, "stage.checkpoint names the teacher"),
@@ -96,9 +96,9 @@ def test_which_teacher_it_is_is_part_of_which_run_it_is(teacher: Path) -> None:
     ],
 )
 def test_a_stage_without_its_teacher_is_refused(
-    teacher: Path, changes: dict[str, Any], complaint: str
+    teacher: Path, changes: dict[str, Any], problem: str
 ) -> None:
-    with pytest.raises(ConfigError, match=complaint):
+    with pytest.raises(ConfigError, match=problem):
         recipe(teacher, **changes)
 
 

@@ -19,8 +19,8 @@ from train.models.ssep_sed import SSepSED, SSepSEDConfig
 
 def baseline(sed: str = "causal", norm: str = "cumulative") -> SSepSED:
     joint = joint_model(sed, norm)  # type: ignore[arg-type]
-    said = {f.name: getattr(joint.config, f.name) for f in fields(joint.config)}
-    config = SSepSEDConfig(**{**said, "kind": "ssep_sed"})
+    joined = {f.name: getattr(joint.config, f.name) for f in fields(joint.config)}
+    config = SSepSEDConfig(**{**joined, "kind": "ssep_sed"})
     model = SSepSED(config, separator=joint.separator, sed=joint.sed).eval()
     with torch.no_grad():
         model.balance.fill_(0.7)

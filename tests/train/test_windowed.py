@@ -20,9 +20,9 @@ def hamming(length: int) -> list[float]:
 
 
 def average(
-    opinions: list[dict[int, torch.Tensor]], *, frames: int, window: int, hop: int, ahead: int
+    windows: list[dict[int, torch.Tensor]], *, frames: int, window: int, hop: int, ahead: int
 ) -> torch.Tensor:
-    """Average what windows said of each frame; ``opinions[k]`` maps frames to ``(C,)``.
+    """Average the scores that windows give each frame; ``windows[k]`` maps frames to ``(C,)``.
 
     Window ``k`` ends with frame ``(k + 1) * hop``. A frame is decided by the windows that hold it
     up to the first that ends at least ``ahead`` frames after it, and the frames of one step are
@@ -34,8 +34,8 @@ def average(
         total, share = torch.zeros(()), 0.0
         for k in range(deciding + 1):
             place = frame - ((k + 1) * hop - window)
-            if frame in opinions[k] and 0 <= place < window:
-                total = total + weights[place] * opinions[k][frame]
+            if frame in windows[k] and 0 <= place < window:
+                total = total + weights[place] * windows[k][frame]
                 share += weights[place]
         rows.append(total / share)
     return torch.stack(rows)
@@ -48,17 +48,17 @@ def slide_embeddings(model: WindowedCRNN, clip: torch.Tensor, *, ahead: int) -> 
     hop, window = config.frames_per_chunk, config.window_frames
     frames = len(clip) // config.frame_samples
     count = -(-(frames + ahead) // hop)
-    heard = torch.nn.functional.pad(clip, (0, count * config.chunk_samples - len(clip)))[None]
-    features = model.front_end.features(model.mels(heard))
+    padded = torch.nn.functional.pad(clip, (0, count * config.chunk_samples - len(clip)))[None]
+    features = model.front_end.features(model.mels(padded))
     embeddings, _ = model.encode(features, model.first_halos(1, "cpu"))
-    opinions = []
+    windows = []
     for k in range(count):
         end = (k + 1) * hop
         first = max(0, end - window)
         hidden = model.context(embeddings[:, first:end])
-        said = torch.sigmoid(model.head(hidden))[0]
-        opinions.append(dict(zip(range(first, end), said, strict=True)))
-    return average(opinions, frames=frames, window=window, hop=hop, ahead=ahead)
+        scores = torch.sigmoid(model.head(hidden))[0]
+        windows.append(dict(zip(range(first, end), scores, strict=True)))
+    return average(windows, frames=frames, window=window, hop=hop, ahead=ahead)
 
 
 @torch.no_grad()
@@ -69,15 +69,15 @@ def slide_audio(model: CRNN2021, clip: torch.Tensor, *, ahead: int) -> torch.Ten
     frames = len(clip) // config.frame_samples
     count = -(-(frames + ahead) // hop)
     silence = config.window_samples
-    heard = torch.nn.functional.pad(clip, (silence, count * config.chunk_samples))
-    opinions = []
+    padded = torch.nn.functional.pad(clip, (silence, count * config.chunk_samples))
+    windows = []
     for k in range(count):
         end = silence + (k + 1) * config.chunk_samples
-        part = heard[end - config.window_samples : end][None]
+        part = padded[end - config.window_samples : end][None]
         strong, _ = model(model.front_end.features(model.mels(part)).transpose(1, 2))
         last = (k + 1) * hop
-        opinions.append(dict(zip(range(last - window, last), strong[0].T, strict=True)))
-    return average(opinions, frames=frames, window=window, hop=hop, ahead=ahead)
+        windows.append(dict(zip(range(last - window, last), strong[0].T, strict=True)))
+    return average(windows, frames=frames, window=window, hop=hop, ahead=ahead)
 
 
 @pytest.mark.parametrize("ahead", [0, 3, 8, 18])
@@ -108,7 +108,7 @@ def test_windows_over_audio_equal_the_reference(ahead: int) -> None:
 @pytest.mark.parametrize("kind", ["gru", "attention"])
 @torch.no_grad()
 def test_the_last_window_of_a_clip_is_what_training_sees(kind: str) -> None:
-    """A whole clip in one window: stream and training hear the same, from the first frame on."""
+    """A whole clip in one window: stream and training get the same, from the first frame on."""
     model = tiny_model(kind)
     assert isinstance(model, WindowedCRNN)
     clips = audio(model.config.window_frames // 4 * 4)

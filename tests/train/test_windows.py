@@ -154,7 +154,7 @@ def test_durations_are_read_from_labels(tmp_path: Path) -> None:
 
 
 def test_lengths_of_other_recordings(tmp_path: Path) -> None:
-    """Else no event would be seen to fill its recording, and nobody would be told."""
+    """Else no event would be seen to fill its recording, and no warning would come."""
     labels, table = tmp_path / "train.tsv", tmp_path / "durations.tsv"
     labels.write_text(
         "filename\tonset\toffset\tevent_label\na.wav\t0\t10\tCat\nb.wav\t0\t10\tCat\n"

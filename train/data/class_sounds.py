@@ -12,7 +12,7 @@ from train.data.activity import ActivityRule, Interval, active_intervals
 from train.data.bank import Bank, Clip, Split
 from train.data.colour import loop
 from train.data.level import power
-from train.data.soundscape_config import ClassPlan, SoundscapeConfig
+from train.data.soundscape_config import ClassSpec, SoundscapeConfig
 from train.synthesis.catalogue import synthesise
 from train.synthesis.draw import log_uniform, pick
 from train.synthesis.oscillators import fade
@@ -75,16 +75,16 @@ class ClassSounds:
         self, rng: np.random.Generator, label: str, *, duration_s: float, whole: bool
     ) -> Sound:
         """A running sound of ``duration_s``; ``whole`` leaves out its start and stop."""
-        plan = self.config.plans[label]
+        spec = self.config.plans[label]
         n = int(duration_s * self.rate)
-        if self._synthetic(rng, label, plan):
+        if self._synthetic(rng, label, spec):
             if not whole:
                 return self._synthesised(rng, label, duration_s=duration_s)
             sound = self._synthesised(rng, label, duration_s=duration_s + 2.0 * _RAMP_S)
             cut = int(_RAMP_S * self.rate)
             return Sound(sound.audio[cut : cut + n], ((0, n),))
         clip = self._clip(rng, label)
-        active = self.activity(clip, plan.activity)
+        active = self.activity(clip, spec.activity)
         if not whole and self._starts_or_stops(clip, active) and rng.random() < 0.5:
             return self._span(rng, clip, active, 0, len(active))
         start, stop = max(active, key=lambda span: span[1] - span[0])
@@ -99,31 +99,31 @@ class ClassSounds:
 
     def bursts(self, rng: np.random.Generator, label: str, *, limit_s: float) -> Sound:
         """One sound, or several of one recording with pauses, at most about ``limit_s`` long."""
-        plan = self.config.plans[label]
-        if self._synthetic(rng, label, plan):  # its pattern repeats already
-            return self._synthesised(rng, label, duration_s=log_uniform(rng, *plan.duration_s))
+        spec = self.config.plans[label]
+        if self._synthetic(rng, label, spec):  # its pattern repeats already
+            return self._synthesised(rng, label, duration_s=log_uniform(rng, *spec.duration_s))
         clip = self._clip(rng, label)
-        first = self._cut(rng, clip, plan)
-        repeats = min(int(rng.geometric(1.0 - plan.again)) - 1, _MOST_REPEATS)
+        first = self._cut(rng, clip, spec)
+        repeats = min(int(rng.geometric(1.0 - spec.again)) - 1, _MOST_REPEATS)
         same = label == "Alarm_bell_ringing"  # a bell rings again; no voice repeats itself
-        gap_s = log_uniform(rng, *plan.gap_s)
+        gap_s = log_uniform(rng, *spec.gap_s)
         audio, active = [first.audio], list(first.active)
         now = len(first.audio)
         for _ in range(repeats):
             if now > limit_s * self.rate:
                 break
             if not same:
-                gap_s = log_uniform(rng, *plan.gap_s)
+                gap_s = log_uniform(rng, *spec.gap_s)
                 clip = pick(rng, self._recordings[label][clip.recording])
-            piece = first if same else self._cut(rng, clip, plan)
+            piece = first if same else self._cut(rng, clip, spec)
             gap = np.zeros(int(gap_s * self.rate), dtype=np.float32)
             active += [(a + now + len(gap), b + now + len(gap)) for a, b in piece.active]
             audio += [gap, piece.audio]
             now += len(gap) + len(piece.audio)
         return Sound(np.concatenate(audio), tuple(active))
 
-    def _synthetic(self, rng: np.random.Generator, label: str, plan: ClassPlan) -> bool:
-        drawn = rng.random() < plan.synthetic_share
+    def _synthetic(self, rng: np.random.Generator, label: str, spec: ClassSpec) -> bool:
+        drawn = rng.random() < spec.synthetic_share
         return drawn if label in self._recordings else True
 
     def _clip(self, rng: np.random.Generator, label: str) -> Clip:
@@ -143,9 +143,9 @@ class ClassSounds:
         )
         return Sound(audio, tuple((int(a * self.rate), int(b * self.rate)) for a, b in times))
 
-    def _cut(self, rng: np.random.Generator, clip: Clip, plan: ClassPlan) -> Sound:
+    def _cut(self, rng: np.random.Generator, clip: Clip, spec: ClassSpec) -> Sound:
         """A clip's intervals, or some neighbouring ones of them, with a little around them."""
-        active = self.activity(clip, plan.activity)
+        active = self.activity(clip, spec.activity)
         if len(active) > 1 and rng.random() < 0.5:
             first = int(rng.integers(len(active)))
             last = first + int(rng.integers(1, len(active) - first + 1))

@@ -73,8 +73,8 @@ class RecordingsConfig:
         """Return the distribution of one kind's recordings."""
         kind, common = self.scenes[name], self.soundscape
         plans = {
-            label: replace(plan, weight=float(kind.classes.get(label, 0.0)))
-            for label, plan in common.plans.items()
+            label: replace(spec, weight=float(kind.classes.get(label, 0.0)))
+            for label, spec in common.plans.items()
         }
         return replace(
             common,

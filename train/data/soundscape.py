@@ -19,10 +19,10 @@ from train.data.distractors import Distractors
 from train.data.events import Event, merge
 from train.data.level import energy, level_db, loudness_signal
 from train.data.rooms import LEAD_S, Room, bank_rooms, simulate_rooms
-from train.data.soundscape_config import ClassPlan, SoundscapeConfig
+from train.data.soundscape_config import ClassSpec, SoundscapeConfig
 from train.synthesis.draw import log_uniform, pick
 
-__all__ = ["ClassPlan", "Soundscape", "SoundscapeConfig", "SoundscapeGenerator"]
+__all__ = ["ClassSpec", "Soundscape", "SoundscapeConfig", "SoundscapeGenerator"]
 
 Signal = NDArray[np.float32]
 
@@ -96,7 +96,7 @@ class SoundscapeGenerator:
         self._labels = tuple(label for label in CLASSES if self._sounds.available(label))
         weights = np.array([config.plans[label].weight for label in self._labels])
         if not weights.sum() > 0.0:
-            wanted = ", ".join(label for label, plan in config.plans.items() if plan.weight > 0.0)
+            wanted = ", ".join(label for label, spec in config.plans.items() if spec.weight > 0.0)
             raise ConfigError(f"{bank.folder}: has no clip of {wanted} in its split {split}")
         self._weights = weights / weights.sum()
         rooms = config.simulated_rooms if split == "train" else config.simulated_rooms // 4
@@ -232,20 +232,20 @@ class SoundscapeGenerator:
 
     def _target(self, rng: np.random.Generator, label: str) -> tuple[Sound, int]:
         """A sound of a class and the sample at which it begins."""
-        plan, rate = self.config.plans[label], self.config.sample_rate
+        spec, rate = self.config.plans[label], self.config.sample_rate
         scene_s = self.config.duration_s
-        if plan.texture == "bursts":
+        if spec.texture == "bursts":
             sound = self._sounds.bursts(rng, label, limit_s=scene_s)
             length_s = len(sound.audio) / rate
             earliest = -0.35 * length_s if rng.random() < 0.2 else 0.0
             latest = max(scene_s - min(0.7 * length_s, 0.9 * scene_s), earliest + 0.1)
             return sound, int(rng.uniform(earliest, latest) * rate)
-        if rng.random() < plan.whole_scene:
+        if rng.random() < spec.whole_scene:
             # Longer than the scene at any speed, so that both its ends lie outside.
-            duration_s = (scene_s + _BEFORE_SCENE_S) * plan.speed[1] + 0.1
+            duration_s = (scene_s + _BEFORE_SCENE_S) * spec.speed[1] + 0.1
             sound = self._sounds.steady(rng, label, duration_s=duration_s, whole=True)
             return sound, -int(_BEFORE_SCENE_S * rate)
-        duration_s = log_uniform(rng, *plan.duration_s)
+        duration_s = log_uniform(rng, *spec.duration_s)
         sound = self._sounds.steady(rng, label, duration_s=duration_s, whole=False)
         length_s = len(sound.audio) / rate
         onset_s = rng.uniform(-0.4 * length_s, scene_s - min(0.6 * length_s, 0.8 * scene_s))
@@ -278,7 +278,7 @@ class SoundscapeGenerator:
             for a, b in source.active
             if min(b, kept[1]) > max(a, kept[0])
         ]
-        pauses = {label: plan.merge_pause_s for label, plan in config.plans.items()}
+        pauses = {label: spec.merge_pause_s for label, spec in config.plans.items()}
         merged = merge(found, pause_s=pauses)
         return tuple(e for e in merged if e.offset_s - e.onset_s >= config.min_event_s)
 

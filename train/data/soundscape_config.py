@@ -15,7 +15,7 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class ClassPlan:
+class ClassSpec:
     """How a class sounds in scenes.
 
     Attributes:
@@ -59,8 +59,8 @@ class ClassPlan:
         )
 
 
-def _plans() -> dict[str, ClassPlan]:
-    """Plans of the ten classes.
+def _class_specs() -> dict[str, ClassSpec]:
+    """Specifications of the ten classes.
 
     Alarms: beeps with pauses below a second are one event, as DESED annotates them. Speech is
     the most frequent sound of homes. Three recorded vacuum cleaners and one kind of dry, designed
@@ -73,7 +73,7 @@ def _plans() -> dict[str, ClassPlan]:
         "range_db": 26.0,
     }
     return {
-        "Alarm_bell_ringing": ClassPlan(
+        "Alarm_bell_ringing": ClassSpec(
             synthetic_share=0.5,
             duration_s=(0.25, 9.0),
             again=0.5,
@@ -82,33 +82,33 @@ def _plans() -> dict[str, ClassPlan]:
             merge_pause_s=1.0,
             clip_pause_s=1.0,
         ),
-        "Blender": ClassPlan(
+        "Blender": ClassSpec(
             **steady,
             synthetic_share=0.15,
             whole_scene=0.2,
             duration_s=(0.8, 9.0),
             speed=(0.8, 1.25),
         ),
-        "Cat": ClassPlan(again=0.45, speed=(0.82, 1.3), range_db=26.0),
-        "Dishes": ClassPlan(
+        "Cat": ClassSpec(again=0.45, speed=(0.82, 1.3), range_db=26.0),
+        "Dishes": ClassSpec(
             again=0.4, speed=(0.85, 1.18), range_db=26.0, clip_pause_s=0.3, merge_pause_s=0.2
         ),
-        "Dog": ClassPlan(
+        "Dog": ClassSpec(
             again=0.45, speed=(0.78, 1.28), range_db=24.0, clip_pause_s=0.2, floor_percentile=20.0
         ),
-        "Electric_shaver_toothbrush": ClassPlan(
+        "Electric_shaver_toothbrush": ClassSpec(
             **steady,
             synthetic_share=1.0,
             whole_scene=0.35,
             duration_s=(1.2, 14.0),
             speed=(0.95, 1.05),
         ),
-        "Frying": ClassPlan(**steady, whole_scene=0.5, duration_s=(2.0, 14.0), speed=(0.8, 1.25)),
-        "Running_water": ClassPlan(
+        "Frying": ClassSpec(**steady, whole_scene=0.5, duration_s=(2.0, 14.0), speed=(0.8, 1.25)),
+        "Running_water": ClassSpec(
             **steady, whole_scene=0.3, duration_s=(1.0, 14.0), speed=(0.8, 1.25)
         ),
-        "Speech": ClassPlan(weight=1.8, again=0.5, gap_s=(0.15, 2.5), merge_pause_s=0.2),
-        "Vacuum_cleaner": ClassPlan(
+        "Speech": ClassSpec(weight=1.8, again=0.5, gap_s=(0.15, 2.5), merge_pause_s=0.2),
+        "Vacuum_cleaner": ClassSpec(
             **steady,
             synthetic_share=0.55,
             whole_scene=0.45,
@@ -127,7 +127,7 @@ class SoundscapeConfig:
     Attributes:
         sample_rate: in Hz; the bank's.
         duration_s: length of a scene.
-        plans: of classes that differ from the defaults; a plan that is given is taken whole.
+        plans: of classes that differ from the defaults; what is given for one replaces its whole.
         sources: probabilities of 0, 1, 2... target sources in a scene; the first is the share
             of scenes without any target.
         speech_over_steady: probability that speech joins a scene that has a steady sound.
@@ -174,7 +174,7 @@ class SoundscapeConfig:
 
     sample_rate: int = 16_000
     duration_s: float = 10.0
-    plans: Mapping[str, ClassPlan] = field(default_factory=_plans)
+    plans: Mapping[str, ClassSpec] = field(default_factory=_class_specs)
     sources: tuple[float, ...] = (0.13, 0.37, 0.28, 0.16, 0.06)
     speech_over_steady: float = 0.2
     distractors: tuple[float, ...] = (0.45, 0.33, 0.16, 0.06)
@@ -220,7 +220,7 @@ class SoundscapeConfig:
     def __post_init__(self) -> None:
         if odd := sorted(set(self.plans) - set(CLASSES)):
             raise ValueError(f"plans names {odd[0]}; must be one of {', '.join(CLASSES)}")
-        object.__setattr__(self, "plans", _plans() | dict(self.plans))
+        object.__setattr__(self, "plans", _class_specs() | dict(self.plans))
         for name in ("sources", "distractors"):
             shares = getattr(self, name)
             if not shares or min(shares) < 0.0 or abs(sum(shares) - 1.0) > 1e-6:

@@ -36,7 +36,7 @@ Figures are of the {validation} validation clips. Checkpoints are chosen on stro
 part of weak, the student's and the teacher's each by its own figure. Every class has the same
 median filter of {median_s:g} s; F1 is macro, above 0.5; PSDS is over 50 thresholds. A row of
 several seeds says their mean and standard deviation. Look-ahead is how long after a frame its score
-is out, the clip heard as a stream from its beginning; a network that hears the whole clip at once
+is out, the clip read as a stream from its beginning; a network that reads the whole clip at once
 has "whole".
 
 {table}

@@ -210,8 +210,8 @@ def under_tags(
 ) -> dict[str, Scores]:
     """Return scores ``(T, C)`` by clip, 0 where the clip's tag ``(C,)`` is not above a threshold.
 
-    A specialised decision surface and a tag-conditioned CNN are published so: their frames tell
-    where in a clip a class is, and its tags whether it is there at all.
+    A specialised decision surface and a tag-conditioned CNN are published so: their frames locate
+    a class in a clip, and its tags decide whether it is there at all.
     """
     return {name: values * (tags[name] > above) for name, values in scores.items()}
 

@@ -29,7 +29,7 @@ def frequency_hz(
     """Draw a fundamental log-uniformly from the strips of training or of validation.
 
     A sound's fundamental decides most of how it sounds, so validation scores on synthetic
-    sounds then speak of pitches that training never had.
+    sounds then have pitches that training never had.
     """
     while True:
         value = low_hz * (high_hz / low_hz) ** rng.random()

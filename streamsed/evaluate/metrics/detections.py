@@ -1,4 +1,4 @@
-"""The operating point: the one set of detections that F1, error counts and pictures speak of."""
+"""The operating point: the one set of detections that F1, error counts and pictures are about."""
 
 from __future__ import annotations
 

@@ -123,5 +123,5 @@ def _refuse_halves(names: Iterable[str], *, origin: str) -> None:
         if bare != name and bare in known:
             raise DataError(
                 f"{origin}: {bare!r} and {name!r} are one recording under two names, or two that "
-                "cannot be told apart; name recordings the same everywhere"
+                "cannot be distinguished; name recordings the same everywhere"
             )

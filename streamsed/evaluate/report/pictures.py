@@ -15,13 +15,13 @@ from streamsed.evaluate.data import EvaluationData
 from streamsed.evaluate.evaluation import Evaluation, RecordingErrors
 from streamsed.evaluate.intervals import Floats, Intervals
 from streamsed.evaluate.metrics.detections import operating_point
-from streamsed.evaluate.report.scene import Lane, Scene, draw, margin_in
+from streamsed.evaluate.report.scene import ClassRow, Scene, draw, margin_in
 from streamsed.evaluate.report.sound import read_part, sound_url
 from streamsed.evaluate.report.spectrogram import log_mel
 from streamsed.evaluate.report.windows import Window, choose_windows
 from streamsed.evaluate.report.wording import clock, count, legible
 
-LANES = 10
+MOST_ROWS = 10
 """Classes that one picture shows at most."""
 LIKELY = 0.5
 """A class without events is shown if its score gets this high."""
@@ -128,18 +128,18 @@ def _picture(
     sounds: bool,
     name: str,
 ) -> Picture:
-    lanes = _lanes(window, judged, data, thresholds)
+    rows = _rows(window, judged, data, thresholds)
     remarks = []
-    if len(lanes) > LANES:
-        left_out = len(lanes) - LANES
+    if len(rows) > MOST_ROWS:
+        left_out = len(rows) - MOST_ROWS
         remarks.append(
             "1 class with fewer errors is not shown."
             if left_out == 1
             else f"{left_out} classes with fewer errors are not shown."
         )
-        order = {lane.label: i for i, lane in enumerate(lanes)}
-        lanes = sorted(lanes, key=lambda lane: (-lane.errors, -lane.events))[:LANES]
-        lanes = sorted(lanes, key=lambda lane: order[lane.label])
+        order = {row.label: i for i, row in enumerate(rows)}
+        rows = sorted(rows, key=lambda row: (-row.errors, -row.events))[:MOST_ROWS]
+        rows = sorted(rows, key=lambda row: order[row.label])
     level, rate, sound = None, 0, ""
     remark = "No spectrogram and no sound: the audio was not found."
     if path := data.audio.get(window.recording):
@@ -153,7 +153,7 @@ def _picture(
             remark = f"No spectrogram and no sound: the audio cannot be read ({reason})."
     if remark:
         remarks.append(remark)
-    scene = Scene(window.begin_s, window.end_s, level=level, sample_rate=rate, lanes=tuple(lanes))
+    scene = Scene(window.begin_s, window.end_s, level=level, sample_rate=rate, rows=tuple(rows))
     missed = errors.truth - errors.hits
     summary = (
         f"{count(errors.errors)} errors: {count(missed)} of {count(errors.truth)} events missed, "
@@ -161,8 +161,8 @@ def _picture(
     )
     shown = _shown(window, data.durations_s[window.recording])
     text = f"{legible(window.recording)}, {shown} {summary}. " + "; ".join(
-        f"{legible(lane.label)}: {len(lane.truth)} true, {len(lane.detections)} detected"
-        for lane in lanes
+        f"{legible(row.label)}: {len(row.truth)} true, {len(row.detections)} detected"
+        for row in rows
     )
     return Picture(
         recording=legible(window.recording),
@@ -183,10 +183,10 @@ def _shown(window: Window, duration_s: float) -> str:
     )
 
 
-def _lanes(
+def _rows(
     window: Window, judged: _Judged, data: EvaluationData, thresholds: Mapping[str, float]
-) -> list[Lane]:
-    """Return a lane for each class that has something in the window, in the classes' order."""
+) -> list[ClassRow]:
+    """Return a row for each class that has something in the window, in the classes' order."""
     scores = None if data.scores is None else data.scores.get(window.recording)
     values, edges_s = np.empty((0, len(data.classes)), np.float32), np.zeros(1)
     if scores is not None:
@@ -195,9 +195,9 @@ def _lanes(
         values, edges_s = scores.scores[first:last], scores.edges_s[first : last + 1]
     peaks = values.max(axis=0, initial=0.0)
     truth, detections = (_within(t, window) for t in (judged.truth, judged.detections))
-    lanes = []
+    rows = []
     for c, label in enumerate(data.classes):
-        lane = Lane(
+        row = ClassRow(
             label=label,
             truth=_triples(truth[truth["event_label"] == label]),
             detections=_triples(detections[detections["event_label"] == label]),
@@ -205,9 +205,9 @@ def _lanes(
             scores=values[:, c],
             threshold=thresholds.get(label),
         )
-        if lane.events or peaks[c] >= LIKELY:
-            lanes.append(lane)
-    return lanes
+        if row.events or peaks[c] >= LIKELY:
+            rows.append(row)
+    return rows
 
 
 def _within(events: pd.DataFrame, window: Window) -> pd.DataFrame:

@@ -21,7 +21,7 @@ Event = tuple[float, float, bool]
 
 _WIDTH_IN = 10.5
 _SPECTROGRAM_IN = 1.55
-_LANE_IN = 0.36
+_ROW_IN = 0.36
 _SCORE_IN = 0.3
 _BETWEEN_IN = 0.1
 _STEPS = 600
@@ -29,7 +29,7 @@ _STEPS = 600
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lane:
+class ClassRow:
     """What a class does.
 
     Attributes:
@@ -72,7 +72,7 @@ class Scene:
     end_s: float
     level: NDArray[np.float32] | None
     sample_rate: int
-    lanes: tuple[Lane, ...]
+    rows: tuple[ClassRow, ...]
 
 
 def margin_in(labels: Iterable[str]) -> float:
@@ -90,16 +90,16 @@ def draw(scene: Scene, *, margin: float, name: str, text: str) -> Markup:
         name: begins the ids in the SVG.
         text: the text for a reader that cannot see it.
     """
-    scored = any(len(lane.scores) for lane in scene.lanes)
-    lane_in = _LANE_IN + (_SCORE_IN if scored else 0.0) + _BETWEEN_IN
+    scored = any(len(row.scores) for row in scene.rows)
+    row_in = _ROW_IN + (_SCORE_IN if scored else 0.0) + _BETWEEN_IN
     top_in = 0.06 if scene.level is None else _SPECTROGRAM_IN + 0.16
-    lanes_in = max(0.2, len(scene.lanes) * lane_in)
-    height_in = top_in + lanes_in + 0.46
+    rows_in = max(0.2, len(scene.rows) * row_in)
+    height_in = top_in + rows_in + 0.46
     figure = Figure(figsize=(_WIDTH_IN, height_in))
     bottom = axes(figure, left=margin, right=0.1, bottom=0.46, top=top_in)
     bottom.set(
         xlim=(scene.begin_s, scene.end_s),
-        ylim=(lanes_in, -_BETWEEN_IN / 2),
+        ylim=(rows_in, -_BETWEEN_IN / 2),
         yticks=(),
         xlabel="seconds",
     )
@@ -108,8 +108,8 @@ def draw(scene: Scene, *, margin: float, name: str, text: str) -> Markup:
     bottom.spines["bottom"].set_gid("time")
     bottom.grid(visible=True, axis="x")
     bottom.set_axisbelow(True)
-    for row, lane in enumerate(scene.lanes):
-        _draw_lane(bottom, lane, top=row * lane_in, scored=scored)
+    for i, row in enumerate(scene.rows):
+        _draw_row(bottom, row, top=i * row_in, scored=scored)
     if scene.level is not None:
         upper = axes(
             figure, left=margin, right=0.1, bottom=height_in - 0.06 - _SPECTROGRAM_IN, top=0.06
@@ -139,17 +139,17 @@ def _draw_spectrogram(plot: Axes, scene: Scene) -> None:
         spine.set_visible(False)
 
 
-def _draw_lane(plot: Axes, lane: Lane, *, top: float, scored: bool) -> None:
+def _draw_row(plot: Axes, row: ClassRow, *, top: float, scored: bool) -> None:
     """Draw truth, detections and score below each other, from ``top`` inches down."""
-    half, bar = _LANE_IN / 2, _LANE_IN / 2 - 0.04
-    bottom = top + _LANE_IN + (_SCORE_IN if scored else 0.0)
-    _bars(plot, lane.truth, top=top, height=bar, tone=Tone.TRUTH, hatch=None)
-    _bars(plot, lane.detections, top=top + half, height=bar, tone=Tone.HIT, hatch="//////")
+    half, bar = _ROW_IN / 2, _ROW_IN / 2 - 0.04
+    bottom = top + _ROW_IN + (_SCORE_IN if scored else 0.0)
+    _bars(plot, row.truth, top=top, height=bar, tone=Tone.TRUTH, hatch=None)
+    _bars(plot, row.detections, top=top + half, height=bar, tone=Tone.HIT, hatch="//////")
     axis = plot.get_yaxis_transform()
     names = [("true", top + bar / 2), ("found", top + half + bar / 2)]
-    if len(lane.scores):
+    if len(row.scores):
         base = bottom - 0.02
-        values, edges = coarser(lane.scores, lane.edges_s)
+        values, edges = coarser(row.scores, row.edges_s)
         plot.stairs(
             base - values * (_SCORE_IN - 0.04),
             edges,
@@ -161,9 +161,9 @@ def _draw_lane(plot: Axes, lane: Lane, *, top: float, scored: bool) -> None:
             alpha=0.75,
         )
         names.append(("score", base - _SCORE_IN / 2 + 0.02))
-        if lane.threshold is not None:
+        if row.threshold is not None:
             plot.axhline(
-                base - lane.threshold * (_SCORE_IN - 0.04),
+                base - row.threshold * (_SCORE_IN - 0.04),
                 color=Tone.INK,
                 linewidth=0.8,
                 linestyle=(0, (4, 3)),
@@ -173,7 +173,7 @@ def _draw_lane(plot: Axes, lane: Lane, *, top: float, scored: bool) -> None:
             -0.006, y, word, transform=axis, ha="right", va="center", color=Tone.MUTED, fontsize=8
         )
     plot.annotate(
-        _short(lane.label),
+        _short(row.label),
         (0, (top + bottom) / 2),
         xycoords=axis,
         xytext=(-38, 0),
