@@ -17,10 +17,10 @@ class OverlapAdd(nn.Module):
     """Weighted mean of the scores that overlapping windows give to one frame.
 
     Windows of ``window_frames`` follow one another at ``hop_frames``. A frame is given out
-    ``latency_frames`` before the end of the newest window, as the mean of its scores in the
-    windows so far, with Hamming weights over each window. Older frames are never asked for again, so
-    only the newest ``latency_frames + hop_frames`` of a window count: with no look-ahead there is
-    one score of each frame, with ``window_frames - hop_frames`` there are all.
+    ``latency_frames`` before the end of the newest window, as the mean of its scores in the windows
+    so far, with Hamming weights over each window. Older frames are never asked for again, so only
+    the newest ``latency_frames + hop_frames`` of a window count: with no look-ahead there is one
+    score of each frame, with ``window_frames - hop_frames`` there are all.
 
     Args:
         window_frames: length of a window.
