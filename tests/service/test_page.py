@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import queue
+import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from selenium.webdriver import Chrome
 from selenium.webdriver.support.ui import WebDriverWait
 
 from streamsed.config import parse_config
@@ -95,3 +101,49 @@ def test_a_browser_that_reads_nothing_delays_no_end(bundle: Path, tmp_path: Path
         run.join()
         stalled.close()
         other.close()
+
+
+@contextmanager
+def refusing(port: int) -> Iterator[queue.Queue[str]]:
+    """Answer 503 on a port of this machine, as a proxy without a daemon does."""
+    refused: queue.Queue[str] = queue.Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(503)
+            refused.put(self.path)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Log nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield refused
+        server.shutdown()
+        thread.join()
+
+
+def test_two_browsers_come_back_after_a_restart(bundle: Path, tmp_path: Path) -> None:
+    def text_has(chrome: Chrome, text: str) -> None:
+        WebDriverWait(chrome, PATIENCE_S).until(
+            lambda chrome: text in ask(chrome, "return document.body.innerText")
+        )
+
+    before = recording(tmp_path / "before.wav", tones([], duration_s=300.0), paced=True)
+    after = recording(tmp_path / "after.wav", tones([], duration_s=300.0), paced=True)
+    with chromium(tmp_path / "first") as first, chromium(tmp_path / "second") as second:
+        with running(configure(bundle, [before], web=WEB)) as run:
+            address = url(run.daemon)
+            for chrome in (first, second):
+                chrome.get(address)
+                text_has(chrome, "before")
+        for chrome in (first, second):
+            text_has(chrome, "no connection to the daemon")
+        with refusing(urlsplit(address).port or 0) as refused:
+            for _ in range(4):  # so at least one of the two was refused more than once
+                refused.get(timeout=PATIENCE_S)
+        with running(configure(bundle, [after], web={"bind": urlsplit(address).netloc})):
+            for chrome in (first, second):
+                text_has(chrome, "after")
+                text_has(chrome, "connected")

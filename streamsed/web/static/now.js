@@ -2,6 +2,7 @@
 // Whatever comes over the wire is put in as text.
 
 const FLOOR_DBFS = -80;
+const RETRY_MS = 3000;
 
 function element(tag, className, text) {
   const made = document.createElement(tag);
@@ -58,7 +59,16 @@ function show({ status, open, thresholds }) {
 }
 
 const connection = document.querySelector("#connection");
-const stream = new EventSource("/api/now");
-stream.onopen = () => { connection.textContent = "connected"; };
-stream.onerror = () => { connection.textContent = "no connection to the daemon; trying again"; };
-stream.onmessage = ({ data }) => show(JSON.parse(data));
+
+function open() {
+  const stream = new EventSource("/api/now");
+  stream.onopen = () => { connection.textContent = "connected"; };
+  stream.onmessage = ({ data }) => show(JSON.parse(data));
+  stream.onerror = () => {
+    connection.textContent = "no connection to the daemon; trying again";
+    // A refusal, as of too many browsers, ends an EventSource for good; a lost connection does not.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(open, RETRY_MS);
+  };
+}
+
+open();
