@@ -219,7 +219,7 @@ def test_a_selftest_that_is_none_is_refused(folder: Path) -> None:
 
 def test_a_gate_without_tags_is_refused(tmp_path: Path) -> None:
     gate = {"mid": {"tag_threshold": 0.5}}
-    with pytest.raises(ValidationError, match="tag_threshold of mid: no member yields tags"):
+    with pytest.raises(ValidationError, match="tag_threshold of mid: "):
         make_bundle(tmp_path, postprocessing=gate)
 
 

@@ -50,7 +50,7 @@ def test_a_file_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     bundle = make_bundle(tmp_path / "bundle")
     with (bundle / "manifest.yaml").open("ab") as file:
         file.truncate(2**40)
-    with pytest.raises(BundleError, match=r"manifest\.yaml: cannot be read: is longer than"):
+    with pytest.raises(BundleError, match=r"manifest\.yaml: .*longer"):
         streamsed.bundle.load(bundle)
     other = make_bundle(tmp_path / "other")
     monkeypatch.setattr(loading, "_MOST_SELFTEST_BYTES", 1000)
@@ -123,7 +123,7 @@ def test_a_graph_that_never_ends_is_one_line(
 ) -> None:
     bundle = changed(make_bundle(tmp_path / "bundle"), loop_while("always"))
     monkeypatch.setattr(selftest, "_LONGEST_RUN_S", 0.5)
-    with pytest.raises(BundleError, match=r"tones\.onnx: one step took more than 0.5 s"):
+    with pytest.raises(BundleError, match=r"tones\.onnx: .* 0\.5 s"):
         Engine(streamsed.bundle.load(bundle), provider="cpu")
 
 

@@ -476,7 +476,7 @@ def test_the_configuration_goes_before_the_manifest(tone_engine: Engine) -> None
 
 
 def test_wrong_settings_are_refused(tone_engine: Engine) -> None:
-    with pytest.raises(ConfigError, match="unknown class 'drum'; the bundle has low, mid, high"):
+    with pytest.raises(ConfigError, match=r"'drum'.* low, mid, high"):
         Detector(tone_engine, {"drum": ClassPostprocessing()})
     with pytest.raises(ConfigError, match="unknown member 'drum'"):
         Detector(tone_engine, fusion_weights={"drum": 1.0})

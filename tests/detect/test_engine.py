@@ -164,7 +164,7 @@ def test_the_report_says_what_runs(tone_bundle: Bundle) -> None:
 def test_a_wrong_selftest_is_an_error(tone_bundle: Bundle) -> None:
     scores = tone_bundle.selftest.scores["tones"] + np.float32(2e-4)
     wrong = replace(tone_bundle, selftest=replace(tone_bundle.selftest, scores={"tones": scores}))
-    with pytest.raises(BundleError, match=r"tones\.onnx fails the self-test.*differ by 0\.0002"):
+    with pytest.raises(BundleError, match=r"tones\.onnx .* 0\.0002"):
         Engine(wrong, provider="cpu")
 
 

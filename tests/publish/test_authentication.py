@@ -299,7 +299,7 @@ def test_whatever_lies_in_the_folder_costs_nobody_else(authentication: Authentic
 
 
 def test_a_folder_that_is_not_safe_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeysError, match="no such folder; `streamsed keys allow` makes it"):
+    with pytest.raises(KeysError, match=r"no such folder.*`streamsed keys allow`"):
         AllowedClients(tmp_path / "nothing")
     (tmp_path / "file").touch()
     with pytest.raises(KeysError, match="is no folder"):

@@ -62,7 +62,7 @@ def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str) -> No
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     _, secret = KeyPair.generate().write(tmp_path, "a")
     secret.chmod(mode)
-    with pytest.raises(KeysError, match=rf"can be read by others \(mode 0{mode:o}\); chmod 600"):
+    with pytest.raises(KeysError, match=rf"mode 0{mode:o}.*chmod 600"):
         KeyPair.read(secret)
 
 
@@ -83,7 +83,7 @@ def test_mistakes_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(KeysError, match="no such file; `streamsed keys new`"):
         KeyPair.read(tmp_path / "b.key_secret")
     public.chmod(0o600)
-    with pytest.raises(KeysError, match=r"holds no secret key; name the file NAME\.key_secret"):
+    with pytest.raises(KeysError, match=r"NAME\.key_secret"):
         KeyPair.read(public)
     secret.write_text(f'public-key = "{other.public}"\nsecret-key = "{pair.secret}"\n')
     with pytest.raises(KeysError, match="does not belong to its secret key"):

@@ -248,7 +248,7 @@ def test_a_port_in_use_is_one_line(make_publisher: MakePublisher) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(PublishError, match=f"cannot bind {address}: address already in use"):
+        with pytest.raises(PublishError, match=f"{address}: address already in use"):
             make_publisher(address)
 
 

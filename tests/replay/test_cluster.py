@@ -304,7 +304,7 @@ def test_a_cluster_without_workers_is_told(
     with (
         scheduler(tmp_path) as (_, address),
         ClusterWorkers(address, warn=pytest.fail) as workers,
-        pytest.raises(ConfigError, match=f"no workers; start some: dask worker {address}"),
+        pytest.raises(ConfigError, match=f"dask worker {address}"),
     ):
         workers.admit(job, find_recordings([audio]))
     assert not job.folder.exists()

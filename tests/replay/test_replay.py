@@ -128,7 +128,7 @@ def test_an_earlier_replay_is_not_overwritten_unasked(
 ) -> None:
     job = make_job(whole)
     before = files_in(whole)
-    with pytest.raises(ConfigError, match=r"holds an earlier replay; --resume .*--overwrite"):
+    with pytest.raises(ConfigError, match=r"--resume .*--overwrite"):
         run(job, audio)
     assert files_in(whole) == before
     (whole / "mine.txt").write_text("kept")

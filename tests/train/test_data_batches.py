@@ -245,7 +245,7 @@ def test_processes_share_each_batch(sets: Sets) -> None:
     assert set(together) == set(whole.names)
     for name, row in zip(whole.names, whole.inputs, strict=True):
         np.testing.assert_array_equal(together[name], row)
-    with pytest.raises(DataError, match="strong: 2 clips a batch; must be a multiple of 3"):
+    with pytest.raises(DataError, match=r"strong: 2 .* 3"):
         batches(sets, ranks=3)
 
 

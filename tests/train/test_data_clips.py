@@ -61,7 +61,7 @@ def test_a_split_is_repeatable_and_does_not_depend_on_the_order_of_clips() -> No
 
 
 def test_a_split_that_cannot_be_is_refused() -> None:
-    with pytest.raises(DataError, match=r"weak: has 1 recording\(s\); a split needs two or more"):
+    with pytest.raises(DataError, match=r"weak: .* 1 "):
         weak(["only"], clips_each=5).split(0.5, seed=0)
     with pytest.raises(ValueError, match=r"share 1.0; must be between 0 and 1"):
         weak(["a", "b"]).split(1.0, seed=0)

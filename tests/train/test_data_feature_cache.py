@@ -194,7 +194,7 @@ def test_a_killed_process_costs_no_more_than_its_last_clips(
 
 def test_what_cannot_be_is_refused(clips: list[Clip], tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path / "cache", extractor(), GRID)
-    with pytest.raises(DataError, match=r"0\.wav: is not in .*; it must be added first"):
+    with pytest.raises(DataError, match=r"0\.wav: .*added"):
         cache.read(clips[0], first_frame=0)
     cache.add(clips)
     with pytest.raises(DataError, match="32 feature frames; 32 from 2 on are more than it has"):
@@ -203,5 +203,5 @@ def test_what_cannot_be_is_refused(clips: list[Clip], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.wav: cannot be read: No such file"):
         cache.add([*clips, gone])
     check(cache, clips)
-    with pytest.raises(ValueError, match="must be a multiple of 500 samples at 16000 Hz"):
+    with pytest.raises(ValueError, match="500 samples at 16000 Hz"):
         FeatureCache(tmp_path, extractor(), dataclasses.replace(GRID, frame_samples=750))

@@ -182,7 +182,7 @@ def test_a_set_that_was_stopped_goes_on_to_the_same(bank: Bank, tmp_path: Path) 
 
 
 def test_what_cannot_be_made_is_one_line(bank: Bank, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="4 recordings of each scene; must be 5 or more"):
+    with pytest.raises(ConfigError, match=r"4 recordings .* 5"):
         make(tmp_path / "few", bank, 4)
     (tmp_path / "other").mkdir()
     (tmp_path / "other/x.txt").write_text("")

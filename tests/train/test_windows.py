@@ -167,5 +167,5 @@ def test_lengths_of_other_recordings(tmp_path: Path) -> None:
     assert note.startswith(f"{table}: does not name 1 recording of {labels}, whose events count")
     assert note.endswith(": a.wav")
     table.write_text("filename\tduration\nx.wav\t10.0\n")
-    with pytest.raises(DataError, match=r"names no recording of .*'a\.wav', 'b\.wav'"):
+    with pytest.raises(DataError, match=r"'a\.wav', 'b\.wav'"):
         read_training_durations(labels, ["Cat"], lengths=table, note=notes.append)
