@@ -13,6 +13,7 @@
     ├── ReplayError      a replay cannot go on
     ├── DataError        a table or folder that is to be evaluated cannot be used
     ├── JournalError     the journal cannot be read
+    ├── ReviewError      reviews cannot be read or stored, or one contradicts its event
     ├── SinkError        a sink cannot deliver; it is tried again
     └── MessageError     what a socket delivered is no message of ours
 
@@ -32,6 +33,7 @@ __all__ = [
     "ProviderError",
     "PublishError",
     "ReplayError",
+    "ReviewError",
     "SinkError",
     "SourceError",
     "SourceLost",
@@ -93,6 +95,10 @@ class DataError(StreamsedError):
 
 class JournalError(StreamsedError):
     """The journal is not there or cannot be read; writing it never raises this."""
+
+
+class ReviewError(StreamsedError):
+    """Reviews cannot be read or stored, or one contradicts the event that it is about."""
 
 
 class MessageError(StreamsedError):

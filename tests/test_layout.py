@@ -108,6 +108,7 @@ def test_the_runtime_never_imports_torch_or_train() -> None:
         ("publish", ("sources", "sinks", "clips", "service", "cli", "client")),
         ("sinks", ("bundle", "sources", "clips", "config", "service", "cli", "client")),
         ("web", ("bundle", "sources", "sinks", "clips", "config", "service", "cli", "client")),
+        ("review", ("sources", "sinks", "clips", "config", "service", "cli", "client")),
         ("service", ("cli", "client")),
     ],
 )

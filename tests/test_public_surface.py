@@ -56,6 +56,7 @@ SURFACE = {
         "ProviderError",
         "PublishError",
         "ReplayError",
+        "ReviewError",
         "SinkError",
         "SourceError",
         "SourceLost",

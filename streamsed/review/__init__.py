@@ -1,0 +1,1 @@
+"""Reviews of events: what people decided about them, beside the journal."""
