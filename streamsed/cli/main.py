@@ -21,6 +21,7 @@ from streamsed.cli.keys import keys
 from streamsed.cli.listen import listen
 from streamsed.cli.output import echo, echo_lines
 from streamsed.cli.replay import replay
+from streamsed.cli.review import review
 from streamsed.cli.run import run
 from streamsed.cli.standard_streams import (
     give_output_up,
@@ -38,6 +39,7 @@ from streamsed.errors import (
     KeysError,
     ProviderError,
     PublishError,
+    ReviewError,
     SourceError,
     SourceLost,
     StreamsedError,
@@ -56,6 +58,7 @@ _AT_START = (
     PublishError,
     DataError,
     JournalError,
+    ReviewError,
 )
 
 # Typer brings its own copy of click in some versions and requires click in others; either way
@@ -81,6 +84,7 @@ for command in (run, listen, events, status, replay, evaluate, devices, check, b
     app.command()(command)
 app.add_typer(keys, name="keys")
 app.add_typer(bundle, name="bundle")
+app.add_typer(review, name="review")
 
 
 @app.callback(invoke_without_command=True)

@@ -206,7 +206,7 @@ def _review(row: tuple[object, ...]) -> Review:
     number, verdict, source, label, detected, event_id, begin, end, clip, reviewer, reviewed = row
     return Review(
         number=int(str(number)),
-        verdict=Verdict(verdict),
+        verdict=Verdict(str(verdict)),
         source=str(source),
         label=str(label),
         detected=None if detected is None else str(detected),
