@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 review = typer.Typer(
     help="Review events: right, wrong, of another class, or missed.", rich_markup_mode=None
 )
+
+
+class Decision(StrEnum):
+    """Second argument of ``set``: no class, so that a slip is not taken for one."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    WAS = "was"
+
 
 JournalOption = Annotated[
     Path | None,
@@ -53,9 +63,10 @@ def list_reviews(*, config: ConfigOption = None, journal: JournalOption = None) 
 @review.command("set")
 def set_review(
     event: Annotated[str, typer.Argument(metavar="EVENT", help="The event_id of its messages.")],
-    verdict: Annotated[
-        str, typer.Argument(metavar="right|wrong|CLASS", help="Or the class that it was.")
-    ],
+    decision: Annotated[Decision, typer.Argument(metavar="right|wrong|was", help="What it was.")],
+    label: Annotated[
+        str | None, typer.Argument(metavar="CLASS", help="After 'was': which class.")
+    ] = None,
     *,
     config: ConfigOption = None,
     journal: JournalOption = None,
@@ -72,16 +83,15 @@ def set_review(
     message = next((found for found in messages if found.event_id == event_id), None)
     if message is None:
         raise typer.BadParameter(f"the journal in {folder} has no event {event_id}")
-    same = verdict in (Verdict.RIGHT, Verdict.WRONG)
     made = Review.of_event(
         message,
-        Verdict(verdict) if same else Verdict.RELABELLED,
-        label=None if same else verdict,
+        Verdict.RELABELLED if decision is Decision.WAS else Verdict(decision.value),
+        label=label,
         reviewer=by or getpass.getuser(),
         reviewed=datetime.now(UTC),
     )
     ReviewStore(folder).add(made)
-    echo(f"{message.source} {message.label} {event_id}: {verdict}")
+    echo(" ".join((message.source, message.label, f"{event_id}:", decision, label or "")).rstrip())
     return 0
 
 

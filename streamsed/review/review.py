@@ -78,7 +78,9 @@ class Review:
         if verdict is Verdict.MISSED:
             raise ReviewError(f"event {event.event_id} was not missed; right, wrong or relabelled")
         if (verdict is Verdict.RELABELLED) != (label is not None):
-            raise ReviewError("another class goes with 'relabelled', and with nothing else")
+            raise ReviewError(
+                "a class goes with an event that was another, and with no other review"
+            )
         if label == event.label:
             raise ReviewError(f"event {event.event_id} is {label!r} already; that is 'right'")
         return cls(

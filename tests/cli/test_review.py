@@ -24,8 +24,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     made.close()
 
 
-def set_review(folder: Path, event_id: UUID, verdict: str) -> tuple[int, str]:
-    done = execute("review", "set", str(event_id), verdict, "--journal", folder, "--by", "ana")
+def set_review(folder: Path, event_id: UUID, *decision: str) -> tuple[int, str]:
+    done = execute("review", "set", str(event_id), *decision, "--journal", folder, "--by", "ana")
     return done.returncode, done.stdout + done.stderr
 
 
@@ -35,7 +35,7 @@ def listed(folder: Path) -> list[str]:
 
 def test_an_event_is_reviewed_again_and_undone(folder: Path) -> None:
     assert set_review(folder, ENDED, "right")[0] == 0
-    assert set_review(folder, ENDED, "Dishes")[0] == 0
+    assert set_review(folder, ENDED, "was", "Dishes")[0] == 0
     (line,) = listed(folder)
     assert "was Dishes" in line
     assert " ana " in line
@@ -54,13 +54,19 @@ def test_a_missed_sound_is_noted(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event_id", "verdict", "reason"),
-    [(OPEN, "right", "goes on"), (UUID(int=5), "right", "has no event")],
+    ("event_id", "decision", "reason"),
+    [
+        (OPEN, "right", "goes on"),
+        (UUID(int=5), "right", "has no event"),
+        (ENDED, "rigth", "'rigth' is not one of"),
+        (ENDED, "was", "a class goes with"),
+        (ENDED, "right Dishes", "a class goes with"),
+    ],
 )
 def test_what_cannot_be_reviewed_gets_one_line(
-    folder: Path, event_id: UUID, verdict: str, reason: str
+    folder: Path, event_id: UUID, decision: str, reason: str
 ) -> None:
-    code, output = set_review(folder, event_id, verdict)
+    code, output = set_review(folder, event_id, *decision.split())
     assert code == 2
     assert reason in output
     assert output.count("\n") == 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
 import sqlite3
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -14,7 +16,7 @@ import pytest
 
 from streamsed.errors import ReviewError
 from streamsed.review.review import Review, Verdict
-from streamsed.review.store import REVIEWS_NAME, ReviewStore
+from streamsed.review.store import LOCK_NAME, REVIEWS_NAME, ReviewStore
 
 BEGIN = datetime(2026, 1, 2, 3, 4, 5, 352_001, tzinfo=UTC)
 SPAWN = multiprocessing.get_context("spawn")
@@ -133,16 +135,30 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     assert aside.read_bytes().startswith(b"no database")
 
 
-def test_two_processes_that_find_damage_set_one_file_aside(tmp_path: Path) -> None:
-    (tmp_path / REVIEWS_NAME).write_bytes(b"no database at all" * 500)
-    processes = [SPAWN.Process(target=add_many, args=(tmp_path, 20)) for _ in range(2)]
-    for process in processes:
+def waits_for_a_lock(process_id: int) -> bool:
+    """Whether a process is blocked in ``flock``, by the kernel's own list."""
+    lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    return any("-> FLOCK" in line and f" {process_id} " in line for line in lines)
+
+
+def test_a_file_that_another_process_renewed_is_not_set_aside(tmp_path: Path) -> None:
+    path, other = tmp_path / REVIEWS_NAME, tmp_path / "other"
+    path.write_bytes(b"no database at all" * 500)
+    ReviewStore(other).add(review(event_id=uuid4()))
+    process = SPAWN.Process(target=add_many, args=(tmp_path, 1))
+    with (tmp_path / LOCK_NAME).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         process.start()
-    for process in processes:
-        process.join(LIMIT_S)
-        assert process.exitcode == 0
-    assert len(ReviewStore(tmp_path).reviews()) == 40
-    assert len(list(tmp_path.glob(f"{REVIEWS_NAME}.*.broken"))) == 1
+        limit = time.monotonic() + LIMIT_S
+        while not waits_for_a_lock(process.pid or 0):  # it found the damage
+            assert process.exitcode is None, "it did not wait for the lock"
+            assert time.monotonic() < limit
+            process.join(0.05)
+        (other / REVIEWS_NAME).rename(path)
+    process.join(LIMIT_S)
+    assert process.exitcode == 0
+    assert len(ReviewStore(tmp_path).reviews()) == 2
+    assert list(tmp_path.glob("*.broken")) == []
 
 
 def test_content_that_is_no_review_is_set_aside(tmp_path: Path) -> None:
