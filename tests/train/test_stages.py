@@ -243,3 +243,33 @@ def test_what_a_stage_needs_is_part_of_which_run_it_is(
         ids.add(run_id(recipe, sets))
     assert len({plain, *ids}) == 3
     assert json.dumps(dump_recipe(recipe))
+
+
+def test_the_rate_is_divided_after_validations_without_improvement(
+    sources: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays divided when the network improves again; a run that was cut goes on alike."""
+    objectives = [0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.2]
+    divisions = [0, 0, 0, 1, 1, 1, 2]  # in the step after that many validations
+    validations = 0
+
+    def figures(_self: Any, name: str, _networks: Any, _sets: Any) -> dict[str, float]:
+        nonlocal validations
+        validations += name == "student"
+        return {"objective": objectives[validations - 1]}
+
+    monkeypatch.setattr(Detection, "figures", figures)
+    recipe = small_recipe(
+        "supervised",
+        optimiser={"rise_epochs": 0, "divide_after": 2},
+        data={"steps_per_epoch": 1},
+        epochs=len(objectives),
+    )
+    for folder, cuts in (("whole", 0), ("cut", 5)):
+        validations = 0
+        for _ in range(cuts):
+            fit_recipe(recipe, data=sources["desed"], folder=tmp_path / folder, until=0.0)
+        fit_recipe(recipe, data=sources["desed"], folder=tmp_path / folder)
+        history = [record for record in read_history(tmp_path / folder) if "rates" in record]
+        rates = [record["rates"]["learning_rate"] for record in history]
+        assert rates == pytest.approx([1e-3 / 10**n for n in divisions])

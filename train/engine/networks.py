@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,6 +30,8 @@ class OptimiserConfig:
         schedule: ``ramp`` rises as ``exp(-5 (1 - k/K)^2)`` and stays (the baseline); ``cosine``
             rises in a line and falls as half a cosine.
         rise_epochs: length of the rise: K, 50 epochs in the baseline's code.
+        divide_after: validations without improvement of the selected network, and without a
+            division, after which the rate is divided by ten; null for never.
     """
 
     kind: Literal["adam", "adamw"] = "adam"
@@ -38,13 +40,29 @@ class OptimiserConfig:
     clip_norm: float | None = None
     schedule: Literal["ramp", "cosine"] = "ramp"
     rise_epochs: float = 50.0
+    divide_after: int | None = None
 
-    def rate(self, k: int, *, epoch_steps: int, steps: int) -> float:
-        """Return the learning rate of step ``k``, counted from 1, of a run of ``steps``."""
+    def __post_init__(self) -> None:
+        if self.divide_after is not None and self.divide_after < 1:
+            raise ValueError(f"divide_after {self.divide_after}; must be 1 or more, or null")
+
+    def rate(self, k: int, *, epoch_steps: int, steps: int, stale: Sequence[int] = ()) -> float:
+        """Return the learning rate of step ``k``, counted from 1, of a run of ``steps``.
+
+        Args:
+            k: the step.
+            epoch_steps: of an epoch.
+            steps: of the run.
+            stale: lengths of the stretches of validations without improvement so far.
+        """
         rise = round(self.rise_epochs * epoch_steps)
         if self.schedule == "ramp":
-            return self.learning_rate * ramp(k, rise)
-        return self.learning_rate * warmup_cosine(k, warmup=rise, steps=steps)
+            share = ramp(k, rise)
+        else:
+            share = warmup_cosine(k, warmup=rise, steps=steps)
+        after = self.divide_after
+        divisions = 0 if after is None else sum(length // after for length in stale)
+        return self.learning_rate * share / 10**divisions
 
 
 @dataclass(frozen=True)
@@ -176,13 +194,15 @@ class Networks(Mapping[str, nn.Module]):
         with torch.set_grad_enabled(tracked), self.fabric.autocast():
             return call(*arguments)
 
-    def rates(self, k: int, *, epoch_steps: int, steps: int) -> dict[str, float]:
-        """Return the learning rates of step ``k`` by name.
+    def rates(
+        self, k: int, *, epoch_steps: int, steps: int, stale: Sequence[int] = ()
+    ) -> dict[str, float]:
+        """Return the learning rates of step ``k`` by name; see :meth:`OptimiserConfig.rate`.
 
         It is one, ``learning_rate``, unless a network has an optimiser of its own.
         """
         rates = {
-            name: config.rate(k, epoch_steps=epoch_steps, steps=steps)
+            name: config.rate(k, epoch_steps=epoch_steps, steps=steps, stale=stale)
             for name, config in self.configs.items()
         }
         if len(set(self.configs.values())) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -41,11 +41,13 @@ class Progress:
         step: steps done.
         best: the highest objective of each network so far.
         stale: validations since the selected network's was exceeded.
+        stretches: how many validations each stretch without improvement had that has ended.
     """
 
     step: int
     best: dict[str, float]
     stale: int
+    stretches: list[int] = field(default_factory=list)
 
 
 class Trainer:
@@ -132,7 +134,12 @@ class Trainer:
 
     def rates(self, k: int) -> dict[str, float]:
         """Return the learning rates and the schedules' weights of step ``k`` by name."""
-        rates = self.networks.rates(k, epoch_steps=self.epoch_steps, steps=self.steps)
+        rates = self.networks.rates(
+            k,
+            epoch_steps=self.epoch_steps,
+            steps=self.steps,
+            stale=[*self.progress.stretches, self.progress.stale],
+        )
         for name, schedule in self.schedules.items():
             rates[name] = schedule.weight_at(k, epoch_steps=self.epoch_steps)
         return rates
@@ -226,13 +233,15 @@ class Trainer:
         """Keep the best of each network, and write down the figures."""
         assert self.log is not None
         step = self.progress.step
-        self.progress.stale += 1
+        stale = self.progress.stale + 1
+        self.progress.stale = stale
         figures: dict[str, dict[str, float | None]] = {}
         for name, values in found.items():
             if values[OBJECTIVE] > self.progress.best[name]:
                 self.progress.best[name] = values[OBJECTIVE]
                 self.folder.save_network(f"{name}.best.pt", self.networks[name], step=step)
                 if name == self.recipe.selection:
+                    self.progress.stretches += [stale - 1] if stale > 1 else []
                     self.progress.stale = 0
                     self.folder.save_network("best.pt", self.networks[name], step=step)
             figures[name] = {k: None if math.isnan(v) else v for k, v in values.items()}
