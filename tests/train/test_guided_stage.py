@@ -119,13 +119,15 @@ def test_clips_of_known_events_are_in_no_loss_of_tags(batch: Any) -> None:
         torch.testing.assert_close(run.terms(changed)[name], run.terms(batch)[name])
 
 
-def test_the_loss_changes_with_epoch_tau(batch: Any) -> None:
+@pytest.mark.parametrize("from_epoch", [0.5, 1.0])
+def test_the_loss_changes_with_epoch_tau(batch: Any, from_epoch: float) -> None:
     """Cross-entropy, then the focal form, of frames and clips of both networks."""
     torch.manual_seed(0)
     values = {}
-    tau = EPOCH_STEPS + 1
+    tau = round(from_epoch * EPOCH_STEPS) + 1
+    focal = {"gamma": 2.0, "from_epoch": from_epoch}
     for form, step in (("adaptive", tau - 1), ("adaptive", tau), ("lin", tau)):
-        run = StageRun(recipe(stage={"focal": {"form": form, "gamma": 2.0, "from_epoch": 1}}))
+        run = StageRun(recipe(stage={"focal": {"form": form, **focal}}))
         values[form, step] = run.terms(batch, step=step)
     plain = values["adaptive", tau - 1]
     for name in ("student_strong", "student_weak", "teacher_strong", "teacher_weak"):

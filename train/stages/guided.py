@@ -232,7 +232,7 @@ class Guided(Detection):
     def _loss(self, at: At) -> Loss:
         """Return the loss of labels that the stage at a step has."""
         second = self.config.focal
-        if second is None or at.epoch < second.from_epoch:
+        if second is None or at.step <= second.from_epoch * at.epoch_steps:
             return partial(F.binary_cross_entropy_with_logits, reduction="none")
         form = adaptive_focal if second.form == "adaptive" else focal
         return partial(form, gamma=second.gamma)
