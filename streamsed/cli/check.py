@@ -75,6 +75,7 @@ def check(
     with ExitStack() as held:  # all at once, for one may be in the way of another
         _check_binds(settings, held)
         _check_metrics(settings, held)
+        _check_page(settings, held)
     _check_clips(settings)
     delivers = _check_sinks(settings)
     missing = [entry for entry, _ in failures]
@@ -172,6 +173,16 @@ def _check_metrics(config: Config, held: ExitStack) -> None:
     server = HttpServer(*address, pages={})
     held.callback(server.close)
     echo(f"metrics   {server.url}/metrics, which is free")
+
+
+def _check_page(config: Config, held: ExitStack) -> None:
+    if config.web.bind is None:
+        return
+    from streamsed.web.server import PageServer
+
+    server = PageServer(config.web.bind, dict)
+    held.callback(server.close)
+    echo(f"page      {server.url}, which is free")
 
 
 def _check_journal(config: Config) -> bool:

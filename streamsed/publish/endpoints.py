@@ -65,8 +65,8 @@ def _overlaps(one: str, other: str) -> bool:
     if tcp[0] is None or tcp[1] is None:
         return one == other and not one.endswith("*")
     ports = [match["port"] for match in tcp if match is not None]
-    if "*" in ports or int(ports[0]) != int(ports[1]):
-        return False
+    if "*" in ports or int(ports[0]) != int(ports[1]) or int(ports[0]) == 0:
+        return False  # 0, as *, is any free port
     hosts = {_LOOPBACK.get(match["host"], match["host"]) for match in tcp if match is not None}
     return len(hosts) == 1 or not hosts.isdisjoint(_EVERYWHERE)
 

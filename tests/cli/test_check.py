@@ -26,6 +26,7 @@ def test_check_reports_what_would_run(bundle: Path, wav: Path, tmp_path: Path) -
         ],
         "publish": {"bind": [RANDOM_PORT]},
         "metrics": {"bind": "127.0.0.1:0"},
+        "web": {"bind": "127.0.0.1:0"},
         "detect": {"classes": {"mid": {"enter": 0.75, "min_on_s": 0.5}, "low": {"enabled": False}}},
     }
     path = tmp_path / "c.yaml"
@@ -44,10 +45,11 @@ def test_check_reports_what_would_run(bundle: Path, wav: Path, tmp_path: Path) -
     # Hop 0.064 s, no look-ahead, no median; min_on_s is rounded up to frames of 0.016 s.
     assert table["mid"] == ["mid", "yes", "0.75", "0.5", "0", "0.5", "0", "-", "0.58"]
     assert table["low"][1] == "no"
-    assert lines[-4].startswith("journal   goes to /")
-    assert lines[-3] == f"listens   {RANDOM_PORT}, which is free"
-    assert lines[-2] == f"answers   {RANDOM_PORT}, which is free"
-    assert re.fullmatch(r"metrics   http://127\.0\.0\.1:\d+/metrics, which is free", lines[-1])
+    assert lines[-5].startswith("journal   goes to /")
+    assert lines[-4] == f"listens   {RANDOM_PORT}, which is free"
+    assert lines[-3] == f"answers   {RANDOM_PORT}, which is free"
+    assert re.fullmatch(r"metrics   http://127\.0\.0\.1:\d+/metrics, which is free", lines[-2])
+    assert re.fullmatch(r"page      http://127\.0\.0\.1:\d+, which is free", lines[-1])
 
 
 def test_check_says_where_clips_go_and_whether_they_can(
