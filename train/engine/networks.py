@@ -62,7 +62,7 @@ class OptimiserConfig:
             share = warmup_cosine(k, warmup=rise, steps=steps)
         after = self.divide_after
         divisions = 0 if after is None else sum(length // after for length in stale)
-        return self.learning_rate * share / 10**divisions
+        return self.learning_rate * share / 10.0**divisions
 
 
 @dataclass(frozen=True)
